@@ -1,0 +1,1 @@
+"""The HTTP edge: turns requests into commands and read models into answers."""

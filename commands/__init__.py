@@ -1,0 +1,1 @@
+"""The write side: runs commands against the ledger and owns what the ledger promises."""

@@ -1,0 +1,1 @@
+"""The read side: folds the ledger into read models and analytics facts."""

@@ -1,0 +1,1 @@
+"""Tests, their builders and the benchmarks; nothing ships them."""
