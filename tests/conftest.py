@@ -1,0 +1,53 @@
+"""Fixtures for all tests: the real PostgreSQL and Kafka, each started when first asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from commands.migrate import migrate
+from commands.settings import Settings
+from tests.servers import fresh_database, settings_of, temporary_directory
+from workers.local.kafka import LocalKafka
+from workers.local.postgres import LocalPostgres
+
+
+@pytest.fixture(scope="session")
+def servers_directory() -> Iterator[Path]:
+    with temporary_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_directory: Path) -> Iterator[LocalPostgres]:
+    with LocalPostgres(servers_directory / "postgres") as server:
+        yield server
+        server.destroy()  # Its data may be elsewhere, when root runs it.
+
+
+@pytest.fixture(scope="session")
+def kafka(servers_directory: Path) -> Iterator[LocalKafka]:
+    with LocalKafka(servers_directory / "kafka") as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: LocalPostgres) -> Iterator[str]:
+    """An empty database of this test alone."""
+    with fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ledger_template(postgres: LocalPostgres) -> Iterator[str]:
+    """A migrated database to copy: quicker than migrating one for each test."""
+    with fresh_database(postgres) as url:
+        migrate(settings_of(url))
+        yield url.rsplit("/", 1)[1]
+
+
+@pytest.fixture
+def settings(postgres: LocalPostgres, ledger_template: str, tmp_path: Path) -> Iterator[Settings]:
+    """An empty ledger of this test alone."""
+    with fresh_database(postgres, ledger_template) as url:
+        yield settings_of(url, tmp_path)
