@@ -150,6 +150,28 @@ def price(
     return _totals(priced, shipping_minor, tax, prices_include_tax)
 
 
+def price_line(
+    line: PricedInput, *, order_discount_minor: Minor, prices_include_tax: bool
+) -> PricedLine:
+    """Price one line whose share of the order discount is fixed: an amended or an added one.
+
+    Raises PricingProblem as `price`, and `discount_exceeds_line` when the amount is less than both
+    discounts.
+    """
+    amount = _line_amount(line)
+    room = amount - line.discount_minor
+    if order_discount_minor > room:
+        raise PricingProblem(
+            "discount_exceeds_line",
+            f"line {line.line_no}: {order_discount_minor} is its share of the order discount, "
+            f"{room} is left of its amount",
+            line_no=line.line_no,
+            asked_minor=order_discount_minor,
+            allowed_minor=room,
+        )
+    return _priced(line, amount, order_discount_minor, prices_include_tax)
+
+
 def quantity_share(whole_minor: Minor, of: Decimal, already: Decimal, quantity: Decimal) -> Minor:
     """What `quantity` more of `of` units, after `already`, is worth of an amount for them all.
 
