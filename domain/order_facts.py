@@ -1,0 +1,236 @@
+"""The facts of an order. Topics and fields are the storage format, so a version never changes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import Field
+
+from domain.message import Event, Personal
+from domain.values import Address, Contact, Quantity, Value
+
+
+class Line(Value):
+    """One SKU of an order, priced. Amounts are minor units for the whole line; see ADR 0002.
+
+    `base` = amount - discount - order_discount; inclusive prices carry their tax in the base.
+    """
+
+    line_no: int
+    sku: str
+    name: str
+    category: str
+    unit: str = "pcs"
+    quantity: Quantity
+    unit_price: str  # decimal string, minor units with up to 6 places
+    unit_cost_minor: int | None = None
+    tax_rate_bp: int = 0
+    amount_minor: int
+    discount_minor: int = 0
+    order_discount_minor: int = 0  # its share, fixed for ever
+    base_minor: int
+    tax_minor: int
+    location: str = "main"
+    # Units promised in stock from now on; 0 where the sku is not stock-kept.
+    reserved: Quantity = Decimal(0)
+
+
+class LineQuantity(Value):
+    line_no: int
+    quantity: Quantity
+    # What the units are worth where money goes with them (cancellation, refund), tax included.
+    amount_minor: int | None = None
+
+
+class OrderPlaced(Event, topic="order.placed.v1"):
+    order_id: str
+    number: str
+    shop: str
+    channel: str
+    customer_id: str
+    person: str  # whose key seals the personal fields
+    currency: str
+    lines: list[Line]
+    prices_include_tax: bool
+    discount_minor: int = 0  # of the order, already shared out to the lines
+    shipping_minor: int = 0
+    shipping_tax_rate_bp: int = 0
+    shipping_tax_minor: int = 0
+    tax_minor: int  # lines and shipping
+    total_minor: int  # what the customer owes
+    contact: Personal[Contact] | None = None
+    shipping_address: Personal[Address] | None = None
+    billing_address: Personal[Address] | None = None
+    payment_method: str
+    promised_at: datetime | None = None
+    external_ref: str | None = None
+    note: Personal[str] | None = None
+    region: str | None = None  # of the delivery, for figures: country and region alone name nobody
+    verbatim: dict[str, Any] | None = None  # import: what did not fit our words, as it was
+
+
+class OrderApproved(Event, topic="order.approved.v1"):
+    by: str = "policy"  # `policy` when every check passed, `operator` when a person did
+
+
+class LinesAmended(Event, topic="order.lines_amended.v1"):
+    """Lines changed, added or removed: those before and after, and the new totals."""
+
+    person: str
+    reason: Personal[str]
+    before: list[Line]
+    after: list[Line]  # a removed line is in `before` only
+    tax_minor: int
+    total_before_minor: int
+    total_minor: int
+
+
+class ContactAmended(Event, topic="order.contact_amended.v1"):
+    person: str
+    reason: Personal[str]
+    before: Personal[Contact] | None = None
+    after: Personal[Contact]
+
+
+class ShippingAddressAmended(Event, topic="order.shipping_address_amended.v1"):
+    person: str
+    reason: Personal[str]
+    before: Personal[Address] | None = None
+    after: Personal[Address]
+    region: str | None = None
+
+
+class BillingAddressAmended(Event, topic="order.billing_address_amended.v1"):
+    person: str
+    reason: Personal[str]
+    before: Personal[Address] | None = None
+    after: Personal[Address]
+
+
+class PromiseAmended(Event, topic="order.promise_amended.v1"):
+    person: str
+    reason: Personal[str]
+    before: datetime | None = None
+    after: datetime | None = None
+
+
+class PaymentCaptured(Event, topic="order.payment_captured.v1"):
+    person: str
+    payment_id: str
+    method: str
+    amount_minor: int
+    reference: str
+    payer: Personal[str] | None = None
+    verbatim: dict[str, Any] | None = None
+
+
+class OrderPacked(Event, topic="order.packed.v1"):
+    parcel_id: str
+    lines: list[LineQuantity]
+
+
+class OrderDispatched(Event, topic="order.dispatched.v1"):
+    """A parcel with these units of the order left the house."""
+
+    parcel_id: str
+    lines: list[LineQuantity]
+    carrier: str
+    tracking_number: str
+    estimated_at: datetime | None = None
+    stock_shipped: list[LineQuantity] = Field(
+        default_factory=list
+    )  # of them, what was taken out of reservations
+    verbatim: dict[str, Any] | None = None
+
+
+class OrderDelivered(Event, topic="order.delivered.v1"):
+    """A parcel with these units of the order was delivered; the proof is on the parcel."""
+
+    parcel_id: str
+    lines: list[LineQuantity]
+    source: str  # `carrier`, `manual`, `import`
+
+
+class DeliveryTroubled(Event, topic="order.delivery_troubled.v1"):
+    """A parcel's newest milestone is one that the order must show, or the end of such a state."""
+
+    parcel_id: str
+    milestone: str  # exception, attempt_failed, returning, returned, lost, or a later good one
+
+
+class OrderCancelled(Event, topic="order.cancelled.v1"):
+    """Units that will not be delivered. `all` when nothing of the order remains."""
+
+    person: str
+    initiator: str  # customer, operator, seller, system
+    reason_code: str
+    text: Personal[str] | None = None
+    lines: list[LineQuantity]
+    released: list[LineQuantity] = Field(default_factory=list)  # of them, units given back to stock
+    goods_minor: int  # what the total falls by for goods, tax included
+    shipping_minor: int = 0  # and for shipping, tax included: only when all is cancelled
+    tax_minor: int = 0  # the tax within both
+    total_minor: int  # what is owed afterwards
+    all: bool
+    verbatim: dict[str, Any] | None = None
+
+
+class PaymentPart(Value):
+    payment_id: str
+    amount_minor: int
+
+
+class RefundRequested(Event, topic="order.refund_requested.v1"):
+    person: str
+    refund_id: str
+    amount_minor: int  # goods and shipping
+    shipping_minor: int = 0
+    lines: list[LineQuantity] = Field(default_factory=list)
+    reason: str  # a code
+    text: Personal[str] | None = None
+    payments: list[PaymentPart] = Field(default_factory=list)  # which money goes back
+    evidence: list[str] = Field(default_factory=list)  # digests
+
+
+class RefundPaid(Event, topic="order.refund_paid.v1"):
+    refund_id: str
+    amount_minor: int
+    method: str
+    reference: str
+
+
+class OrderNoted(Event, topic="order.noted.v1"):
+    person: str
+    note_id: str
+    text: Personal[str]
+
+
+class FeedbackGiven(Event, topic="order.feedback_given.v1"):
+    person: str
+    feedback_id: str
+    score: int  # 1 to 5
+    comment: Personal[str] | None = None
+    verbatim: dict[str, Any] | None = None
+
+
+class StatusOverridden(Event, topic="order.status_overridden.v1"):
+    """A dimension is shown as `value` until its next fact, or for good when sticky."""
+
+    person: str
+    dimension: str
+    value: str
+    prior: str
+    reason: Personal[str]
+    sticky: bool = False
+
+
+class OverrideEnded(Event, topic="order.override_ended.v1"):
+    dimension: str
+
+
+class OrderVoided(Event, topic="order.voided.v1"):
+    person: str
+    reason: Personal[str]
+    released: list[LineQuantity] = Field(default_factory=list)
