@@ -1,0 +1,526 @@
+"""The rules of an order: what each command makes true of its stream, or why it is refused.
+
+Every rule is a small function; which ones a command must pass stands in a list. Stock, customers
+and parcels that a command also touches are put together in desk.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from domain import order_refund
+from domain.customer import person_of
+from domain.message import Command, Event, Rejected
+from domain.order_commands import (
+    AddNote,
+    AmendOrder,
+    ApproveOrder,
+    CancelOrder,
+    DispatchParcel,
+    EndOverride,
+    LineQuantityBody,
+    OrderCommand,
+    OverrideStatus,
+    PackParcel,
+    PayRefund,
+    PlaceOrder,
+    PostalAddress,
+    RecordPayment,
+    RequestRefund,
+    VoidOrder,
+)
+from domain.order_facts import (
+    BillingAddressAmended,
+    ContactAmended,
+    DeliveryTroubled,
+    LineQuantity,
+    LinesAmended,
+    OrderApproved,
+    OrderCancelled,
+    OrderDelivered,
+    OrderDispatched,
+    OrderNoted,
+    OrderPacked,
+    OrderPlaced,
+    OrderVoided,
+    OverrideEnded,
+    PaymentCaptured,
+    PromiseAmended,
+    ShippingAddressAmended,
+    StatusOverridden,
+)
+from domain.order_lines import Kept, amended, known_line, priced_order
+from domain.order_state import Order, OrderLine, Override
+from domain.order_status import PAYS_LATER, shown_value
+from domain.values import Address, quantity_json
+
+Rule = Callable[[Order], None]
+
+
+def not_void(state: Order) -> None:
+    if state.void:
+        raise Rejected("order_void", "the order was voided; nothing more can happen to it")
+
+
+def not_cancelled(state: Order) -> None:
+    if state.cancelled:
+        raise Rejected("order_cancelled", "the order was cancelled")
+
+
+def approved(state: Order) -> None:
+    if not state.approved:
+        raise Rejected("not_approved", "an order is approved before it is packed")
+
+
+def nothing_paid(state: Order) -> None:
+    if state.payments:
+        raise Rejected(
+            "void_after_payment",
+            f"{state.paid_minor} were paid: cancel the order and refund",
+            paid_minor=state.paid_minor,
+        )
+
+
+def nothing_packed(state: Order) -> None:
+    if state.parcels:
+        raise Rejected(
+            "void_after_packing",
+            "units were packed: only an order that nothing happened to is voided",
+            parcels=sorted(state.parcels),
+        )
+
+
+def paid_or_pays_later(state: Order) -> None:
+    if state.payment_method not in PAYS_LATER and state.unpaid_minor > 0:
+        raise Rejected(
+            "not_paid",
+            f"order {state.number}: {state.unpaid_minor} of {state.total_minor} are due",
+            order_id=state.order_id,
+            due_minor=state.unpaid_minor,
+        )
+
+
+RULES: dict[type[Command], tuple[Rule, ...]] = {
+    ApproveOrder: (not_void, not_cancelled),
+    AmendOrder: (not_void, not_cancelled),
+    RecordPayment: (not_void,),
+    CancelOrder: (not_void,),
+    RequestRefund: (not_void,),
+    VoidOrder: (nothing_paid, nothing_packed),
+    PackParcel: (not_void, not_cancelled, approved),
+    DispatchParcel: (not_void, paid_or_pays_later),
+}
+
+
+def decide(  # noqa: C901 - a table
+    command: OrderCommand, state: Order, kept: Kept = frozenset()
+) -> list[Event]:
+    """Return what the command makes true of the order: [] if it already is. Raises Rejected.
+
+    `kept`: the (sku, location) pairs with a stock record, whose units must be reserved.
+    """
+    if isinstance(command, PlaceOrder):
+        return [] if state.placed else _place(command, kept)
+    _require(command, state)
+    match command:
+        case ApproveOrder():
+            return [] if state.approved else [OrderApproved(by="operator", at=command.at)]
+        case AmendOrder():
+            return _amend(command, state, kept)
+        case RecordPayment():
+            return _record_payment(command, state)
+        case CancelOrder():
+            return _cancel(command, state)
+        case RequestRefund():
+            return order_refund.request(command, state)
+        case PayRefund():
+            return order_refund.pay(command, state)
+        case AddNote():
+            return _note(command, state)
+        case OverrideStatus():
+            return _override(command, state)
+        case EndOverride():
+            return _end_overrides(command, state)
+        case VoidOrder():
+            return _void(command, state)
+
+
+def _require(command: OrderCommand | PackParcel | DispatchParcel, state: Order) -> None:
+    for rule in RULES.get(type(command), ()):
+        rule(state)
+
+
+def _place(command: PlaceOrder, kept: Kept) -> list[Event]:
+    totals, lines = priced_order(command, kept)
+    _require_same_total(command.total_minor, totals.total_minor)
+    address = _plain(command.shipping_address)
+    placed = OrderPlaced(
+        order_id=command.order_id,
+        number=command.numbers[0],
+        shop=command.shop,
+        channel=command.channel,
+        customer_id=command.customer_id,
+        person=person_of(command.customer_id),
+        currency=command.currency,
+        lines=lines,
+        prices_include_tax=command.prices_include_tax,
+        discount_minor=command.discount_minor,
+        shipping_minor=command.shipping_minor,
+        shipping_tax_rate_bp=command.shipping_tax_rate_bp,
+        shipping_tax_minor=totals.shipping_tax_minor,
+        tax_minor=totals.tax_minor,
+        total_minor=totals.total_minor,
+        contact=command.contact,
+        shipping_address=address,
+        billing_address=command.billing_address and _plain(command.billing_address),
+        payment_method=command.payment_method,
+        promised_at=command.promised_at,
+        external_ref=command.external_ref,
+        note=command.note,
+        region=_region(address),
+        at=command.at,
+    )
+    # Whatever passed validation is complete; policies that make an order wait come later.
+    return [placed, OrderApproved(at=command.at)]
+
+
+def _require_same_total(sent: int | None, computed: int) -> None:
+    if sent not in {None, computed}:
+        raise Rejected(
+            "total_differs",
+            f"{sent} sent, {computed} computed",
+            sent_minor=sent,
+            total_minor=computed,
+        )
+
+
+def _plain(address: PostalAddress) -> Address:
+    """Facts hold the address only, not the stricter type that a command has."""
+    return Address.model_construct(**dict(address))
+
+
+def _region(address: Address) -> str:
+    return f"{address.country}-{address.region}" if address.region else address.country
+
+
+def _amend(command: AmendOrder, state: Order, kept: Kept) -> list[Event]:
+    """One fact per kind of change, each with what was before."""
+    changes = (
+        _amend_lines(command, state, kept),
+        _amend_contact(command, state),
+        _amend_shipping_address(command, state),
+        _amend_billing_address(command, state),
+        _amend_promise(command, state),
+    )
+    return [change for change in changes if change is not None]
+
+
+def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
+    amendment = amended(command, state, kept)
+    if amendment is None:
+        return None
+    return LinesAmended(
+        person=state.person,
+        reason=command.reason,
+        before=amendment.before,
+        after=amendment.after,
+        tax_minor=amendment.tax_minor,
+        total_before_minor=state.total_minor,
+        total_minor=amendment.total_minor,
+        at=command.at,
+    )
+
+
+# A sealed value cannot be compared, so a contact or an address that is sent is a fact even when it
+# is as before. A repeat of the same request is known by its idempotency key.
+def _amend_contact(command: AmendOrder, state: Order) -> Event | None:
+    if command.contact is None:
+        return None
+    return ContactAmended(
+        person=state.person,
+        reason=command.reason,
+        before=state.contact,
+        after=command.contact,
+        at=command.at,
+    )
+
+
+def _amend_shipping_address(command: AmendOrder, state: Order) -> Event | None:
+    if command.shipping_address is None:
+        return None
+    address = _plain(command.shipping_address)
+    return ShippingAddressAmended(
+        person=state.person,
+        reason=command.reason,
+        before=state.shipping_address,
+        after=address,
+        region=_region(address),
+        at=command.at,
+    )
+
+
+def _amend_billing_address(command: AmendOrder, state: Order) -> Event | None:
+    if command.billing_address is None:
+        return None
+    return BillingAddressAmended(
+        person=state.person,
+        reason=command.reason,
+        before=state.billing_address,
+        after=_plain(command.billing_address),
+        at=command.at,
+    )
+
+
+def _amend_promise(command: AmendOrder, state: Order) -> Event | None:
+    if command.promised_at in {None, state.promised_at}:
+        return None
+    return PromiseAmended(
+        person=state.person,
+        reason=command.reason,
+        before=state.promised_at,
+        after=command.promised_at,
+        at=command.at,
+    )
+
+
+def _record_payment(command: RecordPayment, state: Order) -> list[Event]:
+    """Every payment counts, also a second equal one: only its id tells a repeat."""
+    known = state.payments.get(command.payment_id)
+    if known is not None:
+        if (known.method, known.amount_minor) != (command.method, command.amount_minor):
+            raise Rejected(
+                "payment_differs",
+                f"payment {command.payment_id} is {known.amount_minor} by {known.method}",
+                payment_id=command.payment_id,
+                amount_minor=known.amount_minor,
+                method=known.method,
+            )
+        return []
+    return [
+        PaymentCaptured(
+            person=payer_of(state.order_id),
+            payment_id=command.payment_id,
+            method=command.method,
+            amount_minor=command.amount_minor,
+            reference=command.reference,
+            payer=command.payer,
+            at=command.occurred_at or command.at,
+        )
+    ]
+
+
+def payer_of(order_id: str) -> str:
+    """The person whose key seals the payers of an order: they need not be its customer."""
+    return f"order/{order_id}"
+
+
+def _cancel(command: CancelOrder, state: Order) -> list[Event]:
+    if state.cancelled:
+        return []
+    units = _units_to_cancel(command, state)
+    if command.lines is not None and not units:
+        return []
+    after = {no: line.cancelled + units.get(no, 0) for no, line in state.lines.items()}
+    whole = all(line.quantity <= after[no] for no, line in state.lines.items())
+    shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
+    lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
+    goods = sum(line.amount_minor or 0 for line in lines)
+    return [
+        OrderCancelled(
+            person=state.person,
+            initiator=command.initiator,
+            reason_code=command.reason_code,
+            text=command.text,
+            lines=lines,
+            released=_released_by(units, state),
+            goods_minor=goods,
+            shipping_minor=shipping,
+            tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
+            total_minor=state.total_minor - goods - shipping,
+            all=whole,
+            at=command.at,
+        )
+    ]
+
+
+def _left_the_house(state: Order) -> bool:
+    return any(parcel.dispatched for parcel in state.parcels.values())
+
+
+def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:
+    """Units by line_no; lines that are cancelled already ask for nothing more."""
+    if command.lines is not None:
+        asked = [item for item in command.lines if known_line(state, item.line_no).live > 0]
+        return {item.line_no: _cancellable(item, state) for item in asked}
+    for line in state.lines.values():
+        if line.packed > line.dispatched:
+            raise _packed_needs_stop(line, line.live - line.dispatched)
+    units = {no: line.open for no, line in state.lines.items() if line.open > 0}
+    if state.parcels and not units:
+        raise Rejected("already_dispatched", "all units have left: a return is the way")
+    return units
+
+
+def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
+    line = state.lines[item.line_no]
+    if item.quantity <= line.open:
+        return item.quantity
+    if line.packed > line.dispatched and item.quantity <= line.live - line.dispatched:
+        raise _packed_needs_stop(line, item.quantity)
+    raise Rejected(
+        "cancel_exceeds_open",
+        f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
+        f"{quantity_json(line.open)} not packed, dispatched or cancelled",
+        line_no=item.line_no,
+        asked=quantity_json(item.quantity),
+        open=quantity_json(line.open),
+    )
+
+
+def _packed_needs_stop(line: OrderLine, asked: Decimal) -> Rejected:
+    packed = line.packed - line.dispatched
+    return Rejected(
+        "packed_needs_warehouse_stop",
+        f"line {line.priced.line_no}: {quantity_json(packed)} are packed, "
+        f"{quantity_json(line.open)} can be cancelled",
+        line_no=line.priced.line_no,
+        asked=quantity_json(asked),
+        packed=quantity_json(packed),
+        open=quantity_json(line.open),
+    )
+
+
+def _cancelled_line(line: OrderLine, units: Decimal) -> LineQuantity:
+    after = line.share(line.gross_minor, line.cancelled + units)
+    return LineQuantity(
+        line_no=line.priced.line_no,
+        quantity=units,
+        amount_minor=after - line.share(line.gross_minor, line.cancelled),
+    )
+
+
+def _cancelled_tax(units: dict[int, Decimal], state: Order) -> int:
+    tax = 0
+    for line_no, more in units.items():
+        line = state.lines[line_no]
+        tax += line.share(line.priced.tax_minor, line.cancelled + more)
+        tax -= line.share(line.priced.tax_minor, line.cancelled)
+    return tax
+
+
+def _released_by(units: dict[int, Decimal], state: Order) -> list[LineQuantity]:
+    """Promised units that nothing is left for."""
+    released = []
+    for line_no, more in units.items():
+        line = state.lines[line_no]
+        surplus = line.reserved - (line.live - more - line.dispatched)
+        if surplus > 0:
+            released.append(LineQuantity(line_no=line_no, quantity=surplus))
+    return released
+
+
+def _note(command: AddNote, state: Order) -> list[Event]:
+    if command.note_id in state.notes:
+        return []
+    return [
+        OrderNoted(person=state.person, note_id=command.note_id, text=command.text, at=command.at)
+    ]
+
+
+def _override(command: OverrideStatus, state: Order) -> list[Event]:
+    if state.overrides.get(command.dimension) == Override(command.value, command.sticky):
+        return []
+    return [
+        StatusOverridden(
+            person=state.person,
+            dimension=command.dimension,
+            value=command.value,
+            prior=shown_value(state, command.dimension),
+            reason=command.reason,
+            sticky=command.sticky,
+            at=command.at,
+        )
+    ]
+
+
+def _end_overrides(command: EndOverride, state: Order) -> list[Event]:
+    return [
+        OverrideEnded(dimension=dimension, at=command.at)
+        for dimension in sorted(state.overrides)
+        if command.dimension in {None, dimension}
+    ]
+
+
+def _void(command: VoidOrder, state: Order) -> list[Event]:
+    if state.void:
+        return []
+    released = [
+        LineQuantity(line_no=no, quantity=line.reserved)
+        for no, line in state.lines.items()
+        if line.reserved > 0
+    ]
+    return [
+        OrderVoided(person=state.person, reason=command.reason, released=released, at=command.at)
+    ]
+
+
+def pack(command: PackParcel, state: Order) -> list[Event]:
+    """The order's part of a parcel. Raises Rejected."""
+    if command.parcel_id in state.parcels:
+        return []
+    _require(command, state)
+    items = [item for item in command.contents if item.order_id == state.order_id]
+    for item in items:
+        line = known_line(state, item.line_no)
+        if item.quantity > line.open:
+            raise Rejected(
+                "pack_exceeds_open",
+                f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
+                f"{quantity_json(line.open)} to pack",
+                order_id=state.order_id,
+                line_no=item.line_no,
+                asked=quantity_json(item.quantity),
+                open=quantity_json(line.open),
+            )
+    lines = [LineQuantity(line_no=item.line_no, quantity=item.quantity) for item in items]
+    return [OrderPacked(parcel_id=command.parcel_id, lines=lines, at=command.at)]
+
+
+def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
+    """The order's units in the parcel leave, those promised in stock first. Raises Rejected."""
+    parcel = state.parcels[command.parcel_id]
+    if parcel.dispatched:
+        return []
+    _require(command, state)
+    promised = [
+        LineQuantity(line_no=item.line_no, quantity=min(item.quantity, line.reserved))
+        for item in parcel.lines
+        if (line := state.lines[item.line_no]).reserved > 0
+    ]
+    return [
+        OrderDispatched(
+            parcel_id=command.parcel_id,
+            lines=list(parcel.lines),
+            carrier=command.carrier,
+            tracking_number=command.tracking_number,
+            estimated_at=command.estimated_at,
+            stock_shipped=promised,
+            at=command.at,
+        )
+    ]
+
+
+def deliver(parcel_id: str, source: str, at: datetime, state: Order) -> list[Event]:
+    parcel = state.parcels[parcel_id]
+    if parcel.delivered:
+        return []
+    return [OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)]
+
+
+def tell(parcel_id: str, milestone: str, at: datetime, state: Order) -> list[Event]:
+    """A trouble on the way of a parcel, or its end, which the order has to show."""
+    if state.parcels[parcel_id].milestone == milestone:
+        return []
+    return [DeliveryTroubled(parcel_id=parcel_id, milestone=milestone, at=at)]

@@ -1,0 +1,528 @@
+"""What an order desk can ask for: request bodies with their bounds, and the commands they become.
+
+A body is what a client sends; a command is the body with the ids and the time that were chosen
+before it is decided. Errors of a body name the field (`lines.0.quantity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from domain.message import Command
+from domain.money import CURRENCIES
+from domain.order_facts import PaymentPart
+from domain.parcel_facts import Milestone
+from domain.stock_item import Location
+from domain.values import (
+    AMOUNT_MINOR_MAX,
+    LINES_MAX,
+    QUANTITY_MAX,
+    Address,
+    AmountMinor,
+    AskedQuantity,
+    Contact,
+    Identifier,
+    LongText,
+    Quantity,
+    RateBp,
+    Text,
+    Value,
+)
+
+EVIDENCE_MAX = 50
+PAYMENTS_MAX = 100
+NUMBERS_MAX = 20
+
+# ISO 3166-1 alpha-2, the officially assigned codes.
+_COUNTRIES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR
+BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ
+EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW
+GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY
+KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV
+MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY
+QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG
+TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM
+ZW
+"""
+COUNTRIES: frozenset[str] = frozenset(_COUNTRIES.split())
+
+Channel = Literal["web", "phone", "store", "marketplace", "import"]
+PaymentMethod = Literal[
+    "bank_transfer",
+    "credit_card",
+    "alipay",
+    "wechat_pay",
+    "cash_on_delivery",
+    "store_credit",
+    "gift_balance",
+    "on_account",
+]
+Initiator = Literal["customer", "operator", "seller", "system"]
+RefundReason = Literal[
+    "cancellation",
+    "quality_problem",
+    "wrong_item",
+    "damaged",
+    "not_as_described",
+    "lost",
+    "late",
+    "changed_mind",
+    "overpayment",
+    "other",
+]
+Dimension = Literal["stage", "payment", "fulfilment", "return"]
+
+# What each dimension can be; DOMAIN.md, "Order".
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "stage": (
+        "draft",
+        "received",
+        "in_review",
+        "on_hold",
+        "approved",
+        "in_progress",
+        "completed",
+        "cancelled",
+        "rejected",
+        "void",
+    ),
+    "payment": (
+        "unpaid",
+        "authorised",
+        "partially_paid",
+        "paid",
+        "overdue",
+        "partially_refunded",
+        "refunded",
+    ),
+    "fulfilment": (
+        "unallocated",
+        "reserved",
+        "backordered",
+        "packed",
+        "partially_shipped",
+        "shipped",
+        "partially_delivered",
+        "delivered",
+        "delivery_exception",
+        "lost",
+    ),
+    "return": ("none", "requested", "approved", "received", "closed", "denied"),
+}
+
+
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
+def _country(code: str) -> str:
+    if code not in COUNTRIES:
+        raise ValueError("must be an ISO 3166-1 alpha-2 code such as CN")
+    return code
+
+
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise ValueError("must be an ISO 4217 code such as CNY")
+    return code
+
+
+def _without_slash(text: str) -> str:
+    # Shop and carrier are the first half of a claimed key `shop/reference`.
+    if "/" in text:
+        raise ValueError("must not contain a slash")
+    return text
+
+
+def _all_different(keys: Iterable[Hashable], what: str) -> None:
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(f"{what} {key} stands twice")
+        seen.add(key)
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
+Country = Annotated[str, AfterValidator(_country)]
+CurrencyCode = Annotated[str, AfterValidator(_currency)]
+Handle = Annotated[Identifier, AfterValidator(_without_slash)]
+PositiveMinor = Annotated[int, Field(gt=0, le=AMOUNT_MINOR_MAX, strict=True)]
+LineNo = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
+UnitPrice = Annotated[str, Field(pattern=r"^[0-9]{1,13}(\.[0-9]{1,6})?$")]  # major units
+ReasonCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+AmendedQuantity = Annotated[
+    Quantity, Field(ge=0, le=QUANTITY_MAX, decimal_places=3, allow_inf_nan=False)
+]
+Id = Identifier  # of an order, parcel, payment, refund or note: chosen outside `decide`
+
+
+class PostalAddress(Address):
+    """An address as a command takes it: the country is a code."""
+
+    country: Country
+
+
+class LineBody(Value):
+    """One line of an order. The unit price is either minor units or a decimal of major units."""
+
+    sku: Identifier
+    name: Text
+    category: Text
+    quantity: AskedQuantity
+    unit: Text = "pcs"
+    unit_price_minor: AmountMinor | None = None
+    unit_price: Annotated[UnitPrice | None, Field(validate_default=True)] = None
+    unit_cost_minor: AmountMinor | None = None
+    tax_rate_bp: RateBp = 0
+    discount_minor: AmountMinor = 0
+    location: Location = "main"
+
+    @field_validator("unit_price")
+    @classmethod
+    def _one_price(cls, value: str | None, info: ValidationInfo) -> str | None:
+        _refuse_two_prices(value, info)
+        if value is None and info.data.get("unit_price_minor", ...) is None:
+            raise ValueError("give unit_price_minor or unit_price")
+        return value
+
+
+class AmendLineBody(Value):
+    """A change of line `line_no`, or a new line without it.
+
+    What is absent stays as it is; quantity 0 removes the line.
+    """
+
+    line_no: LineNo | None = None
+    sku: Annotated[Identifier | None, Field(validate_default=True)] = None
+    name: Annotated[Text | None, Field(validate_default=True)] = None
+    category: Text | None = None
+    quantity: Annotated[AmendedQuantity | None, Field(validate_default=True)] = None
+    unit: Text | None = None
+    unit_price_minor: AmountMinor | None = None
+    unit_price: Annotated[UnitPrice | None, Field(validate_default=True)] = None
+    unit_cost_minor: AmountMinor | None = None
+    tax_rate_bp: RateBp | None = None
+    discount_minor: AmountMinor | None = None
+    location: Location | None = None
+
+    @field_validator("sku", "name", "quantity")
+    @classmethod
+    def _needed_by_a_new_line(cls, value: Any, info: ValidationInfo) -> Any:
+        if not value and info.data.get("line_no", ...) is None:
+            raise ValueError("is required for a line without line_no")
+        return value
+
+    @field_validator("unit_price")
+    @classmethod
+    def _one_price(cls, value: str | None, info: ValidationInfo) -> str | None:
+        _refuse_two_prices(value, info)
+        new = info.data.get("line_no", ...) is None
+        if new and value is None and info.data.get("unit_price_minor", ...) is None:
+            raise ValueError("a line without line_no needs unit_price_minor or unit_price")
+        return value
+
+
+def _refuse_two_prices(value: str | None, info: ValidationInfo) -> None:
+    if value is not None and info.data.get("unit_price_minor") is not None:
+        raise ValueError("give unit_price_minor or unit_price, not both")
+
+
+class PlaceOrderBody(Value):
+    """What is bought, by whom, where it goes and how it is paid."""
+
+    shop: Handle = "main"
+    channel: Channel
+    customer_id: Identifier
+    currency: CurrencyCode
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=LINES_MAX)]
+    prices_include_tax: bool = True
+    discount_minor: AmountMinor = 0
+    shipping_minor: AmountMinor = 0
+    shipping_tax_rate_bp: RateBp = 0
+    contact: Contact
+    shipping_address: PostalAddress
+    billing_address: PostalAddress | None = None
+    payment_method: PaymentMethod
+    promised_at: Utc | None = None
+    external_ref: Identifier | None = None
+    note: LongText | None = None
+    total_minor: AmountMinor | None = None
+
+
+class ApproveBody(Value):
+    """Nothing to say."""
+
+
+class AmendBody(Value):
+    """Changes of an order and their reason. What is absent stays."""
+
+    lines: Annotated[list[AmendLineBody], Field(max_length=LINES_MAX)] | None = None
+    contact: Contact | None = None
+    shipping_address: PostalAddress | None = None
+    billing_address: PostalAddress | None = None
+    promised_at: Utc | None = None
+    reason: Text
+
+    @field_validator("lines")
+    @classmethod
+    def _each_line_once(cls, lines: list[AmendLineBody] | None) -> list[AmendLineBody] | None:
+        _all_different((item.line_no for item in lines or [] if item.line_no), "line_no")
+        return lines
+
+    @model_validator(mode="after")
+    def _something(self) -> AmendBody:
+        changes = (self.contact, self.shipping_address, self.billing_address, self.promised_at)
+        if not self.lines and all(change is None for change in changes):
+            raise ValueError("nothing to amend was given")
+        return self
+
+
+class PaymentBody(Value):
+    method: PaymentMethod
+    amount_minor: PositiveMinor
+    reference: Text
+    payer: Text | None = None
+    occurred_at: Utc | None = None  # when the money came; now when absent
+
+
+class LineQuantityBody(Value):
+    line_no: LineNo
+    quantity: AskedQuantity
+
+
+def _lines_once(lines: list[LineQuantityBody]) -> list[LineQuantityBody]:
+    _all_different((item.line_no for item in lines), "line_no")
+    return lines
+
+
+LineQuantities = Annotated[
+    list[LineQuantityBody], Field(min_length=1, max_length=LINES_MAX), AfterValidator(_lines_once)
+]
+
+
+class PackBody(Value):
+    """A parcel with units of one order."""
+
+    lines: LineQuantities
+
+
+class ContentBody(Value):
+    order_id: Id
+    line_no: LineNo
+    quantity: AskedQuantity
+
+
+class PackParcelBody(Value):
+    """A parcel with units of one or several orders."""
+
+    contents: Annotated[list[ContentBody], Field(min_length=1, max_length=LINES_MAX)]
+
+    @field_validator("contents")
+    @classmethod
+    def _each_line_once(cls, contents: list[ContentBody]) -> list[ContentBody]:
+        _all_different(((item.order_id, item.line_no) for item in contents), "line")
+        return contents
+
+
+class DispatchBody(Value):
+    carrier: Handle
+    tracking_number: Identifier
+    estimated_at: Utc | None = None
+
+
+class DeliverBody(Value):
+    """Delivered, as seen by a person: who took it, when, where the picture lies."""
+
+    name: Text | None = None
+    delivered_at: Utc | None = None  # now when absent
+    picture_ref: Text | None = None
+
+
+class CancelBody(Value):
+    """Units that shall not be delivered; the whole order without `lines`."""
+
+    reason_code: ReasonCode
+    initiator: Initiator = "operator"
+    text: Text | None = None
+    lines: LineQuantities | None = None
+
+
+class RefundBody(Value):
+    """Money to give back: for goods by amount, by lines, or by both where they agree; and shipping.
+
+    `amount_minor` is the goods' part: `shipping_minor` comes on top of it.
+    """
+
+    reason: RefundReason
+    text: Text | None = None
+    amount_minor: PositiveMinor | None = None
+    lines: LineQuantities | None = None
+    shipping_minor: AmountMinor = 0
+    payments: Annotated[list[PaymentPart], Field(min_length=1, max_length=PAYMENTS_MAX)] | None = (
+        None
+    )
+    evidence: Annotated[list[Identifier], Field(default_factory=list, max_length=EVIDENCE_MAX)]
+
+    @field_validator("payments")
+    @classmethod
+    def _each_payment_once(cls, parts: list[PaymentPart] | None) -> list[PaymentPart] | None:
+        _all_different((part.payment_id for part in parts or []), "payment_id")
+        if any(part.amount_minor <= 0 for part in parts or []):
+            raise ValueError("amount_minor of a payment must be above 0")
+        return parts
+
+    @model_validator(mode="after")
+    def _something(self) -> RefundBody:
+        if self.amount_minor is None and self.lines is None and not self.shipping_minor:
+            raise ValueError("give amount_minor, lines or shipping_minor")
+        return self
+
+
+class PayRefundBody(Value):
+    method: PaymentMethod | None = None  # as the money came when absent
+    reference: Text
+
+
+class NoteBody(Value):
+    text: LongText
+
+
+class OverrideBody(Value):
+    """Shows a dimension of the status as `value` until its next fact, or for good when sticky."""
+
+    dimension: Dimension
+    value: str
+    reason: Text
+    sticky: bool = False
+
+    @field_validator("value")
+    @classmethod
+    def _value_of_the_dimension(cls, value: str, info: ValidationInfo) -> str:
+        allowed = DIMENSIONS.get(info.data.get("dimension", ""))
+        if allowed and value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return value
+
+
+class VoidBody(Value):
+    reason: Text
+
+
+class PlaceOrder(PlaceOrderBody, Command):
+    order_id: Id
+    # Candidates for the sayable number: the first that nobody has is taken.
+    numbers: Annotated[tuple[str, ...], Field(min_length=1, max_length=NUMBERS_MAX)]
+
+
+class ApproveOrder(ApproveBody, Command):
+    order_id: Id
+
+
+class AmendOrder(AmendBody, Command):
+    order_id: Id
+
+
+class RecordPayment(PaymentBody, Command):
+    order_id: Id
+    payment_id: Id
+
+
+class PackParcel(PackParcelBody, Command):
+    parcel_id: Id
+
+
+class DispatchParcel(DispatchBody, Command):
+    parcel_id: Id
+
+
+class DeliverParcel(DeliverBody, Command):
+    parcel_id: Id
+
+
+class TrackParcel(Command):
+    """A carrier's scan of a parcel that was found by its number. `occurred_at` is its time."""
+
+    parcel_id: Id
+    event_id: Identifier
+    carrier: Handle
+    tracking_number: Identifier
+    milestone: Milestone
+    occurred_at: Utc
+    location: Text | None = None
+    note: Text | None = None
+    estimated_at: Utc | None = None
+
+
+class CancelOrder(CancelBody, Command):
+    order_id: Id
+
+
+class RequestRefund(RefundBody, Command):
+    order_id: Id
+    refund_id: Id
+
+
+class PayRefund(PayRefundBody, Command):
+    order_id: Id
+    refund_id: Id
+
+
+class AddNote(NoteBody, Command):
+    order_id: Id
+    note_id: Id
+
+
+class OverrideStatus(OverrideBody, Command):
+    order_id: Id
+
+
+class EndOverride(Command):
+    """Ends the override of one dimension, or of all."""
+
+    order_id: Id
+    dimension: Dimension | None = None
+
+
+class VoidOrder(VoidBody, Command):
+    order_id: Id
+
+
+OrderCommand = (
+    PlaceOrder
+    | ApproveOrder
+    | AmendOrder
+    | RecordPayment
+    | CancelOrder
+    | RequestRefund
+    | PayRefund
+    | AddNote
+    | OverrideStatus
+    | EndOverride
+    | VoidOrder
+)
+ParcelCommand = PackParcel | DispatchParcel | DeliverParcel | TrackParcel
+ORDER_COMMANDS: tuple[type[Command], ...] = get_args(OrderCommand)
+
+C = TypeVar("C", bound=Command)
+
+
+def with_ids(kind: type[C], body: BaseModel, **ids: Any) -> C:
+    """The command `kind` of a body that was already validated, with its ids and `at`."""
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    return kind.model_validate({**given, **ids})

@@ -1,0 +1,443 @@
+"""What is known of an order: the fold of its facts. Applies, never refuses, whatever history holds.
+
+Imported history is irregular: lines may be missing, a parcel dispatched twice or delivered without
+dispatch, amounts zero. Every fact is applied as far as it has a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeVar
+
+from domain.message import Event, Sealed
+from domain.money import ratio_half_up
+from domain.order_facts import (
+    BillingAddressAmended,
+    ContactAmended,
+    DeliveryTroubled,
+    FeedbackGiven,
+    Line,
+    LineQuantity,
+    LinesAmended,
+    OrderApproved,
+    OrderCancelled,
+    OrderDelivered,
+    OrderDispatched,
+    OrderNoted,
+    OrderPacked,
+    OrderPlaced,
+    OrderVoided,
+    OverrideEnded,
+    PaymentCaptured,
+    PromiseAmended,
+    RefundPaid,
+    RefundRequested,
+    ShippingAddressAmended,
+    StatusOverridden,
+)
+from domain.values import Address, Contact
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """A line as last priced, and what has happened to its units."""
+
+    priced: Line
+    gross_minor: int  # what the customer pays for all its units, tax included
+    cancelled: Decimal = ZERO
+    packed: Decimal = ZERO  # at any time: dispatched and delivered units are among them
+    dispatched: Decimal = ZERO
+    delivered: Decimal = ZERO
+    reserved: Decimal = ZERO  # still promised in stock
+    refunded: Decimal = ZERO
+    refunded_minor: int = 0
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.priced.quantity
+
+    @property
+    def live(self) -> Decimal:
+        """Units that were or shall be delivered."""
+        return self.priced.quantity - self.cancelled
+
+    @property
+    def open(self) -> Decimal:
+        """Units that may still be packed or cancelled."""
+        return self.priced.quantity - self.cancelled - self.packed
+
+    @property
+    def owed_minor(self) -> int:
+        """The gross less the share of the cancelled units."""
+        return self.gross_minor - self.share(self.gross_minor, self.cancelled)
+
+    @property
+    def owed_tax_minor(self) -> int:
+        return self.priced.tax_minor - self.share(self.priced.tax_minor, self.cancelled)
+
+    def share(self, whole_minor: int, units: Decimal) -> int:
+        """The running share of `units` in an amount for all of them, rounded half up (ADR 0002).
+
+        As `pricing.quantity_share`, but total: imported lines may have no units at all.
+        """
+        if self.priced.quantity <= 0:
+            return 0
+        part, part_of = min(units, self.priced.quantity).as_integer_ratio()
+        whole, whole_of = self.priced.quantity.as_integer_ratio()
+        return ratio_half_up(whole_minor * part * whole_of, part_of * whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    method: str
+    amount_minor: int
+    refunded_minor: int = 0
+
+    @property
+    def refundable_minor(self) -> int:
+        return max(0, self.amount_minor - self.refunded_minor)
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    amount_minor: int
+    method: str  # of the first payment that it gives back
+    paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderParcel:
+    """The order's units in one parcel."""
+
+    lines: tuple[LineQuantity, ...] = ()
+    dispatched: bool = False
+    delivered: bool = False
+    milestone: str | None = None  # the newest one that the order was told of
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    value: str
+    sticky: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    placed: bool = False
+    order_id: str = ""
+    number: str = ""
+    shop: str = ""
+    customer_id: str = ""
+    person: str = ""  # whose key seals the personal fields
+    currency: str = ""
+    payment_method: str = ""
+    prices_include_tax: bool = True
+    lines: Mapping[int, OrderLine] = field(default_factory=dict)  # by line_no
+    last_line_no: int = 0  # numbers of removed lines are not used again
+    shipping_minor: int = 0  # tax included
+    shipping_tax_minor: int = 0
+    shipping_cancelled: bool = False
+    shipping_refunded_minor: int = 0
+    total_minor: int = 0  # what is owed, before payments
+    paid_minor: int = 0
+    refunded_minor: int = 0  # requested and paid
+    payments: Mapping[str, Payment] = field(default_factory=dict)  # oldest first
+    refunds: Mapping[str, Refund] = field(default_factory=dict)
+    parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
+    contact: Contact | Sealed | None = None
+    shipping_address: Address | Sealed | None = None
+    billing_address: Address | Sealed | None = None
+    promised_at: datetime | None = None
+    approved: bool = False
+    cancelled: bool = False  # as a whole
+    void: bool = False
+    overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
+    notes: frozenset[str] = frozenset()
+
+    @property
+    def net_paid_minor(self) -> int:
+        return self.paid_minor - self.refunded_minor
+
+    @property
+    def unpaid_minor(self) -> int:
+        """What is missing before the goods may leave: money given back is missing again."""
+        return max(0, self.total_minor - self.net_paid_minor)
+
+    @property
+    def balance_minor(self) -> int:
+        """Above 0: what the customer still owes. Below: what the shop owes the customer.
+
+        A refund that nothing was owed for (goodwill, damaged goods) is not asked back, so it
+        lowers a credit but makes no debt.
+        """
+        if self.paid_minor < self.total_minor:
+            return self.total_minor - self.paid_minor
+        return min(0, self.total_minor - self.net_paid_minor)
+
+
+def evolve(state: Order, event: Event) -> Order:
+    """Apply a recorded fact. Raises TypeError for what is no fact of an order, else nothing."""
+    return _applied(_without_ended_overrides(state, event), event)
+
+
+def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
+    match event:
+        case OrderPlaced():
+            return _placed(event)
+        case OrderApproved():
+            return replace(state, approved=True)
+        case LinesAmended():
+            return _lines_amended(state, event)
+        case ContactAmended():
+            return replace(state, contact=event.after)
+        case ShippingAddressAmended():
+            return replace(state, shipping_address=event.after)
+        case BillingAddressAmended():
+            return replace(state, billing_address=event.after)
+        case PromiseAmended():
+            return replace(state, promised_at=event.after)
+        case PaymentCaptured():
+            return _paid(state, event)
+        case OrderPacked():
+            return _packed(state, event.parcel_id, event.lines)
+        case OrderDispatched():
+            return _dispatched(state, event)
+        case OrderDelivered():
+            return _delivered(state, event)
+        case DeliveryTroubled():
+            return _milestone(state, event)
+        case OrderCancelled():
+            return _cancelled(state, event)
+        case RefundRequested():
+            return _refund_requested(state, event)
+        case RefundPaid():
+            return _refund_paid(state, event)
+        case OrderNoted():
+            return replace(state, notes=state.notes | {event.note_id})
+        case FeedbackGiven():
+            return state
+        case StatusOverridden():
+            override = Override(event.value, event.sticky)
+            return replace(state, overrides={**state.overrides, event.dimension: override})
+        case OverrideEnded():
+            return replace(state, overrides=_without(state.overrides, {event.dimension}))
+        case OrderVoided():
+            return replace(_released(state, event.released), void=True)
+        case _:
+            raise TypeError(f"{event.TOPIC} is no event of an order")
+
+
+def _placed(event: OrderPlaced) -> Order:
+    shipping_tax = 0 if event.prices_include_tax else event.shipping_tax_minor
+    return Order(
+        placed=True,
+        order_id=event.order_id,
+        number=event.number,
+        shop=event.shop,
+        customer_id=event.customer_id,
+        person=event.person,
+        currency=event.currency,
+        payment_method=event.payment_method,
+        prices_include_tax=event.prices_include_tax,
+        lines={line.line_no: order_line(line, event.prices_include_tax) for line in event.lines},
+        last_line_no=max((line.line_no for line in event.lines), default=0),
+        shipping_minor=event.shipping_minor + shipping_tax,
+        shipping_tax_minor=event.shipping_tax_minor,
+        total_minor=event.total_minor,
+        contact=event.contact,
+        shipping_address=event.shipping_address,
+        billing_address=event.billing_address,
+        promised_at=event.promised_at,
+    )
+
+
+def order_line(line: Line, prices_include_tax: bool) -> OrderLine:
+    """A line whose units have gone nowhere yet."""
+    return OrderLine(line, gross_minor(line, prices_include_tax), reserved=line.reserved)
+
+
+def repriced(old: OrderLine, line: Line, prices_include_tax: bool) -> OrderLine:
+    """The line after an amendment: what happened to its units stays."""
+    gross = gross_minor(line, prices_include_tax)
+    return replace(old, priced=line, gross_minor=gross, reserved=line.reserved)
+
+
+def gross_minor(line: Line, prices_include_tax: bool) -> int:
+    """What the customer pays for a line: inclusive prices carry their tax in the base."""
+    return line.base_minor if prices_include_tax else line.base_minor + line.tax_minor
+
+
+def _lines_amended(state: Order, event: LinesAmended) -> Order:
+    removed = {line.line_no for line in event.before} - {line.line_no for line in event.after}
+    lines = _without(state.lines, removed)
+    for line in event.after:
+        old = lines.get(line.line_no) or order_line(line, state.prices_include_tax)
+        lines[line.line_no] = repriced(old, line, state.prices_include_tax)
+    return replace(
+        state,
+        lines=lines,
+        last_line_no=max([state.last_line_no, *lines]),
+        total_minor=state.total_minor + event.total_minor - event.total_before_minor,
+    )
+
+
+def _paid(state: Order, event: PaymentCaptured) -> Order:
+    payment = Payment(event.method, event.amount_minor)
+    return replace(
+        state,
+        payments={**state.payments, event.payment_id: payment},
+        paid_minor=state.paid_minor + event.amount_minor,
+    )
+
+
+Counter = Literal["cancelled", "packed", "dispatched", "delivered"]
+
+
+def _counted(state: Order, counter: Counter, units: Iterable[LineQuantity]) -> Order:
+    lines = dict(state.lines)
+    for item in units:
+        line = lines.get(item.line_no)
+        if line is not None:
+            more = {counter: getattr(line, counter) + item.quantity}
+            lines[item.line_no] = replace(line, **more)
+    return replace(state, lines=lines)
+
+
+def _released(state: Order, units: Iterable[LineQuantity]) -> Order:
+    """Units that are no longer promised in stock: given back or shipped."""
+    lines = dict(state.lines)
+    for item in units:
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = replace(line, reserved=line.reserved - item.quantity)
+    return replace(state, lines=lines)
+
+
+def _packed(state: Order, parcel_id: str, units: Iterable[LineQuantity]) -> Order:
+    if parcel_id in state.parcels:
+        return state
+    parcel = OrderParcel(tuple(units))
+    return _with_parcel(_counted(state, "packed", parcel.lines), parcel_id, parcel)
+
+
+def _dispatched(state: Order, event: OrderDispatched) -> Order:
+    state = _left(state, event.parcel_id, event.lines)
+    return _released(state, event.stock_shipped)
+
+
+def _left(state: Order, parcel_id: str, units: Iterable[LineQuantity]) -> Order:
+    """The parcel is out of the house. What was never packed by our records was so all the same."""
+    state = _packed(state, parcel_id, units)
+    parcel = state.parcels[parcel_id]
+    if parcel.dispatched:
+        return state
+    state = _counted(state, "dispatched", parcel.lines)
+    return _with_parcel(state, parcel_id, replace(parcel, dispatched=True))
+
+
+def _delivered(state: Order, event: OrderDelivered) -> Order:
+    state = _left(state, event.parcel_id, event.lines)
+    parcel = state.parcels[event.parcel_id]
+    if parcel.delivered:
+        return state
+    state = _counted(state, "delivered", parcel.lines)
+    arrived = replace(parcel, delivered=True, milestone="delivered")
+    return _with_parcel(state, event.parcel_id, arrived)
+
+
+def _milestone(state: Order, event: DeliveryTroubled) -> Order:
+    parcel = state.parcels.get(event.parcel_id, OrderParcel())
+    return _with_parcel(state, event.parcel_id, replace(parcel, milestone=event.milestone))
+
+
+def _with_parcel(state: Order, parcel_id: str, parcel: OrderParcel) -> Order:
+    return replace(state, parcels={**state.parcels, parcel_id: parcel})
+
+
+def _cancelled(state: Order, event: OrderCancelled) -> Order:
+    state = _released(_counted(state, "cancelled", event.lines), event.released)
+    return replace(
+        state,
+        total_minor=state.total_minor - event.goods_minor - event.shipping_minor,
+        shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
+        cancelled=state.cancelled or event.all,
+    )
+
+
+def _refund_requested(state: Order, event: RefundRequested) -> Order:
+    lines = dict(state.lines)
+    for item in event.lines:
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = _refunded(line, item)
+    payments = dict(state.payments)
+    for part in event.payments:
+        payment = payments.get(part.payment_id)
+        if payment is not None:
+            given_back = payment.refunded_minor + part.amount_minor
+            payments[part.payment_id] = replace(payment, refunded_minor=given_back)
+    first = payments.get(event.payments[0].payment_id) if event.payments else None
+    refund = Refund(event.amount_minor, first.method if first else state.payment_method)
+    return replace(
+        state,
+        lines=lines,
+        payments=payments,
+        refunds={**state.refunds, event.refund_id: refund},
+        refunded_minor=state.refunded_minor + event.amount_minor,
+        shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
+    )
+
+
+def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
+    refunded = line.refunded + item.quantity
+    if item.amount_minor is None:  # Imports know the units, not what they were worth.
+        return replace(
+            line, refunded=refunded, refunded_minor=line.share(line.gross_minor, refunded)
+        )
+    return replace(line, refunded=refunded, refunded_minor=line.refunded_minor + item.amount_minor)
+
+
+def _refund_paid(state: Order, event: RefundPaid) -> Order:
+    known = state.refunds.get(event.refund_id)
+    refund = known or Refund(event.amount_minor, event.method)
+    unasked = 0 if known else event.amount_minor  # Imports know refunds that nobody asked for.
+    return replace(
+        state,
+        refunds={**state.refunds, event.refund_id: replace(refund, paid=True)},
+        refunded_minor=state.refunded_minor + unasked,
+    )
+
+
+# The dimensions of the status that a fact belongs to: it ends an override of theirs.
+_DIMENSIONS: dict[type[Event], frozenset[str]] = {
+    OrderApproved: frozenset({"stage"}),
+    OrderCancelled: frozenset({"stage"}),
+    OrderVoided: frozenset({"stage"}),
+    OrderPacked: frozenset({"stage", "fulfilment"}),
+    OrderDispatched: frozenset({"stage", "fulfilment"}),
+    OrderDelivered: frozenset({"fulfilment"}),
+    DeliveryTroubled: frozenset({"fulfilment"}),
+    PaymentCaptured: frozenset({"payment"}),
+    RefundRequested: frozenset({"payment"}),
+    RefundPaid: frozenset({"payment"}),
+}
+
+
+def _without_ended_overrides(state: Order, event: Event) -> Order:
+    if not state.overrides:
+        return state
+    touched = _DIMENSIONS.get(type(event), frozenset())
+    ended = {name for name in touched & state.overrides.keys() if not state.overrides[name].sticky}
+    return replace(state, overrides=_without(state.overrides, ended)) if ended else state
+
+
+def _without(mapping: Mapping[K, V], keys: set[K]) -> dict[K, V]:
+    return {key: value for key, value in mapping.items() if key not in keys}

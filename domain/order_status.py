@@ -1,0 +1,178 @@
+"""The status of an order, derived from its facts: four dimensions and one headline (DOMAIN.md).
+
+Overrides change what is shown and nothing else: commands decide on facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.order_state import ZERO, Order
+from domain.parcel_facts import TROUBLES
+
+PAYS_LATER = frozenset({"cash_on_delivery", "on_account"})
+
+LABELS: dict[str, str] = {  # headline code -> what the desk reads
+    "void": "已作废",
+    "exception": "异常",
+    "refunding": "退款中",
+    "refunded": "已退款",
+    "cancelled": "已取消",
+    "completed": "已完成",
+    "delivered": "已送达",
+    "shipped": "已发货",
+    "awaiting_review": "待审核",
+    "awaiting_payment": "待支付",
+    "preparing": "备货中",
+    "paid": "已支付",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    stage: str
+    payment: str
+    fulfilment: str
+    returns: str = "none"  # the dimension `return`, a word that Python keeps for itself
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is shown of an order. Dimensions under an override are named in `overridden`."""
+
+    code: str
+    label: str
+    dimensions: Dimensions
+    overridden: tuple[str, ...]
+    shipped_units: Decimal
+    units: Decimal  # not cancelled
+
+
+def facts(state: Order) -> Dimensions:
+    """The dimensions as the facts have them."""
+    return Dimensions(stage=stage(state), payment=payment(state), fulfilment=fulfilment(state))
+
+
+def shown(state: Order) -> Status:
+    """The status to display: the facts under the operator's overrides."""
+    dimensions = _overridden(facts(state), state)
+    code = headline(dimensions, state)
+    return Status(
+        code=code,
+        label=LABELS[code],
+        dimensions=dimensions,
+        overridden=tuple(sorted(state.overrides)),
+        shipped_units=sum((line.dispatched for line in state.lines.values()), ZERO),
+        units=sum((line.live for line in state.lines.values()), ZERO),
+    )
+
+
+def shown_value(state: Order, dimension: str) -> str:
+    """What one dimension is shown as; `dimension` as DOMAIN.md names it."""
+    dimensions = _overridden(facts(state), state)
+    value: str = getattr(dimensions, _attribute(dimension))
+    return value
+
+
+def _overridden(dimensions: Dimensions, state: Order) -> Dimensions:
+    values = {
+        "stage": dimensions.stage,
+        "payment": dimensions.payment,
+        "fulfilment": dimensions.fulfilment,
+        "returns": dimensions.returns,
+    }
+    for dimension, override in state.overrides.items():
+        values[_attribute(dimension)] = override.value
+    return Dimensions(**values)
+
+
+def _attribute(dimension: str) -> str:
+    return "returns" if dimension == "return" else dimension
+
+
+def stage(state: Order) -> str:
+    if state.void:
+        return "void"
+    if state.cancelled:
+        return "cancelled"
+    if state.parcels:
+        return "in_progress"
+    return "approved" if state.approved else "received"
+
+
+def payment(state: Order) -> str:
+    given_back = sum(refund.amount_minor for refund in state.refunds.values() if refund.paid)
+    if given_back > 0:
+        return "refunded" if given_back >= state.paid_minor else "partially_refunded"
+    if state.paid_minor <= 0:
+        free = state.total_minor <= 0 and not state.cancelled
+        return "paid" if free else "unpaid"
+    return "paid" if state.paid_minor >= state.total_minor else "partially_paid"
+
+
+def fulfilment(state: Order) -> str:
+    troubles = {parcel.milestone for parcel in state.parcels.values()} & TROUBLES
+    if troubles:
+        return "lost" if "lost" in troubles else "delivery_exception"
+    if delivered_everything(state):
+        return "delivered"
+    if any(parcel.delivered for parcel in state.parcels.values()):
+        return "partially_delivered"
+    if dispatched_everything(state):
+        return "shipped"
+    if any(parcel.dispatched for parcel in state.parcels.values()):
+        return "partially_shipped"
+    if state.parcels:
+        return "packed"
+    return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
+
+
+def delivered_everything(state: Order) -> bool:
+    arrived = any(parcel.delivered for parcel in state.parcels.values())
+    return arrived and all(line.delivered >= line.live for line in state.lines.values())
+
+
+def dispatched_everything(state: Order) -> bool:
+    left = any(parcel.dispatched for parcel in state.parcels.values())
+    return left and all(line.dispatched >= line.live for line in state.lines.values())
+
+
+def refund_is_open(state: Order) -> bool:
+    """Some refund was requested and its money has not gone yet."""
+    return any(not refund.paid for refund in state.refunds.values())
+
+
+def headline(dimensions: Dimensions, state: Order) -> str:
+    """The one code for the desk: the first in DOMAIN.md's order whose condition holds."""
+    return next(code for code, holds in _HEADLINES if holds(dimensions, state))
+
+
+def _awaits_payment(shown: Dimensions, state: Order) -> bool:
+    prepaid = state.payment_method not in PAYS_LATER
+    return prepaid and shown.payment in {"unpaid", "authorised", "partially_paid", "overdue"}
+
+
+def _is_prepared(shown: Dimensions, state: Order) -> bool:
+    return shown.fulfilment == "packed" or state.payment_method in PAYS_LATER
+
+
+_SHIPPED = frozenset({"partially_shipped", "shipped", "partially_delivered"})
+_UNREVIEWED = frozenset({"draft", "received", "in_review", "on_hold"})
+
+# A void order stands before all: it is hidden from lists, and nothing else matters of it.
+_HEADLINES: tuple[tuple[str, Callable[[Dimensions, Order], bool]], ...] = (
+    ("void", lambda shown, _: shown.stage == "void"),
+    ("exception", lambda shown, _: shown.fulfilment in {"delivery_exception", "lost"}),
+    ("refunding", lambda _, state: refund_is_open(state)),
+    ("refunded", lambda shown, _: shown.payment == "refunded"),
+    ("cancelled", lambda shown, _: shown.stage in {"cancelled", "rejected"}),
+    ("completed", lambda shown, _: shown.stage == "completed"),
+    ("delivered", lambda shown, _: shown.fulfilment == "delivered"),
+    ("shipped", lambda shown, _: shown.fulfilment in _SHIPPED),
+    ("awaiting_review", lambda shown, _: shown.stage in _UNREVIEWED),
+    ("awaiting_payment", _awaits_payment),
+    ("preparing", _is_prepared),
+    ("paid", lambda _shown, _state: True),
+)
