@@ -1,5 +1,6 @@
 """Fixtures for all tests: the real PostgreSQL and Kafka, each started when first asked for."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +52,17 @@ def settings(postgres: LocalPostgres, ledger_template: str, tmp_path: Path) -> I
     """An empty ledger of this test alone."""
     with fresh_database(postgres, ledger_template) as url:
         yield settings_of(url, tmp_path)
+
+
+@pytest.fixture
+def tracked(database_url: str, kafka: LocalKafka, tmp_path: Path) -> Settings:
+    """An empty ledger with a name of its own, so that its Kafka topics are of this test alone."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    settings = settings_of(database_url, tmp_path, name=name, kafka_bootstrap=kafka.bootstrap)
+    migrate(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"

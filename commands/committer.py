@@ -1,0 +1,268 @@
+"""Group commit: runs the commands of one process in batches, one statement for all that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from commands.keys import SELECT_KEYS, Vault
+from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion
+from commands.runner import LOAD_ROUNDS_MAX, absent, fold_states, needed, outcome, persons, split
+from commands.store import CLAIMS, LOAD, Answer, Store, Unit, notify
+from domain import desk
+from domain.message import Attempt, Command, StreamName
+
+BATCH_COMMANDS_MAX = 256
+QUEUE_COMMANDS_MAX = 10_000
+STREAMS_CACHED_MAX = 50_000
+TRIES_MAX = 50  # of one command that other processes keep overtaking
+RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0)  # then Busy
+STOP_SECONDS = 10.0
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Busy(Exception):
+    """Not done now, and safe to send again: the database is away, or the queue is full."""
+
+
+class Waiting(Entry):
+    """A command whose sender waits for the outcome."""
+
+    __slots__ = ("future",)
+
+    future: asyncio.Future[Outcome]
+
+    def resolve(self, result: Outcome | Exception) -> None:
+        if self.future.done():  # The sender has gone; what was recorded stays.
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+class Committer:
+    """Gathers commands that wait, decides them on cached states, appends them in one statement.
+
+    One batch is under way at a time, so the process never conflicts with itself; while it is in
+    the database, the event loop takes the next requests. The append checks the version of every
+    stream that was looked at, so neither an acceptance nor a refusal can rest on a stale cache.
+    """
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store = store
+        self._vault = vault
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE_COMMANDS_MAX)
+        self._cache: OrderedDict[StreamName, Loaded] = OrderedDict()
+        self._connection: AsyncConnection | None = None
+        self._appended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._notify())]
+
+    async def stop(self) -> None:
+        """Answer what was taken in, then stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def run(
+        self, command: Command, attempt: Attempt, if_match: tuple[StreamName, int] | None = None
+    ) -> Outcome:
+        """The command's outcome. Raises Rejected, StaleVersion, KeyReused or Busy."""
+        waiting = Waiting(command, attempt, if_match)
+        waiting.future = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait(waiting)
+        except asyncio.QueueFull:
+            raise Busy("too many commands are waiting") from None
+        return await waiting.future
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH_COMMANDS_MAX and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            taken = len(batch)
+            await self._commit_all(batch)
+            for _ in range(taken):
+                self._queue.task_done()
+
+    async def _commit_all(self, batch: list[Waiting]) -> None:
+        """Until each is answered. What makes a batch fail must not fail its neighbours."""
+        while batch:
+            try:
+                batch = await self._commit(batch)
+            except Exception as error:  # noqa: BLE001 (answered to the senders)
+                self._cache.clear()
+                if len(batch) == 1 or isinstance(error, Busy):
+                    log.error("commands failed", count=len(batch), error=repr(error))
+                    for waiting in batch:
+                        waiting.resolve(error)
+                    return
+                for waiting in batch:
+                    if not waiting.future.done():
+                        await self._commit_all([waiting])
+                return
+
+    async def _commit(self, batch: list[Waiting]) -> list[Waiting]:
+        """Decide and append; answer what is settled and return what has to be run again."""
+        batch, again = _first_of_each_key(batch)
+        plan, overtaken = await self._resiliently(lambda connection: self._plan(connection, batch))
+        units = plan.units()
+        answers: list[Answer] = []
+        if units:
+            answers = await self._resiliently(
+                lambda connection: self._store.aappend(connection, [unit for unit, _ in units])
+            )
+        for (unit, group), answer in zip(units, answers, strict=True):
+            again += self._settle(plan, unit, group, answer)
+        return overtaken + again
+
+    def _settle(
+        self, plan: Plan, unit: Unit, group: list[Decided], answer: Answer
+    ) -> list[Waiting]:
+        if answer.missed:
+            self._forget(unit)
+        else:
+            self._remember(plan, unit)
+            self._appended.set()
+        again = []
+        for index, decided in enumerate(group):
+            waiting = decided.entry
+            assert isinstance(waiting, Waiting)
+            if not answer.missed or index in answer.repeats:
+                waiting.resolve(outcome(decided, index, answer))
+            else:
+                again += _retry(waiting)
+        return again
+
+    # -- deciding on cached states -----------------------------------------------------------
+
+    async def _plan(
+        self, connection: AsyncConnection, batch: list[Waiting]
+    ) -> tuple[Plan, list[Waiting]]:
+        known: dict[StreamName, Loaded] = {}
+        names = await self._load(connection, batch, known)
+        unknown = self._vault.unknown(persons(batch, names, known))
+        if unknown:
+            cursor = await connection.execute(SELECT_KEYS, [unknown])
+            self._vault.learn(await cursor.fetchall())
+        plan, overtaken = Plan(known, self._vault), []
+        for waiting, needs in zip(batch, names, strict=True):
+            try:
+                plan.decide(waiting, needs)
+            except StaleVersion as error:
+                # Against a neighbour's change that is not stored yet nothing can be said.
+                if error.stream in plan.after:
+                    overtaken += _retry(waiting)
+                else:
+                    waiting.resolve(error)
+        return plan, overtaken
+
+    async def _load(
+        self, connection: AsyncConnection, batch: list[Waiting], known: dict[StreamName, Loaded]
+    ) -> list[frozenset[StreamName]]:
+        for waiting in batch:
+            if waiting.if_match is not None:
+                self._cache.pop(waiting.if_match[0], None)
+            if waiting.tries == 0:
+                known.update((name, absent(name)) for name in desk.fresh(waiting.command))
+        for _ in range(LOAD_ROUNDS_MAX):
+            names = needed(batch, known)
+            missing = frozenset().union(*names) - known.keys()
+            if not missing:
+                return names
+            cached = {name: self._cache[name] for name in missing if name in self._cache}
+            known |= cached
+            if missing - cached.keys():
+                known |= await self._read(connection, missing - cached.keys())
+        raise AssertionError("streams() keeps asking for more")
+
+    async def _read(
+        self, connection: AsyncConnection, names: Iterable[StreamName]
+    ) -> dict[StreamName, Loaded]:
+        streams, claims = split(names)
+        ids = self._store.ids(streams)
+        rows = await connection.execute(LOAD, [list(ids)], binary=True) if ids else None
+        found = await rows.fetchall() if rows else []
+        owners = await connection.execute(CLAIMS, claims) if claims[0] else None
+        return fold_states([*names], ids, found, await owners.fetchall() if owners else [])
+
+    def _remember(self, plan: Plan, unit: Unit) -> None:
+        self._vault.stored(person for person, _, _ in unit.keys)
+        for name in unit.streams:
+            self._cache[name] = plan.after.get(name) or plan.loaded[name]
+            self._cache.move_to_end(name)
+        while len(self._cache) > STREAMS_CACHED_MAX:
+            self._cache.popitem(last=False)
+
+    def _forget(self, unit: Unit) -> None:
+        for name in unit.streams:
+            self._cache.pop(name, None)
+        for person, _, _ in unit.keys:
+            self._vault.forget(person)
+
+    # -- the connection ------------------------------------------------------------------------
+
+    async def _resiliently(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run it, on a new connection where the old one is lost. Sending the same units again is
+        safe: what was committed unseen is found by its idempotency keys.
+        """
+        for pause in (*RECONNECT_SECONDS, None):
+            try:
+                if self._connection is None or self._connection.closed:
+                    self._cache.clear()
+                    self._connection = await self._store.aconnect(autocommit=True)
+                return await work(self._connection)
+            except psycopg.OperationalError as error:
+                log.warning("database away", error=str(error).strip())
+                if pause is None:
+                    raise Busy("the database is not reachable") from error
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _notify(self) -> None:
+        """Wakes the readers after commits; they also poll, so a lost one is no harm."""
+        statement = notify(self._store.channel)
+        while True:
+            await self._appended.wait()
+            try:
+                async with await self._store.aconnect(autocommit=True) as connection:
+                    while True:
+                        await self._appended.wait()
+                        self._appended.clear()
+                        await connection.execute(statement)
+            except psycopg.OperationalError:
+                await asyncio.sleep(RECONNECT_SECONDS[-1])
+
+
+def _first_of_each_key(batch: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """Two with one idempotency key in one call would be a unique violation; the second waits."""
+    first: dict[tuple[str, str], Waiting] = {}
+    for waiting in batch:
+        first.setdefault((waiting.attempt.actor, waiting.attempt.key), waiting)
+    taken = {id(waiting) for waiting in first.values()}
+    return [*first.values()], [waiting for waiting in batch if id(waiting) not in taken]
+
+
+def _retry(waiting: Waiting) -> list[Waiting]:
+    waiting.tries += 1
+    if waiting.tries <= TRIES_MAX:
+        return [waiting]
+    waiting.resolve(Busy(f"overtaken by other writers {TRIES_MAX} times"))
+    return []

@@ -1,0 +1,206 @@
+"""Commands and loaded states to units of events: the pure half of the runner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from commands.keys import Vault
+from commands.store import Audit, CommandRow, Repeat, Unit
+from domain import codec, desk
+from domain.message import Attempt, Command, Event, Rejected, StreamName
+
+Loaded = tuple[int, Any]  # version and state; claims have version 0 and their owner
+
+
+class StaleVersion(Exception):
+    """The caller's If-Match names another version than the stream has."""
+
+    def __init__(self, stream: StreamName, expected: int, actual: int) -> None:
+        super().__init__(f"stale_version: {expected} expected, {actual} found")
+        self.stream, self.expected, self.actual = stream, expected, actual
+
+
+class KeyReused(Exception):
+    """The idempotency key was used before for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command came to. `position` is None where nothing was recorded."""
+
+    body: Mapping[str, Any]
+    position: int | None
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class Entry:
+    """One command on its way. `if_match`: version that its first stream must have."""
+
+    command: Command
+    attempt: Attempt
+    if_match: tuple[StreamName, int] | None = None
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Decided:
+    """A command with its events sealed, or its refusal, and the streams that it looked at."""
+
+    entry: Entry
+    reads: frozenset[StreamName]
+    events: list[tuple[StreamName, Event]] = field(default_factory=list)
+    claims: tuple[tuple[str, str, str], ...] = ()
+    body: dict[str, Any] = field(default_factory=dict)
+    refusal: Rejected | None = None
+
+    @property
+    def written(self) -> set[StreamName]:
+        return {name for name, _ in self.events}
+
+
+class Plan:
+    """Decides commands one after the other, each on the outcome of those before it."""
+
+    def __init__(self, loaded: Mapping[StreamName, Loaded], vault: Vault) -> None:
+        self.loaded = loaded
+        self.after: dict[StreamName, Loaded] = {}
+        self.decided: list[Decided] = []
+        self._vault = vault
+
+    def states(self, names: Iterable[StreamName]) -> dict[StreamName, Any]:
+        return {name: self._at(name)[1] for name in names}
+
+    def decide(self, entry: Entry, names: frozenset[StreamName]) -> None:
+        """Add the command's events or its refusal. Raises StaleVersion."""
+        if entry.if_match is not None:
+            stream, expected = entry.if_match
+            if self._at(stream)[0] != expected:
+                raise StaleVersion(stream, expected, self._at(stream)[0])
+        decided = Decided(entry, names)
+        states = self.states(names)
+        try:
+            decision = desk.decide(entry.command, states)
+        except Rejected as refusal:
+            decided.refusal = refusal
+        else:
+            decided.claims = decision.claims
+            self._evolve(decided, decision.events, states)
+        self.decided.append(decided)
+
+    def _evolve(
+        self,
+        decided: Decided,
+        events: Mapping[StreamName, list[Event]],
+        states: dict[StreamName, Any],
+    ) -> None:
+        command_id = decided.entry.attempt.command_id
+        for name, made in events.items():
+            version, state = self._at(name)
+            for event in made:
+                sealed = codec.seal(event, self._vault, command_id)
+                decided.events.append((name, sealed))
+                version, state = version + 1, desk.evolve(name.category, state, sealed)
+            self.after[name] = (version, state)
+            states[name] = state
+        for kind, key, owner in decided.claims:
+            self.after[StreamName(f"claim:{kind}", key)] = (0, owner)
+        versions = {name: self._at(name)[0] for name in states}
+        decided.body = desk.answer(decided.entry.command, states, versions)
+
+    def _at(self, name: StreamName) -> Loaded:
+        return self.after.get(name) or self.loaded[name]
+
+    def units(self) -> list[tuple[Unit, list[Decided]]]:
+        """Commands that share what one of them writes leave together: one was decided on the
+        outcome of the other, and a stream may stand in one unit of a call only.
+        """
+        return [(self._unit(group), group) for group in _groups(self.decided)]
+
+    def _unit(self, group: list[Decided]) -> Unit:
+        unit = Unit()
+        for index, decided in enumerate(group):
+            unit.commands.append(_row(decided))
+            unit.claims += decided.claims
+            unit.events += [(index, name, event) for name, event in decided.events]
+            for name in decided.reads | decided.written:
+                if not name.category.startswith("claim:"):
+                    written = name in decided.written or unit.streams.get(name, (0, False))[1]
+                    unit.streams[name] = (self.loaded[name][0], written)
+        unit.keys = self._vault.minted(_persons(group))
+        return unit
+
+
+def _persons(group: Iterable[Decided]) -> set[str]:
+    return {
+        event.person  # type: ignore[attr-defined]
+        for decided in group
+        for _, event in decided.events
+        if event.PERSONAL_FIELDS
+    }
+
+
+def _groups(decided: list[Decided]) -> list[list[Decided]]:
+    """Union-find over written streams, claims and persons whose key may be new."""
+    written: set[Any] = set()
+    for one in decided:
+        written |= _writes(one)
+    leader: dict[Any, int] = {}
+    parent = list(range(len(decided)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index, one in enumerate(decided):
+        for thing in (_writes(one) | one.reads) & written:
+            parent[root(index)] = root(leader.setdefault(thing, index))
+    groups: dict[int, list[Decided]] = {}
+    for index, one in enumerate(decided):
+        groups.setdefault(root(index), []).append(one)
+    return list(groups.values())
+
+
+def _writes(decided: Decided) -> set[Any]:
+    claims = {StreamName(f"claim:{kind}", key) for kind, key, _ in decided.claims}
+    return decided.written | claims | {("person", p) for p in _persons([decided])}
+
+
+def _row(decided: Decided) -> CommandRow:
+    attempt, refusal = decided.entry.attempt, decided.refusal
+    if refusal is None:
+        return CommandRow(attempt, json.dumps({"body": decided.body}))
+    audit = Audit(
+        "refused",
+        type(decided.entry.command).__name__,
+        desk.target(decided.entry.command),
+        refusal.code,
+        refusal.facts,
+    )
+    return CommandRow(attempt, None if not_found(refusal) else refusal_json(refusal), audit)
+
+
+def not_found(refusal: Rejected) -> bool:
+    """What does not exist may exist later: such an answer is not kept for ever."""
+    return refusal.code.endswith("_not_found")
+
+
+def refusal_json(refusal: Rejected) -> str:
+    return json.dumps(
+        {"code": refusal.code, "message": refusal.message, "facts": refusal.facts}, default=str
+    )
+
+
+def replay(attempt: Attempt, repeat: Repeat) -> Outcome | Exception:
+    """The first outcome again; raises nothing, so that a batch can go on."""
+    if repeat.digest != attempt.digest:
+        return KeyReused(attempt.key)
+    outcome = json.loads(repeat.outcome)
+    if "code" in outcome:
+        return Rejected(outcome["code"], outcome["message"], **outcome["facts"])
+    return Outcome(outcome["body"], repeat.position, repeated=True)

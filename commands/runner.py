@@ -1,0 +1,179 @@
+"""The one way to run a command: load, decide, append. In batches; committer.py for the API."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from commands.keys import SELECT_KEYS, Vault
+from commands.planning import Decided, Entry, Loaded, Outcome, Plan, replay
+from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store, Unit, fold_rows
+from domain import desk
+from domain.message import Attempt, Command, StreamName
+
+LOAD_ROUNDS_MAX = 6  # of "which streams do you need, given these?"
+
+
+class Conflict(Exception):
+    """Another writer was first: roll back and run the whole batch again."""
+
+
+def digest(key: bytes, request: Any) -> bytes:
+    """HMAC over canonical JSON: equal for the same request only."""
+    return hmac.digest(key, orjson.dumps(request, option=orjson.OPT_SORT_KEYS), hashlib.sha256)
+
+
+def absent(name: StreamName) -> Loaded:
+    claim = name.category.startswith("claim:")
+    return 0, None if claim else desk.initial(name.category)
+
+
+def persons(
+    entries: Iterable[Entry],
+    needs: Iterable[frozenset[StreamName]],
+    known: Mapping[StreamName, Loaded],
+) -> set[str]:
+    """Whose keys the batch may seal under."""
+    return {
+        person
+        for entry, names in zip(entries, needs, strict=True)
+        for person in desk.persons(entry.command, {name: known[name][1] for name in names})
+    }
+
+
+def needed(
+    entries: Iterable[Entry], known: Mapping[StreamName, Loaded]
+) -> list[frozenset[StreamName]]:
+    """The streams that each command needs, as far as `known` lets see."""
+    states = {name: state for name, (_, state) in known.items()}
+    needs = []
+    for entry in entries:
+        names = desk.streams(entry.command, states)
+        needs.append(names | {entry.if_match[0]} if entry.if_match else names)
+    return needs
+
+
+def split(
+    names: Iterable[StreamName],
+) -> tuple[list[StreamName], tuple[list[str], list[str]]]:
+    streams, kinds, keys = [], [], []
+    for name in names:
+        if name.category.startswith("claim:"):
+            kinds.append(name.category.removeprefix("claim:"))
+            keys.append(name.key)
+        else:
+            streams.append(name)
+    return streams, (kinds, keys)
+
+
+def fold_states(
+    names: Iterable[StreamName], ids: Mapping[UUID, StreamName], rows: Any, claims: Any
+) -> dict[StreamName, Loaded]:
+    found = {name: absent(name) for name in names}
+    for name, version, event in fold_rows(ids, rows):
+        found[name] = (version, desk.evolve(name.category, found[name][1], event))
+    for kind, key, owner in claims:
+        found[StreamName(f"claim:{kind}", key)] = (0, owner)
+    return found
+
+
+class BatchRunner:
+    """Runs commands of a worker in its own transaction, so that its side rows commit with them."""
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store = store
+        self._vault = vault
+        self._uncertain: set[str] = set()  # persons whose new key may have been rolled back
+
+    def run(
+        self, connection: Connection, commands: Sequence[tuple[Command, Attempt]]
+    ) -> list[Outcome | Exception]:
+        """One outcome per command: an Outcome, Rejected or KeyReused. Raises Conflict.
+
+        The append is the last statement: commit right after. At most 1,000 events a transaction
+        are wanted; the caller cuts its batches.
+        """
+        for person in self._uncertain:
+            self._vault.forget(person)
+        entries = [Entry(command, attempt) for command, attempt in commands]
+        repeats = self._repeats(connection, entries)
+        fresh = [e for e in entries if (e.attempt.actor, e.attempt.key) not in repeats]
+        made = self._append(connection, self._plan(connection, fresh)) if fresh else {}
+        return [
+            made[id(e)]
+            if id(e) in made
+            else replay(e.attempt, repeats[e.attempt.actor, e.attempt.key])
+            for e in entries
+        ]
+
+    def _plan(self, connection: Connection, entries: Sequence[Entry]) -> Plan:
+        loaded, needs = self._load(connection, entries)
+        unknown = self._vault.unknown(persons(entries, needs, loaded))
+        if unknown:
+            self._vault.learn(connection.execute(SELECT_KEYS, [unknown]))
+        plan = Plan(loaded, self._vault)
+        for entry, names in zip(entries, needs, strict=True):
+            plan.decide(entry, names)
+        return plan
+
+    def _repeats(
+        self, connection: Connection, entries: Sequence[Entry]
+    ) -> dict[tuple[str, str], Repeat]:
+        """First outcomes of what is sent again. The append looks again; here it keeps a repeat
+        from making the whole batch miss.
+        """
+        keys = [(entry.attempt.actor, entry.attempt.key) for entry in entries]
+        assert len(set(keys)) == len(keys), "an idempotency key stands twice in one batch"
+        rows = connection.execute(REPEATS, [[a for a, _ in keys], [k for _, k in keys]])
+        return {(actor, key): Repeat(*first) for actor, key, *first in rows}
+
+    def append(self, connection: Connection, units: Sequence[Unit]) -> list[Answer]:
+        """Facts that were decided elsewhere (an import): no rule is asked."""
+        return self._store.append(connection, units)
+
+    def _load(
+        self, connection: Connection, entries: Sequence[Entry]
+    ) -> tuple[dict[StreamName, Loaded], list[frozenset[StreamName]]]:
+        known: dict[StreamName, Loaded] = {}
+        for _ in range(LOAD_ROUNDS_MAX):
+            needs = needed(entries, known)
+            missing = frozenset().union(*needs) - known.keys()
+            if not missing:
+                return known, needs
+            known |= self._read(connection, missing)
+        raise AssertionError("streams() keeps asking for more")
+
+    def _read(
+        self, connection: Connection, names: Iterable[StreamName]
+    ) -> dict[StreamName, Loaded]:
+        streams, claims = split(names)
+        ids = self._store.ids(streams)
+        rows: Any = connection.execute(LOAD, [list(ids)], binary=True) if ids else []
+        owners: Any = connection.execute(CLAIMS, claims) if claims[0] else []
+        return fold_states([*names], ids, rows, owners)
+
+    def _append(self, connection: Connection, plan: Plan) -> dict[int, Outcome | Exception]:
+        units = plan.units()
+        self._uncertain = {person for unit, _ in units for person, _, _ in unit.keys}
+        results = self._store.append(connection, [unit for unit, _ in units])
+        outcomes: dict[int, Outcome | Exception] = {}
+        for (_, group), answer in zip(units, results, strict=True):
+            if answer.missed:
+                raise Conflict(", ".join(sorted(set(answer.missed))))
+            for index, decided in enumerate(group):
+                outcomes[id(decided.entry)] = outcome(decided, index, answer)
+        return outcomes
+
+
+def outcome(decided: Decided, index: int, answer: Answer) -> Outcome | Exception:
+    if index in answer.repeats:
+        return replay(decided.entry.attempt, answer.repeats[index])
+    if decided.refusal is not None:
+        return decided.refusal
+    return Outcome(decided.body, answer.positions[index])

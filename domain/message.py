@@ -1,0 +1,155 @@
+"""What both sides of the ledger speak: events, commands, metadata, recorded facts, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+T = TypeVar("T")
+
+
+class StreamName(NamedTuple):
+    """One aggregate's stream: a category (`order`, `parcel`, `stock_item`, `customer`) and a key.
+
+    UUID text for orders and parcels, `sku@location` for stock, the customer's id for customers.
+    """
+
+    category: str
+    key: str
+
+
+class Sealed(BaseModel):
+    """A personal value, readable only with the key of the person it is about.
+
+    `sealed` is base64 of nonce and AES-256-GCM ciphertext of the value's JSON. The value can be
+    copied into another event (before and after): what it is bound to travels with it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sealed: str
+    person: str
+    key: int  # version of the person's key
+    context: str  # topic, field and command id of the first sealing; bound by the cipher
+
+
+class _Personal:
+    """Marks a field of an event as personal: clear from `decide`, sealed before it is stored."""
+
+
+PERSONAL = _Personal()
+# The clear value, or its sealed form. Events, states and read models outside the two edges
+# only ever hold the sealed form.
+Personal = Annotated[T | Sealed, PERSONAL]
+
+
+class Event(BaseModel):
+    """A recorded fact in the past tense. The topic is its storage name and never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    TOPIC: ClassVar[str] = ""
+    PERSONAL_FIELDS: ClassVar[tuple[str, ...]] = ()
+
+    at: AwareDatetime  # when it was true, UTC
+
+    def __init_subclass__(cls, topic: str, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, topic: str = "", **kwargs: Any) -> None:
+        if topic in EVENT_TYPES:
+            raise TypeError(f"topic {topic} is taken by {EVENT_TYPES[topic].__name__}")
+        cls.TOPIC = topic
+        cls.PERSONAL_FIELDS = tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if PERSONAL in field.metadata or _is_personal(field.annotation)
+        )
+        if cls.PERSONAL_FIELDS and "person" not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} has personal fields but does not say about whom")
+        EVENT_TYPES[topic] = cls
+
+
+def _is_personal(annotation: Any) -> bool:
+    """Also finds the mark inside `Personal[X] | None`."""
+    if PERSONAL in getattr(annotation, "__metadata__", ()):
+        return True
+    return any(_is_personal(part) for part in get_args(annotation))
+
+
+EVENT_TYPES: dict[str, type[Event]] = {}  # topic -> class
+
+
+class Command(BaseModel):
+    """A request that may be refused. Identifiers and the time are chosen before it is decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who sent a command, why, and under which name: the metadata of every event it leads to."""
+
+    actor: str  # opaque id, never a name
+    origin: str  # `api`, `tracking`, `import`, …
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None  # command id or event's command id that led to this one
+    key: str  # idempotency key, unique per actor for ever
+    digest: bytes  # HMAC of the canonical request: another body under the same key is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event as the ledger holds it."""
+
+    position: int  # gap-free over the whole ledger, from 1
+    stream_id: UUID
+    version: int  # gap-free in its stream, from 1
+    category: str
+    key: str
+    event: Event
+    recorded_at: datetime  # when the ledger learned it, UTC
+    actor: str
+    origin: str
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+
+    @property
+    def topic(self) -> str:
+        return self.event.TOPIC
+
+    @property
+    def occurred_at(self) -> datetime:
+        return self.event.at
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a command makes true: events per stream, and natural keys claimed for ever.
+
+    A claim (kind, key, owner) is written in the transaction of the append and refused there when
+    another owner has it: order numbers, external references, tracking numbers.
+    """
+
+    events: Mapping[StreamName, list[Event]]
+    claims: tuple[tuple[str, str, str], ...] = ()
+
+
+class Rejected(Exception):
+    """A rule refused a command. `code` is stable; `facts` are the numbers and what is allowed."""
+
+    def __init__(self, code: str, message: str = "", **facts: Any) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+        self.facts = facts

@@ -1,0 +1,91 @@
+"""Values that commands and events share: text, quantities, contact, address."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+QUANTITY_MAX = 1_000_000
+AMOUNT_MINOR_MAX = 10**12
+LINES_MAX = 500
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL cannot hold U+0000 in text, and UTF-8 cannot hold a lone surrogate."""
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("must not contain lone surrogates")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must consist of printable characters")
+    return text
+
+
+def _no_float(value: Any) -> Any:
+    if isinstance(value, float | bool):
+        raise ValueError("must be an integer or a decimal string, never a float")
+    return value
+
+
+def quantity_json(value: Decimal) -> int | str:
+    """An integer where it is whole, else a decimal string without trailing zeros."""
+    whole = int(value)
+    return whole if whole == value else format(value.normalize(), "f")
+
+
+Text = Annotated[str, AfterValidator(_storable), Field(min_length=1, max_length=1_000)]
+LongText = Annotated[str, AfterValidator(_storable), Field(min_length=1, max_length=10_000)]
+# Ids that others chose: customer, sku, location, shop.
+Identifier = Annotated[
+    str, AfterValidator(_storable), AfterValidator(_printable), Field(min_length=1, max_length=128)
+]
+# Units as stored: at most 3 decimals, written as an integer where whole.
+Quantity = Annotated[
+    Decimal,
+    BeforeValidator(_no_float),
+    PlainSerializer(quantity_json, return_type=int | str),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+AskedQuantity = Annotated[
+    Quantity, Field(gt=0, le=QUANTITY_MAX, decimal_places=3, allow_inf_nan=False)
+]
+AmountMinor = Annotated[int, Field(ge=0, le=AMOUNT_MINOR_MAX, strict=True)]
+RateBp = Annotated[int, Field(ge=0, le=10_000, strict=True)]  # basis points: 1300 is 13 %
+CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+
+
+class Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Contact(Value):
+    """How a customer is reached."""
+
+    name: Text
+    email: Annotated[Text, Field(max_length=254)] | None = None
+    phone: Annotated[Text, Field(max_length=40)] | None = None
+
+
+class Address(Value):
+    """Where goods or papers go. The country is ISO 3166 alpha-2; imports keep what they find."""
+
+    line1: Text
+    line2: Text | None = None
+    city: Text
+    region: Text | None = None
+    postal_code: Annotated[Text, Field(max_length=40)] | None = None
+    country: Text

@@ -1,0 +1,276 @@
+"""Commands through the one runner: concurrency, repeats, refusals, lost connections."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from commands.committer import Committer
+from commands.keys import Vault
+from commands.planning import KeyReused, Outcome, StaleVersion
+from commands.runner import BatchRunner
+from commands.settings import Settings
+from commands.store import Store
+from domain import number
+from domain.message import Attempt, Command, Rejected, StreamName
+from domain.order_commands import AddNote, ApproveOrder, PlaceOrder, RecordPayment
+from domain.stock_item import AdjustStock, ReceiveStock
+from tests.scale import scale
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def committer(settings: Settings) -> AsyncIterator[Committer]:
+    one = Committer(Store(settings), Vault(settings.name, settings.master_key_bytes()))
+    await one.start()
+    try:
+        yield one
+    finally:
+        await one.stop()
+
+
+def attempt(key: str = "", body: str = "") -> Attempt:
+    command_id = uuid4()
+    digest = hashlib.sha256(body.encode()).digest()
+    return Attempt("desk", "test", command_id, command_id, None, key or command_id.hex, digest)
+
+
+def placing(sku: str = "TEA", quantity: int = 1, **others: Any) -> PlaceOrder:
+    return PlaceOrder.model_validate(
+        {
+            "order_id": str(uuid4()),
+            "numbers": (number.from_seed(100_000_000 + uuid4().int % 900_000_000),),
+            "at": NOON,
+            "channel": "web",
+            "customer_id": "C-1",
+            "currency": "CNY",
+            "lines": [
+                {
+                    "sku": sku,
+                    "name": "Longjing",
+                    "category": "tea",
+                    "quantity": quantity,
+                    "unit_price_minor": 8_800,
+                }
+            ],
+            "contact": {"name": "王小明", "phone": "13800000000"},
+            "shipping_address": {"line1": "长安街 1", "city": "北京", "country": "CN"},
+            "payment_method": "alipay",
+            **others,
+        }
+    )
+
+
+def receiving(sku: str = "TEA", quantity: int = 10) -> ReceiveStock:
+    return ReceiveStock(sku=sku, quantity=quantity, at=NOON)  # type: ignore[arg-type]
+
+
+def stock(settings: Settings, sku: str = "TEA") -> tuple[int, int]:
+    """(reserved orders, units reserved) as the events tell."""
+    with Store(settings).connect() as connection:
+        row = connection.execute(
+            "SELECT count(*), coalesce(sum((state->>'quantity')::int), 0) FROM ledger_event_json"
+            " WHERE topic = 'stock_item.reserved.v1' AND state->>'sku' = %s",
+            [sku],
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+async def settle(*attempts: Any) -> list[Any]:
+    return await asyncio.gather(*attempts, return_exceptions=True)
+
+
+def refusals(outcomes: list[Any]) -> list[str]:
+    return [o.code for o in outcomes if isinstance(o, Rejected)]
+
+
+async def test_the_last_units_are_sold_once_by_several_processes(settings: Settings) -> None:
+    """200 orders for 10 units through three committers, each with its own cache.
+
+    covers: A60 (oversell guard), R12 last_unit_sold_once, R6 guards_hold_under_concurrency
+    """
+    orders = scale(200, 60)
+    async with committer(settings) as a, committer(settings) as b, committer(settings) as c:
+        await a.run(receiving(quantity=10), attempt())
+        outcomes = await settle(
+            *((a, b, c)[i % 3].run(placing(), attempt()) for i in range(orders))
+        )
+    placed = [o for o in outcomes if isinstance(o, Outcome)]
+    assert len(placed) == 10
+    assert refusals(outcomes) == ["insufficient_stock"] * (orders - 10)
+    assert stock(settings) == (10, 10)
+
+
+async def test_one_checkout_makes_one_order_however_often_it_is_sent(settings: Settings) -> None:
+    """covers: R3 one_checkout_one_order, A76, L13"""
+    async with committer(settings) as a, committer(settings) as b:
+        outcomes = await settle(
+            *((a, b)[i % 2].run(placing(), attempt("checkout-1", "same")) for i in range(20))
+        )
+        other = placing(external_ref="W-1")
+        await a.run(other, attempt())
+        with pytest.raises(Rejected, match="already_placed") as refused:
+            await b.run(placing(external_ref="W-1"), attempt())
+    assert {o.body["order_id"] for o in outcomes} == {outcomes[0].body["order_id"]}
+    assert {o.position for o in outcomes} == {outcomes[0].position}
+    assert sum(not o.repeated for o in outcomes) == 1
+    assert refused.value.facts["order_id"] == other.order_id
+
+
+async def test_a_key_sent_with_another_body_is_refused(settings: Settings) -> None:
+    async with committer(settings) as one:
+        await one.run(placing(), attempt("k", "first"))
+        with pytest.raises(KeyReused):
+            await one.run(placing(), attempt("k", "second"))
+
+
+async def test_a_refusal_is_the_first_answer_too(settings: Settings) -> None:
+    """Stock that arrives later does not change what was answered under this key."""
+    async with committer(settings) as one:
+        await one.run(receiving(quantity=1), attempt())
+        for _ in range(2):
+            with pytest.raises(Rejected, match="insufficient_stock") as refused:
+                await one.run(placing(quantity=2), attempt("k"))
+            await one.run(receiving(quantity=5), attempt())
+    assert refused.value.facts["available"] == 1
+
+
+async def test_a_stale_cache_neither_accepts_nor_refuses(settings: Settings) -> None:
+    async with committer(settings) as behind, committer(settings) as ahead:
+        await behind.run(receiving(quantity=1), attempt())
+        await ahead.run(receiving(quantity=5), attempt())
+        accepted = await behind.run(placing(quantity=6), attempt())
+        assert accepted.position is not None
+        await ahead.run(AdjustStock(sku="TEA", delta=3, reason="count", at=NOON), attempt())  # type: ignore[arg-type]
+        await ahead.run(placing(quantity=3), attempt())
+        with pytest.raises(Rejected, match="insufficient_stock"):
+            await behind.run(placing(quantity=1), attempt())
+
+
+async def test_an_order_that_does_not_exist_yet_may_exist_later(settings: Settings) -> None:
+    order = placing()
+    note = AddNote(order_id=order.order_id, note_id="n", text="call first", at=NOON)
+    async with committer(settings) as one:
+        with pytest.raises(Rejected, match="order_not_found"):
+            await one.run(note, attempt("k"))
+        await one.run(order, attempt())
+        assert (await one.run(note, attempt("k"))).position is not None
+
+
+async def test_if_match_names_the_version_that_is_changed(settings: Settings) -> None:
+    """covers: A77 (expected version), L1"""
+    order = placing()
+    stream = StreamName("order", order.order_id)
+    note = AddNote(order_id=order.order_id, note_id="n", text="call first", at=NOON)
+    async with committer(settings) as one, committer(settings) as other:
+        version = (await one.run(order, attempt())).body["version"]
+        await other.run(note, attempt(), (stream, version))
+        with pytest.raises(StaleVersion) as stale:
+            await one.run(note.model_copy(update={"note_id": "m"}), attempt(), (stream, version))
+    assert (stale.value.expected, stale.value.actual) == (version, version + 1)
+
+
+async def test_approving_again_is_answered_without_an_event(settings: Settings) -> None:
+    order = placing()
+    async with committer(settings) as one:
+        await one.run(order, attempt())
+        outcome = await one.run(ApproveOrder(order_id=order.order_id, at=NOON), attempt())
+    assert outcome.position is None
+
+
+async def test_payment_webhook_and_checkout_in_any_order(settings: Settings) -> None:
+    """Payments of one order by many senders at once: each is counted once. covers: A63, R6"""
+    order = placing()
+    payments = [
+        RecordPayment(
+            order_id=order.order_id,
+            payment_id=f"P-{i}",
+            method="alipay",
+            amount_minor=100,
+            reference=f"ref-{i}",
+            at=NOON,
+        )
+        for i in range(40)
+    ]
+    async with committer(settings) as a, committer(settings) as b:
+        await a.run(order, attempt())
+        outcomes = await settle(
+            *((a, b)[i % 2].run(payment, attempt(f"p{i}")) for i, payment in enumerate(payments)),
+            *(a.run(payment, attempt(f"p{i}")) for i, payment in enumerate(payments)),
+        )
+    assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+    with Store(settings).connect() as connection:
+        paid = connection.execute(
+            "SELECT count(*) FROM ledger_event WHERE topic = 'order.payment_captured.v1'"
+        ).fetchone()
+    assert paid == (40,)
+
+
+async def test_a_lost_connection_loses_and_doubles_nothing(settings: Settings) -> None:
+    """Connections are killed while 200 receipts are under way. covers: L21 (write side)"""
+    count = scale(2_000, 200)
+    async with committer(settings) as one:
+
+        async def kill() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0.02)
+                with psycopg.connect(settings.postgres_url, autocommit=True) as owner:
+                    owner.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE application_name = 'ledger_main' AND datname = current_database()"
+                    )
+
+        outcomes, _ = await asyncio.gather(
+            settle(*(one.run(receiving(f"SKU-{i}"), attempt()) for i in range(count))), kill()
+        )
+    assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+    with Store(settings).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM ledger_event").fetchone() == (count,)
+        assert Store(settings).head(connection) == count
+
+
+def test_no_personal_word_is_stored_in_clear(settings: Settings) -> None:
+    """covers: L26, A16 (sealed part)"""
+    runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))
+    with Store(settings).connect() as connection:
+        runner.run(connection, [(placing(note="门铃坏了"), attempt())])
+        connection.commit()
+        stored = connection.execute(
+            "SELECT string_agg(convert_from(state, 'UTF8'), '') FROM ledger_event"
+            " UNION ALL SELECT string_agg(outcome, '') FROM ledger_command"
+        ).fetchall()
+    text = "".join(part for (part,) in stored)
+    assert '"sku":"TEA"' in text
+    for word in ("王小明", "13800000000", "长安街", "门铃"):
+        assert word not in text
+
+
+def test_a_batch_of_a_worker_commits_with_its_side_rows_or_not_at_all(settings: Settings) -> None:
+    runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))
+    commands: list[tuple[Command, Attempt]] = [
+        (receiving("TEA"), attempt("a")),
+        (placing("TEA", 4), attempt("b")),
+        (placing("TEA", 7), attempt("c")),
+    ]
+    with Store(settings).connect() as connection:
+        runner.run(connection, commands)
+        connection.rollback()
+        assert Store(settings).head(connection) == 0
+        first = runner.run(connection, commands)
+        connection.commit()
+        again = runner.run(connection, commands)
+        connection.commit()
+    assert refusals(first) == refusals(again) == ["insufficient_stock"]
+    assert [getattr(o, "position", None) for o in first] == [
+        getattr(o, "position", None) for o in again
+    ]
