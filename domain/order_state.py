@@ -7,11 +7,12 @@ dispatch, amounts zero. Every fact is applied as far as it has a meaning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.money import ratio_half_up
 from domain.order_facts import (
@@ -46,7 +47,7 @@ V = TypeVar("V")
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderLine:
     """A line as last priced, and what has happened to its units."""
 
@@ -95,7 +96,7 @@ class OrderLine:
         return ratio_half_up(whole_minor * part * whole_of, part_of * whole)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Payment:
     method: str
     amount_minor: int
@@ -106,14 +107,14 @@ class Payment:
         return max(0, self.amount_minor - self.refunded_minor)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refund:
     amount_minor: int
     method: str  # of the first payment that it gives back
     paid: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderParcel:
     """The order's units in one parcel."""
 
@@ -123,13 +124,13 @@ class OrderParcel:
     milestone: str | None = None  # the newest one that the order was told of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Override:
     value: str
     sticky: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     placed: bool = False
     order_id: str = ""

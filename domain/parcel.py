@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 from uuid import UUID, uuid5
 
+from domain.frozen import replace
 from domain.message import Event, Rejected
 from domain.order_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.parcel_facts import (
@@ -32,7 +33,7 @@ FINAL = frozenset({"delivered", "returned"})
 _RANK = {milestone: rank for rank, milestone in enumerate(get_args(Milestone))}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parcel:
     parcel_id: str = ""
     contents: tuple[Content, ...] = ()

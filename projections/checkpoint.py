@@ -1,0 +1,139 @@
+"""Where each projection stands: positions moved by compare-and-set, heartbeat, lag, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import dict_row
+
+WAIT_POLL_SECONDS = 0.01
+WAIT_POLL_SECONDS_MAX = 0.1
+ERROR_CHARACTERS_MAX = 500
+
+# `event_at`: recorded_at of the last event folded in. `parked`: the first event of a key that could
+# not be folded; that key's later events wait in the ledger, in order.
+TABLES = """
+CREATE TABLE IF NOT EXISTS checkpoint (
+    name     text PRIMARY KEY,
+    version  int NOT NULL,
+    position bigint NOT NULL,
+    event_at timestamptz,
+    beat_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS parked (
+    projection text NOT NULL,
+    key        text NOT NULL,
+    position   bigint NOT NULL,
+    error      text NOT NULL,
+    parked_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, key)
+);
+"""
+CREATED = "SELECT to_regclass('checkpoint') IS NOT NULL AND to_regclass('parked') IS NOT NULL"
+# Two processes that start together must not both create a table.
+SETUP_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('read_models.' || current_schema(), 0))"
+START = """INSERT INTO checkpoint (name, version, position) VALUES (%s, %s, 0)
+ON CONFLICT DO NOTHING"""
+READ = "SELECT position, version FROM checkpoint WHERE name = %s"
+MOVE = """UPDATE checkpoint SET position = %s, event_at = %s, beat_at = clock_timestamp()
+WHERE name = %s AND position = %s"""
+MIRROR = """INSERT INTO checkpoint (name, version, position, event_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position,
+    event_at = coalesce(excluded.event_at, checkpoint.event_at), beat_at = clock_timestamp()"""
+BEAT = "UPDATE checkpoint SET beat_at = clock_timestamp() WHERE name = %s"
+LOCK = "SELECT position FROM checkpoint WHERE name = %s FOR UPDATE"
+PARK = """INSERT INTO parked (projection, key, position, error) VALUES (%s, %s, %s, %s)
+ON CONFLICT DO NOTHING"""
+PARKED_KEYS = "SELECT key FROM parked WHERE projection = %s"
+PARKED = """SELECT projection, key, position, error, parked_at FROM parked
+ORDER BY projection, position, key"""
+UNPARK = "DELETE FROM parked WHERE projection = %s AND key = %s"
+# Seconds: how long the oldest event that is not folded in has been in the ledger.
+LAG = """SELECT c.name, c.position, h.head - c.position AS lag_events,
+       coalesce(extract(epoch FROM clock_timestamp() - (
+           SELECT e.recorded_at FROM ledger_event e WHERE e.position = c.position + 1)), 0)::float8
+           AS lag_seconds,
+       c.beat_at AS heartbeat_at, h.head,
+       (SELECT count(*) FROM parked p WHERE p.projection = c.name) AS parked
+FROM checkpoint c, (SELECT coalesce(max(position), 0) AS head FROM ledger_event) h
+WHERE c.name NOT LIKE '%%\\_\\_rebuild' ORDER BY c.name"""
+
+
+class Overtaken(Exception):
+    """Another worker moved the checkpoint first; nothing of this batch was kept."""
+
+
+class NotReached(TimeoutError):
+    """A projection did not reach the position asked for in time."""
+
+    def __init__(self, name: str, wanted: int, reached: int) -> None:
+        super().__init__(f"{name} is at {reached}, {wanted} was asked for")
+        self.name, self.wanted, self.reached = name, wanted, reached
+
+
+def read(connection: Connection[Any], name: str) -> tuple[int, int] | None:
+    """Position and version of a projection, None before its first start."""
+    return connection.execute(READ, [name]).fetchone()
+
+
+def move(
+    connection: Connection[Any], name: str, expected: int, position: int, event_at: datetime | None
+) -> None:
+    """Compare and set, first thing in the transaction of the rows: it also locks others out.
+
+    Raises Overtaken.
+    """
+    moved = connection.execute(MOVE, [position, event_at, name, expected])
+    if moved.rowcount != 1:
+        raise Overtaken(f"{name} is no longer at {expected}")
+
+
+def park(connection: Connection[Any], name: str, key: str, position: int, error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}".replace("\x00", "")[:ERROR_CHARACTERS_MAX]
+    connection.execute(PARK, [name, key, position, text])
+
+
+def parked_keys(connection: Connection[Any], name: str) -> set[str]:
+    return {key for (key,) in connection.execute(PARKED_KEYS, [name])}
+
+
+async def wait_for(
+    connection: AsyncConnection[Any], name: str, position: int, timeout_seconds: float
+) -> int:
+    """Wait until a projection has folded in `position`; the position reached. Raises NotReached.
+
+    The connection should be in autocommit mode, so that waiting holds no snapshot.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    pause = WAIT_POLL_SECONDS
+    while True:
+        reached = await position_of(connection, name)
+        if reached >= position:
+            return reached
+        if asyncio.get_running_loop().time() >= deadline:
+            raise NotReached(name, position, reached)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, WAIT_POLL_SECONDS_MAX)
+
+
+async def position_of(connection: AsyncConnection[Any], name: str) -> int:
+    """0 before the projection's first start."""
+    row = await (await connection.execute(READ, [name])).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+async def lag(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Per projection {name, position, lag_events, lag_seconds, heartbeat_at, head, parked}."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(LAG)
+        return await cursor.fetchall()
+
+
+async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Keys set aside: {projection, key, position, error, parked_at}."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(PARKED)
+        return await cursor.fetchall()

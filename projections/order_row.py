@@ -1,0 +1,292 @@
+"""What the desk sees of one order: the state that decides, and when, by whom and in which words.
+
+The state is folded by the deciders' own `evolve` (domain/order_state.py, domain/parcel.py), so what
+is shown and what is decided never differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, get_args
+
+from domain import order_state, parcel
+from domain.frozen import replace
+from domain.message import EVENT_TYPES, Recorded, Sealed
+from domain.order_facts import (
+    FeedbackGiven,
+    OrderDelivered,
+    OrderDispatched,
+    OrderNoted,
+    OrderPlaced,
+    PaymentCaptured,
+    RefundPaid,
+    RefundRequested,
+    ShippingAddressAmended,
+    StatusOverridden,
+)
+from domain.order_state import Order
+from domain.parcel import Parcel
+from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
+
+
+@dataclass(frozen=True)
+class Told:
+    """A time, and the position of the event that told it."""
+
+    at: datetime
+    position: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """When a parcel was expected, by a word given at `at`."""
+
+    parcel_id: str
+    estimated_at: datetime
+    at: datetime
+    position: int
+
+
+@dataclass(frozen=True)
+class PaymentTold:
+    method: str
+    amount_minor: int
+    reference: str
+    at: datetime
+    position: int
+    payer: str | Sealed | None = None
+
+
+@dataclass(frozen=True)
+class RefundTold:
+    amount_minor: int
+    reason: str
+    requested_at: datetime | None
+    position: int
+    method: str | None = None
+    reference: str | None = None
+    paid_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OverrideTold:
+    """Why a dimension is shown as something else than the facts say."""
+
+    value: str
+    prior: str
+    sticky: bool
+    reason: str | Sealed
+    actor: str
+    at: datetime
+    position: int
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A note, or feedback with its score."""
+
+    id: str
+    at: datetime
+    position: int
+    text: str | Sealed | None = None
+    score: int | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True)
+class OrderStatus:
+    """All that the desk sees of one order."""
+
+    order: Order
+    position: int  # of the last event folded in
+    version: int  # of the order's stream
+    channel: str
+    origin: str
+    ordered: Told
+    external_ref: str | None = None
+    region: str | None = None
+    note: str | Sealed | None = None
+    source: Mapping[str, Any] | None = None  # import: the source's words that are not ours
+    tax_minor: int = 0  # at placement
+    shipped: Told | None = None  # the first parcel that left
+    delivered: Told | None = None  # the last that arrived
+    estimates: tuple[Estimate, ...] = ()  # all that were given, in the order they were recorded
+    parcels: Mapping[str, Parcel] = field(default_factory=dict)
+    payments: Mapping[str, PaymentTold] = field(default_factory=dict)
+    refunds: Mapping[str, RefundTold] = field(default_factory=dict)
+    overrides: Mapping[str, OverrideTold] = field(default_factory=dict)  # also ended ones
+    notes: tuple[Remark, ...] = ()
+    feedback: tuple[Remark, ...] = ()
+
+    @property
+    def estimated_at(self) -> datetime | None:
+        """When the last parcel on its way is expected, by the newest estimate of each."""
+        newest = [p.estimated_at for p in self.parcels.values() if p.estimated_at is not None]
+        return max(newest, default=None)
+
+    @property
+    def paid_out_minor(self) -> int:
+        """Refunds whose money has gone."""
+        return sum(r.amount_minor for r in self.order.refunds.values() if r.paid)
+
+
+ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
+_ORDER_TOPICS = frozenset(
+    topic for topic, kind in EVENT_TYPES.items() if kind.__module__ == "domain.order_facts"
+)
+TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
+
+
+def keys(recorded: Recorded) -> Sequence[str]:
+    """The orders that an event concerns."""
+    event = recorded.event
+    match event:
+        case ParcelDispatched() | ParcelTracked() | ParcelDelivered():
+            return event.order_ids
+        case ParcelPacked():
+            return list(dict.fromkeys(item.order_id for item in event.contents))
+        case _:
+            return (recorded.key,)
+
+
+def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
+    """Fold one event in. An order begins with its placement: what came before has no meaning."""
+    if row is None:
+        event = recorded.event
+        return _placed(event, recorded) if isinstance(event, OrderPlaced) else None
+    if recorded.position <= row.position:
+        return row
+    if recorded.category == "parcel":
+        return _with_parcel(row, recorded)
+    order = order_state.evolve(row.order, recorded.event)
+    if order.notes:  # Only deciders ask which notes there are; this row keeps their text.
+        order = replace(order, notes=frozenset())
+    more = _told(row, recorded)
+    return replace(row, order=order, position=recorded.position, version=recorded.version, **more)
+
+
+def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
+    return OrderStatus(
+        order=order_state.evolve(Order(), event),
+        position=recorded.position,
+        version=recorded.version,
+        channel=event.channel,
+        origin=recorded.origin,
+        ordered=Told(event.at, recorded.position),
+        external_ref=event.external_ref,
+        region=event.region,
+        note=event.note,
+        source=event.verbatim,
+        tax_minor=event.tax_minor,
+    )
+
+
+def _told(row: OrderStatus, recorded: Recorded) -> dict[str, Any]:
+    """What a fact tells beyond the state that decides: when, by whom, in which words."""
+    event, position = recorded.event, recorded.position
+    match event:
+        case PaymentCaptured():
+            payment = PaymentTold(
+                event.method,
+                event.amount_minor,
+                event.reference,
+                event.at,
+                position,
+                event.payer,
+            )
+            return {"payments": {**row.payments, event.payment_id: payment}}
+        case OrderDispatched():
+            return _dispatched(row, event, position)
+        case OrderDelivered():
+            return _delivered(row, event, position)
+        case RefundRequested():
+            refund = RefundTold(event.amount_minor, event.reason, event.at, position)
+            return {"refunds": {**row.refunds, event.refund_id: refund}}
+        case RefundPaid():
+            return {"refunds": {**row.refunds, event.refund_id: _paid(row, event, position)}}
+        case StatusOverridden():
+            override = OverrideTold(
+                event.value,
+                event.prior,
+                event.sticky,
+                event.reason,
+                recorded.actor,
+                event.at,
+                position,
+            )
+            return {"overrides": {**row.overrides, event.dimension: override}}
+        case OrderNoted():
+            remark = Remark(event.note_id, event.at, position, event.text, actor=recorded.actor)
+            return {"notes": (*row.notes, remark)}
+        case FeedbackGiven():
+            remark = Remark(event.feedback_id, event.at, position, event.comment, event.score)
+            return {"feedback": (*row.feedback, remark)}
+        case ShippingAddressAmended():
+            return {"region": event.region}
+        case _:
+            return {}
+
+
+def _dispatched(row: OrderStatus, event: OrderDispatched, position: int) -> dict[str, Any]:
+    """Imported orders have no parcel stream: what their dispatch tells of the parcel counts."""
+    told = ParcelDispatched(
+        parcel_id=event.parcel_id,
+        order_ids=[],
+        carrier=event.carrier,
+        tracking_number=event.tracking_number,
+        estimated_at=event.estimated_at,
+        at=event.at,
+    )
+    left = Told(event.at, position)
+    return {
+        "shipped": left if row.shipped is None or left.at < row.shipped.at else row.shipped,
+        "parcels": _parcels(row, told),
+        "estimates": _estimates(row, told, position),
+    }
+
+
+def _delivered(row: OrderStatus, event: OrderDelivered, position: int) -> dict[str, Any]:
+    told = ParcelDelivered(
+        parcel_id=event.parcel_id, order_ids=[], source=event.source, person="", at=event.at
+    )
+    arrived = Told(event.at, position)
+    last = row.delivered is None or arrived.at >= row.delivered.at
+    return {"delivered": arrived if last else row.delivered, "parcels": _parcels(row, told)}
+
+
+def _paid(row: OrderStatus, event: RefundPaid, position: int) -> RefundTold:
+    known = row.refunds.get(event.refund_id)
+    asked = known or RefundTold(event.amount_minor, "", None, position)
+    return replace(asked, method=event.method, reference=event.reference, paid_at=event.at)
+
+
+def _with_parcel(row: OrderStatus, recorded: Recorded) -> OrderStatus:
+    event, position = recorded.event, recorded.position
+    assert isinstance(event, ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered)
+    return replace(
+        row,
+        position=position,
+        parcels=_parcels(row, event),
+        estimates=_estimates(row, event, position),
+    )
+
+
+def _parcels(row: OrderStatus, event: ParcelEvent) -> dict[str, Parcel]:
+    known = row.parcels.get(event.parcel_id) or Parcel(parcel_id=event.parcel_id)
+    told = parcel.evolve(known, event)
+    # Which scans there were and what other orders lie in it is the parcel's own affair.
+    told = replace(told, scans=frozenset(), contents=(), order_ids=())
+    return {**row.parcels, event.parcel_id: told}
+
+
+def _estimates(row: OrderStatus, event: ParcelEvent, position: int) -> tuple[Estimate, ...]:
+    """Kept once each: order and parcel tell the same dispatch, carriers repeat themselves."""
+    if not isinstance(event, ParcelDispatched | ParcelTracked) or event.estimated_at is None:
+        return row.estimates
+    estimate = Estimate(event.parcel_id, event.estimated_at, event.at, position)
+    same = (estimate.parcel_id, estimate.estimated_at)
+    if any((known.parcel_id, known.estimated_at) == same for known in row.estimates):
+        return row.estimates
+    return (*row.estimates, estimate)

@@ -1,0 +1,165 @@
+"""An order as it is answered: plain data of one row, personal fields still sealed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from domain.order_state import OrderLine
+from domain.order_status import facts, shown
+from domain.parcel import Parcel
+from domain.values import quantity_json
+from projections.order_row import OrderStatus, Remark, Told
+
+
+def view(row: OrderStatus) -> dict[str, Any]:
+    """All of an order. Amounts in minor units, times as datetime, personal values as Sealed."""
+    order, status = row.order, shown(row.order)
+    return {
+        "order_id": order.order_id,
+        "number": order.number,
+        "shop": order.shop,
+        "channel": row.channel,
+        "customer_id": order.customer_id,
+        "currency": order.currency,
+        "external_ref": row.external_ref,
+        "origin": row.origin,
+        "status": status.code,
+        "status_label": status.label,
+        "stage": status.dimensions.stage,
+        "payment": status.dimensions.payment,
+        "fulfilment": status.dimensions.fulfilment,
+        "return_status": status.dimensions.returns,
+        "overrides": _overrides(row),
+        "prices_include_tax": order.prices_include_tax,
+        "total_minor": order.total_minor,
+        "tax_minor": _tax_minor(row),
+        "shipping_minor": 0 if order.shipping_cancelled else order.shipping_minor,
+        "paid_minor": order.paid_minor,
+        "refunded_minor": row.paid_out_minor,
+        "refund_open_minor": order.refunded_minor - row.paid_out_minor,
+        "balance_minor": order.balance_minor,
+        "units": quantity_json(status.units),
+        "shipped_units": quantity_json(status.shipped_units),
+        "payment_method": order.payment_method,
+        "lines": [_line(line, order.prices_include_tax) for line in order.lines.values()],
+        "payments": [{"payment_id": key, **_fields(told)} for key, told in row.payments.items()],
+        "refunds": [{"refund_id": key, **_fields(told)} for key, told in row.refunds.items()],
+        "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
+        "contact": order.contact,
+        "shipping_address": order.shipping_address,
+        "billing_address": order.billing_address,
+        "region": row.region,
+        "note": row.note,
+        "notes": [_remark(told) for told in row.notes],
+        "feedback": [_remark(told) for told in row.feedback],
+        "placed_at": row.ordered.at,
+        "promised_at": order.promised_at,
+        "times": _times(row),
+        "earlier_estimates": _earlier_estimates(row),
+        "source": row.source,
+        "version": row.version,
+        "position": row.position,
+    }
+
+
+def _fields(told: Any) -> dict[str, Any]:
+    return dict(vars(told))
+
+
+def _remark(told: Remark) -> dict[str, Any]:
+    return {name: value for name, value in vars(told).items() if value is not None}
+
+
+def _overrides(row: OrderStatus) -> dict[str, dict[str, Any]]:
+    """Of each dimension that is shown as an operator said: why, and what the facts say."""
+    by_facts = facts(row.order)
+    return {
+        name: _fields(told) | {"facts": getattr(by_facts, "returns" if name == "return" else name)}
+        for name, told in row.overrides.items()
+        if name in row.order.overrides
+    }
+
+
+def _tax_minor(row: OrderStatus) -> int:
+    order = row.order
+    shipping = 0 if order.shipping_cancelled else order.shipping_tax_minor
+    return shipping + sum(line.owed_tax_minor for line in order.lines.values())
+
+
+def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
+    priced = line.priced
+    return {
+        "line_no": priced.line_no,
+        "sku": priced.sku,
+        "name": priced.name,
+        "category": priced.category,
+        "unit": priced.unit,
+        "location": priced.location,
+        "unit_price": priced.unit_price,
+        "unit_cost_minor": priced.unit_cost_minor,
+        "tax_rate_bp": priced.tax_rate_bp,
+        "amount_minor": priced.amount_minor,
+        "discount_minor": priced.discount_minor,
+        "order_discount_minor": priced.order_discount_minor,
+        "net_minor": priced.base_minor - (priced.tax_minor if includes_tax else 0),
+        "tax_minor": priced.tax_minor,
+        "gross_minor": line.gross_minor,
+        "refunded_minor": line.refunded_minor,
+        **{
+            name: quantity_json(getattr(line, name))
+            for name in (
+                "quantity",
+                "cancelled",
+                "reserved",
+                "packed",
+                "dispatched",
+                "delivered",
+                "refunded",
+            )
+        },
+    }
+
+
+def _parcel(row: OrderStatus, parcel_id: str, parcel: Parcel) -> dict[str, Any]:
+    known = row.order.parcels.get(parcel_id)
+    return {
+        "parcel_id": parcel_id,
+        "carrier": parcel.carrier or None,
+        "tracking_number": parcel.tracking_number or None,
+        "status": parcel.status,
+        "milestone": parcel.milestone,
+        "milestone_at": parcel.milestone_at,
+        "estimated_at": parcel.estimated_at,
+        "lines": [
+            {"line_no": item.line_no, "quantity": quantity_json(item.quantity)}
+            for item in (known.lines if known else ())
+        ],
+    }
+
+
+def _times(row: OrderStatus) -> dict[str, dict[str, Any] | None]:
+    """Each with the position of the event that told it."""
+    return {
+        "ordered": _told(row.ordered),
+        "shipped": _told(row.shipped),
+        "estimated": _estimated(row, row.estimated_at),
+        "delivered": _told(row.delivered),
+    }
+
+
+def _told(told: Told | None) -> dict[str, Any] | None:
+    return None if told is None else {"at": told.at, "position": told.position}
+
+
+def _estimated(row: OrderStatus, at: datetime | None) -> dict[str, Any] | None:
+    position = next((e.position for e in row.estimates if e.estimated_at == at), None)
+    return None if at is None else {"at": at, "position": position}
+
+
+def _earlier_estimates(row: OrderStatus) -> list[dict[str, Any]]:
+    return [
+        {"parcel_id": e.parcel_id, "at": e.estimated_at, "given_at": e.at, "position": e.position}
+        for e in row.estimates
+        if e.estimated_at != row.parcels[e.parcel_id].estimated_at
+    ]

@@ -1,0 +1,222 @@
+"""Random histories of a shop, decided by the desk and written to a real ledger."""
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+from psycopg import Connection
+
+from commands.keys import Vault
+from commands.store import CommandRow, Store, Unit
+from domain import codec, desk
+from domain.message import Attempt, Command, Decision, Event, Rejected
+from domain.order_facts import FeedbackGiven
+from domain.order_state import Order
+from tests import given
+from tests.given import NOON, World
+
+SKUS = ("TEA", "CUP", "POT", "TIN", "JAR")
+CUSTOMERS = ("li", "wang", "zhang", "chen", "liu")
+METHODS = ("alipay", "credit_card", "cash_on_delivery", "bank_transfer")
+CURRENCIES = ("CNY", "CNY", "CNY", "JPY")
+UNITS_PER_CALL = 100
+IDS = UUID("0a0cf0de-0000-4000-8000-000000000000")
+
+
+class History:
+    """A world whose decisions are also kept as units of a ledger."""
+
+    def __init__(self, seed: int, master_key: bytes = b"k" * 32, ledger: str = "main") -> None:
+        self.random = random.Random(seed)
+        self.world = World()
+        self.vault = Vault(ledger, master_key)
+        self.now = NOON
+        self.orders: list[str] = []
+        self._ids = (str(uuid5(IDS, f"{seed}/{n}")) for n in count())
+        self._versions: dict[Any, int] = {}
+
+    def id(self) -> str:
+        return next(self._ids)
+
+    def pick(self, *choices: Any) -> Any:
+        return self.random.choice(choices)
+
+    def tick(self) -> datetime:
+        self.now += timedelta(minutes=self.random.randint(1, 600))
+        return self.now
+
+    def run(self, command: Command) -> Unit | None:
+        """The unit of an accepted command; a refusal writes nothing."""
+        try:
+            decision = self.world.run(command)
+        except Rejected:
+            return None
+        return self.unit(decision)
+
+    def unit(self, decision: Decision) -> Unit:
+        command_id = uuid4()
+        attempt = Attempt("desk", "test", command_id, command_id, None, command_id.hex, b"d" * 32)
+        unit = Unit(commands=[CommandRow(attempt, '{"body": {}}')], claims=[*decision.claims])
+        persons = set()
+        for name, events in decision.events.items():
+            version = self._versions.get(name, 0)
+            if not events:
+                continue
+            unit.streams[name] = (version, True)
+            self._versions[name] = version + len(events)
+            for event in events:
+                unit.events.append((0, name, codec.seal(event, self.vault, command_id)))
+                persons.add(getattr(event, "person", ""))
+        unit.keys = self.vault.minted(persons)
+        self.vault.stored(persons)
+        return unit
+
+    def stock(self) -> Iterator[Command]:
+        for sku in SKUS[:3]:
+            yield given.receive(1_000_000, sku, at=self.tick())
+
+    def life(self) -> Iterator[Command]:
+        """One order from its placement on, with everything that may go otherwise."""
+        order_id = self.id()
+        self.orders.append(order_id)
+        yield self.place(order_id)
+        chance = self.random.random
+        if chance() < 0.05:
+            yield given.void(order_id)
+            return
+        if chance() < 0.15:
+            yield self.amend(order_id)
+        if chance() < 0.1:
+            yield given.cancel((1, 1), order_id=order_id)
+        yield from self.payments(order_id)
+        if chance() < 0.1:
+            yield given.override("payment", "overdue", order_id=order_id, sticky=chance() < 0.5)
+        if chance() < 0.08:
+            yield given.cancel(order_id=order_id)
+        else:
+            yield from self.parcels(order_id)
+        if chance() < 0.3:
+            yield from self.refunds(order_id)
+
+    def place(self, order_id: str) -> Command:
+        lines = [
+            given.line(
+                self.random.choice(SKUS),
+                self.pick(1, 2, 3, "0.5", "1.333"),
+                self.random.randint(0, 20_000),
+                category=self.pick("drinks", "tableware"),
+                tax_rate_bp=self.pick(0, 600, 1300),
+                unit_cost_minor=self.random.randint(1, 9_000),
+            )
+            for _ in range(self.random.randint(1, 4))
+        ]
+        return given.place(
+            order_id,
+            *lines,
+            at=self.tick(),
+            numbers=(order_id[:8] + order_id[-4:],),
+            channel=self.pick("web", "phone", "store"),
+            customer_id=self.random.choice(CUSTOMERS),
+            currency=self.random.choice(CURRENCIES),
+            prices_include_tax=self.pick(True, False),
+            shipping_minor=self.pick(0, 990, 1501),
+            shipping_tax_rate_bp=self.pick(0, 600),
+            payment_method=self.random.choice(METHODS),
+            external_ref=self.pick(None, f"ref-{order_id}"),
+        )
+
+    def amend(self, order_id: str) -> Command:
+        line = self.pick(
+            {"line_no": 1, "quantity": self.pick(0, 1, 4)},
+            given.line("JAR", 2, 700),
+            {"line_no": 1, "unit_price_minor": 333},
+        )
+        return given.amend(line, order_id=order_id, at=self.tick())
+
+    def payments(self, order_id: str) -> Iterator[Command]:
+        owed = self.order(order_id).total_minor
+        if owed <= 0 or self.random.random() < 0.05:
+            return
+        first = self.pick(owed, owed, owed // 2, owed + 500)
+        for amount in (first, owed - first):
+            if amount > 0:
+                method = self.random.choice(METHODS)
+                yield given.pay(amount, self.id(), order_id, at=self.tick(), method=method)
+
+    def parcels(self, order_id: str) -> Iterator[Command]:
+        for line in self.order(order_id).lines.values():
+            if line.open <= 0:
+                continue
+            parcel_id = self.id()
+            yield given.pack(
+                (line.priced.line_no, str(line.open)), parcel_id=parcel_id, order_id=order_id
+            )
+            yield given.dispatch(parcel_id, at=self.tick())
+            for milestone in ("in_transit", self.pick("customs", "attempt_failed", "exception")):
+                estimate = self.pick(None, self.now + timedelta(days=2))
+                yield given.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
+            if self.random.random() < 0.8:
+                yield given.deliver(parcel_id, at=self.tick(), name="Li")
+
+    def refunds(self, order_id: str) -> Iterator[Command]:
+        refund_id = self.id()
+        line = next(iter(self.order(order_id).lines), 1)
+        asked = self.pick((self.random.randint(1, 900),), (None, (line, 1)))
+        yield given.refund(*asked, refund_id=refund_id, order_id=order_id, at=self.tick())
+        if self.random.random() < 0.8:
+            yield given.pay_refund(refund_id, order_id)
+
+    def order(self, order_id: str) -> Order:
+        return self.world.order(order_id)
+
+    def feedback(self, order_id: str) -> Unit:
+        """Feedback has no command yet; imports bring it."""
+        event: Event = FeedbackGiven(
+            person=self.order(order_id).person,
+            feedback_id=self.id(),
+            score=self.random.randint(1, 5),
+            comment="很好",
+            at=self.tick(),
+        )
+        stream = desk.order_stream(order_id)
+        self.world.add(stream, [event])
+        return self.unit(Decision({stream: [event]}))
+
+    def units(self, orders: int, at_once: int = 10) -> Iterator[Unit]:
+        """The lives of so many orders, `at_once` of them interleaved."""
+        lives = [self.stock()]
+        begun = 0
+        while lives or begun < orders:
+            while len(lives) < at_once and begun < orders:
+                lives.append(self.life())
+                begun += 1
+            life = self.random.choice(lives)
+            command = next(life, None)
+            if command is None:
+                lives.remove(life)
+                continue
+            unit = self.run(command)
+            if unit is not None and unit.events:
+                yield unit
+
+
+def write(store: Store, connection: Connection, units: Iterator[Unit]) -> int:
+    """Append units in calls of several, no stream twice in one call; the head afterwards."""
+    waiting: list[Unit] = []
+    taken: set[Any] = set()
+    for unit in units:
+        if len(waiting) == UNITS_PER_CALL or taken & unit.streams.keys() or unit.keys:
+            _append(store, connection, waiting)
+            waiting, taken = [], set()
+        waiting.append(unit)
+        taken |= unit.streams.keys()
+    _append(store, connection, waiting)
+    return store.head(connection)
+
+
+def _append(store: Store, connection: Connection, units: list[Unit]) -> None:
+    for answer in store.append(connection, units) if units else []:
+        assert not answer.missed, answer
