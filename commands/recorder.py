@@ -17,6 +17,7 @@ from uuid import UUID, uuid4, uuid5
 
 import orjson
 import psycopg
+from eventsourcing import postgres  # The library wants one factory among a module's names.
 from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
@@ -29,7 +30,6 @@ from eventsourcing.persistence import (
     Subscription,
     Tracking,
 )
-from eventsourcing.postgres import PostgresDatastore, PostgresFactory, PostgresTrackingRecorder
 from eventsourcing.utils import Environment, EnvType, retry
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
@@ -44,17 +44,20 @@ POOL_CONNECTIONS_MIN = 5
 POOL_CONNECTIONS_MORE = 10
 TRIES_MAX = 10
 RETRY_SECONDS = 0.2
+RECONNECT_SECONDS = 0.05
 POLL_SECONDS = 0.2  # of a subscription: notifications get lost
 
 EVENTS = "SELECT stream_id, key, version, topic, state FROM ledger_event WHERE stream_id = %s"
-NOTIFICATIONS = "SELECT stream_id, key, version, topic, state, position FROM ledger_event WHERE true"
+NOTIFICATIONS = (
+    "SELECT stream_id, key, version, topic, state, position FROM ledger_event WHERE true"
+)
 LAST = "SELECT max(position) FROM ledger_event"
 
 # As the stock recorder does. An append repeats its command id, so it is never doubled.
 retried = retry((InterfaceError, OperationalError), max_attempts=TRIES_MAX, wait=RETRY_SECONDS)
 
 
-class LedgerDatastore(PostgresDatastore):
+class LedgerDatastore(postgres.PostgresDatastore):
     """The library's connection pool (it also maps psycopg's errors), on sessions of one ledger."""
 
     def __init__(
@@ -94,23 +97,23 @@ class LedgerApplicationRecorder(ApplicationRecorder):
         self.store = Store(datastore.settings)
         self._notify = notify(self.store.channel)
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int]:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Append all or none. Raises IntegrityError when a version is taken or leaves a gap."""
         if not stored_events and not kwargs:
             return []
-        return self._append(self._parameters(stored_events), len(stored_events), **kwargs)
+        parameters = self._parameters(stored_events)
+        ids: list[int] = self._append(parameters, len(stored_events), **kwargs)
+        return ids
 
     @retried
-    def _append(self, parameters: list[str], count: int, **kwargs: Any) -> Sequence[int]:
+    def _append(self, parameters: list[str], count: int, **kwargs: Any) -> list[int]:
         with self.datastore.get_connection() as connection:
             # One statement is a transaction by itself: BEGIN and COMMIT would be two round trips.
             with connection.transaction() if kwargs else nullcontext():
                 self._insert_beside(connection, **kwargs)
                 last = self._position(connection, parameters) if count else 0
             connection.execute(self._notify)  # After the commit: inside it would serialise all.
-        return range(last - count + 1, last + 1) if count else []
+        return [*range(last - count + 1, last + 1)] if count else []
 
     def _insert_beside(self, connection: Connection[Any], **kwargs: Any) -> None:
         """What has to commit with the events: nothing here."""
@@ -128,36 +131,18 @@ class LedgerApplicationRecorder(ApplicationRecorder):
         return position
 
     def _parameters(self, stored_events: Sequence[StoredEvent]) -> list[str]:
-        now, firsts, nexts, rows = datetime.now(UTC), {}, {}, []
+        now, rows = datetime.now(UTC), []
+        firsts: dict[UUID, int] = {}
+        nexts: dict[UUID, int] = {}
         for event in stored_events:
             stream, version = self._stream(event.originator_id), event.originator_version
             firsts.setdefault(stream, version)
             if nexts.get(stream, version) != version:
                 raise IntegrityError(f"{event.originator_id} has no version before {version}")
             nexts[stream] = version + 1
-            rows.append(
-                {
-                    "unit": 0,
-                    "command": 0,
-                    "stream_id": stream,
-                    "category": LIBRARY,
-                    "key": str(event.originator_id),
-                    "topic": event.topic,
-                    "state_hex": event.state.hex(),
-                    "occurred_at": now,
-                }
-            )
-        streams = [
-            {
-                "unit": 0,
-                "stream_id": stream,
-                "expected": first - 1,
-                "written": True,
-                "empty": min(first - 1, 0),
-            }
-            for stream, first in firsts.items()
-        ]
-        parts = (streams, rows, [_command(uuid4())], [], [])
+            rows.append(_event(stream, event, now))
+        streams = [_written(stream, first) for stream, first in firsts.items()]
+        parts: tuple[list[Any], ...] = (streams, rows, [_command(uuid4())], [], [])
         return [orjson.dumps(part).decode() for part in parts]
 
     def _stream(self, originator_id: UUID | str) -> UUID:
@@ -176,7 +161,9 @@ class LedgerApplicationRecorder(ApplicationRecorder):
     ) -> Sequence[StoredEvent]:
         order = "ORDER BY version DESC" if desc else "ORDER BY version"
         query, values = _where(EVENTS, ("AND version > %s", gt), ("AND version <= %s", lte))
-        rows = self._select(f"{query} {order} LIMIT %s", [self._stream(originator_id), *values, limit])
+        rows = self._select(
+            f"{query} {order} LIMIT %s", [self._stream(originator_id), *values, limit]
+        )
         return [StoredEvent(_originator(stream, key), *rest) for stream, key, *rest in rows]
 
     def select_notifications(
@@ -222,10 +209,12 @@ class LedgerProcessRecorder(LedgerApplicationRecorder, ProcessRecorder):
         self, datastore: LedgerDatastore, tracking_table_name: str = "notification_tracking"
     ) -> None:
         super().__init__(datastore)
-        self.tracking = PostgresTrackingRecorder(datastore, tracking_table_name=tracking_table_name)
+        self.tracking = postgres.PostgresTrackingRecorder(
+            datastore, tracking_table_name=tracking_table_name
+        )
 
     def _insert_beside(
-        self, connection: Connection[Any], tracking: Tracking | None = None, **kwargs: Any
+        self, connection: Connection[Any], tracking: Tracking | None = None, **_: Any
     ) -> None:
         if tracking is not None:
             self.tracking._insert_tracking(connection.cursor(), tracking)
@@ -234,7 +223,8 @@ class LedgerProcessRecorder(LedgerApplicationRecorder, ProcessRecorder):
         self.tracking.insert_tracking(tracking)
 
     def max_tracking_id(self, application_name: str) -> int | None:
-        return self.tracking.max_tracking_id(application_name)
+        last: int | None = self.tracking.max_tracking_id(application_name)
+        return last
 
 
 class LedgerSubscription(ListenNotifySubscription[LedgerApplicationRecorder]):
@@ -257,19 +247,21 @@ class LedgerSubscription(ListenNotifySubscription[LedgerApplicationRecorder]):
         while not self._has_been_stopped:
             with suppress(psycopg.OperationalError):
                 self._listen_until_lost()
-            time.sleep(POLL_SECONDS if not self._has_been_stopped else 0)
+            time.sleep(RECONNECT_SECONDS)
 
     def _listen_until_lost(self) -> None:
         store = self._recorder.store
         with store.connect(autocommit=True) as connection:
-            connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(store.channel)))
+            connection.execute(
+                psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(store.channel))
+            )
             while not self._has_been_stopped:
                 for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
                 self._has_been_notified.set()
 
 
-class Factory(PostgresFactory):
+class Factory(postgres.PostgresFactory):
     """The library's factory for PostgreSQL, with the events of each application in a ledger."""
 
     def __init__(self, env: Environment | EnvType | None) -> None:
@@ -298,18 +290,43 @@ class Factory(PostgresFactory):
             if self.env_create_table():
                 migrate(settings)
             pool = self.datastore.pool
-            self._ledger = LedgerDatastore(
-                settings, pool.min_size, pool.max_size - pool.min_size
-            )
+            self._ledger = LedgerDatastore(settings, pool.min_size, pool.max_size - pool.min_size)
         return self._ledger
 
     def _settings(self) -> Settings:
         target = self.datastore.pool.kwargs
         assert isinstance(target, dict)
-        user, password, database = (quote(target[k], safe="") for k in ("user", "password", "dbname"))
+        user, password, database = (
+            quote(target[k], safe="") for k in ("user", "password", "dbname")
+        )
         url = f"postgresql://{user}:{password}@{target['host']}:{target['port']}/{database}"
         name = f"{LIBRARY}_{self.env.name.lower()}" if self.env.name else LIBRARY
         return Settings(name=name, postgres_url=url, migrate_url=url)
+
+
+def _event(stream: UUID, event: StoredEvent, at: datetime) -> dict[str, Any]:
+    return {
+        "unit": 0,
+        "command": 0,
+        "stream_id": stream,
+        "category": LIBRARY,
+        "key": str(event.originator_id),
+        "topic": event.topic,
+        "state_hex": event.state.hex(),
+        "occurred_at": at,
+    }
+
+
+def _written(stream: UUID, first: int) -> dict[str, Any]:
+    """A stream whose first event is number 0 counts as -1 while it is empty."""
+    expected = first - 1
+    return {
+        "unit": 0,
+        "stream_id": stream,
+        "expected": expected,
+        "written": True,
+        "empty": min(expected, 0),
+    }
 
 
 def _command(command_id: UUID) -> dict[str, Any]:
