@@ -50,6 +50,7 @@ ON CONFLICT DO NOTHING"""
 PARKED_KEYS = "SELECT key FROM parked WHERE projection = %s"
 PARKED = """SELECT projection, key, position, error, parked_at FROM parked
 ORDER BY projection, position, key"""
+PARKED_AT = "SELECT position FROM parked WHERE projection = %s AND key = %s"
 UNPARK = "DELETE FROM parked WHERE projection = %s AND key = %s"
 # Seconds: how long the oldest event that is not folded in has been in the ledger.
 LAG = """SELECT c.name, c.position, h.head - c.position AS lag_events,

@@ -123,7 +123,7 @@ class Engine(Generic[R]):
         if not batch:
             return after
         assert connection.autocommit, "the engine begins and ends its own transactions"
-        self._stage(connection)
+        self.stage(connection)
         try:
             self._apply(connection, batch, after, self._write)
         except psycopg.DataError as error:
@@ -212,12 +212,12 @@ class Engine(Generic[R]):
             try:
                 with connection.transaction():  # A savepoint.
                     failures |= self._write(connection, {key: row}, groups)
-                    connection.execute(self._sql.clear)
             except psycopg.DataError as error:
                 failures[key] = Failure(groups[key][0].position, error)
         return failures
 
-    def _stage(self, connection: Connection[Any]) -> None:
+    def stage(self, connection: Connection[Any]) -> None:
+        """Create the staging table of this connection, outside the transactions that use it."""
         if self._staged is not connection:
             connection.execute("SET client_min_messages = warning")
             connection.execute(self._sql.stage)
@@ -290,15 +290,12 @@ class _Statements:
         self.indexes = [
             compose("CREATE INDEX ON {table} ") + sql.SQL(index) for index in table.indexes
         ]
-        # In the session's own schema; its rows go with each transaction.
-        self.stage = compose(
-            "CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS"
-        )
-        self.clear = compose("DELETE FROM {staging}")
+        # In the session's own schema.
+        self.stage = compose("CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table})")
         self.copy = compose("COPY {staging} FROM STDIN")
         self.upsert = compose(
-            "INSERT INTO {table} SELECT * FROM {staging}"
-            " ON CONFLICT ({key}) DO UPDATE SET {changes}"
+            "WITH moved AS (DELETE FROM {staging} RETURNING *)"
+            " INSERT INTO {table} SELECT * FROM moved ON CONFLICT ({key}) DO UPDATE SET {changes}"
         )
         self.delete = compose("DELETE FROM {table} WHERE {key} = ANY(%s)")
         self.load = compose("SELECT {loads} FROM {table} WHERE {key} = ANY(%s)")
