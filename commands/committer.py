@@ -65,6 +65,7 @@ class Committer:
         self._cache: OrderedDict[StreamName, Loaded] = OrderedDict()
         self._connection: AsyncConnection | None = None
         self._appended = asyncio.Event()
+        self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -72,11 +73,14 @@ class Committer:
 
     async def stop(self) -> None:
         """Answer what was taken in, then stop."""
+        worker, notifier = self._tasks
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        worker.cancel()
+        # Not cancelled: a connect that is cut off leaves a backend that waits for a password.
+        self._stopping = True
+        self._appended.set()
+        await asyncio.wait([worker, notifier], timeout=STOP_SECONDS)
         if self._connection is not None:
             await self._connection.close()
 
@@ -163,7 +167,11 @@ class Committer:
             cursor = await connection.execute(SELECT_KEYS, [unknown])
             self._vault.learn(await cursor.fetchall())
         plan, overtaken = Plan(known, self._vault), []
-        for waiting, needs in zip(batch, names, strict=True):
+        for waiting, asked in zip(batch, names, strict=True):
+            needs = plan.needs(waiting, asked)
+            if not needs <= plan.loaded.keys():  # A neighbour's change made it look further.
+                overtaken += _retry(waiting)
+                continue
             try:
                 plan.decide(waiting, needs)
             except StaleVersion as error:
@@ -239,11 +247,10 @@ class Committer:
     async def _notify(self) -> None:
         """Wakes the readers after commits; they also poll, so a lost one is no harm."""
         statement = notify(self._store.channel)
-        while True:
-            await self._appended.wait()
+        while not self._stopping:
             try:
                 async with await self._store.aconnect(autocommit=True) as connection:
-                    while True:
+                    while not self._stopping:
                         await self._appended.wait()
                         self._appended.clear()
                         await connection.execute(statement)
