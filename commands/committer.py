@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion
 from commands.runner import LOAD_ROUNDS_MAX, absent, fold_states, needed, outcome, persons, split
-from commands.store import CLAIMS, LOAD, Answer, Store, Unit, notify
+from commands.store import CLAIMS, EVENTS_PER_APPEND_MAX, LOAD, Answer, Store, Unit, notify
 from domain import desk
 from domain.message import Attempt, Command, StreamName
 
@@ -127,15 +127,14 @@ class Committer:
         """Decide and append; answer what is settled and return what has to be run again."""
         batch, again = _first_of_each_key(batch)
         plan, overtaken = await self._resiliently(lambda connection: self._plan(connection, batch))
-        units = plan.units()
-        answers: list[Answer] = []
-        if units:
-            answers = await self._resiliently(
-                lambda connection: self._store.aappend(connection, [unit for unit, _ in units])
-            )
-        for (unit, group), answer in zip(units, answers, strict=True):
-            again += self._settle(plan, unit, group, answer)
+        for part in _parts(plan.units()):
+            answers = await self._append([unit for unit, _ in part])
+            for (unit, group), answer in zip(part, answers, strict=True):
+                again += self._settle(plan, unit, group, answer)
         return overtaken + again
+
+    async def _append(self, units: list[Unit]) -> list[Answer]:
+        return await self._resiliently(lambda connection: self._store.aappend(connection, units))
 
     def _settle(
         self, plan: Plan, unit: Unit, group: list[Decided], answer: Answer
@@ -256,6 +255,20 @@ class Committer:
                         await connection.execute(statement)
             except psycopg.OperationalError:
                 await asyncio.sleep(RECONNECT_SECONDS[-1])
+
+
+def _parts(units: list[tuple[Unit, list[Decided]]]) -> Iterator[list[tuple[Unit, list[Decided]]]]:
+    """Units for one call each: its lock is held while all of its events are written."""
+    part: list[tuple[Unit, list[Decided]]] = []
+    events = 0
+    for unit, group in units:
+        if part and events + len(unit.events) > EVENTS_PER_APPEND_MAX:
+            yield part
+            part, events = [], 0
+        part.append((unit, group))
+        events += len(unit.events)
+    if part:
+        yield part
 
 
 def _first_of_each_key(batch: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:

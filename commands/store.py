@@ -236,6 +236,7 @@ def session_options(settings: Settings) -> dict[str, Any]:
         "default_transaction_isolation": "read\\ committed",
         "lock_timeout": "2s",
         "idle_in_transaction_session_timeout": "5s",
+        "statement_timeout": "60s",
         "timezone": "UTC",
     }
     return {
