@@ -1,0 +1,293 @@
+"""Given what happened, when a command comes, then these facts or this refusal.
+
+A `World` is a ledger in memory: it asks the desk what a command needs, decides and applies, as the
+runner does over PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from domain import desk
+from domain.message import Command, Decision, Event, Rejected, StreamName
+from domain.order_commands import (
+    AddNote,
+    AmendOrder,
+    ApproveOrder,
+    CancelOrder,
+    DeliverParcel,
+    DispatchParcel,
+    OverrideStatus,
+    PackParcel,
+    PayRefund,
+    PlaceOrder,
+    RecordPayment,
+    RequestRefund,
+    TrackParcel,
+    VoidOrder,
+)
+from domain.order_state import Order
+from domain.parcel import Parcel
+from domain.stock_item import ReceiveStock, StockItem
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+Facts = Mapping[StreamName, Sequence[Event]]
+
+
+def hours(count: float) -> datetime:
+    """So many hours after noon."""
+    return NOON + timedelta(hours=count)
+
+
+@dataclass
+class World:
+    """Events per stream, who owns which claim, and the states that follow from the events."""
+
+    events: dict[StreamName, list[Event]] = field(default_factory=dict)
+    claims: dict[StreamName, str] = field(default_factory=dict)
+    states: dict[StreamName, Any] = field(default_factory=dict)
+
+    def add(self, stream: StreamName, events: Sequence[Event]) -> None:
+        for event in events:
+            self.events.setdefault(stream, []).append(event)
+            self.states[stream] = desk.evolve(stream.category, self.state(stream), event)
+
+    def state(self, stream: StreamName) -> Any:
+        if stream.category.startswith("claim:"):
+            return self.claims.get(stream)
+        return self.states.get(stream, desk.initial(stream.category))
+
+    def decide(self, command: Command) -> Decision:
+        return desk.decide(command, self.needed(command))
+
+    def needed(self, command: Command) -> dict[StreamName, Any]:
+        loaded: dict[StreamName, Any] = {}
+        while new := desk.streams(command, loaded) - loaded.keys():
+            loaded |= {name: self.state(name) for name in new}
+        return loaded
+
+    def run(self, command: Command) -> Decision:
+        decision = self.decide(command)
+        for stream, events in decision.events.items():
+            self.add(stream, events)
+        for kind, key, owner in decision.claims:
+            name = StreamName(f"claim:{kind}", key)
+            assert self.claims.get(name, owner) == owner
+            self.claims[name] = owner
+        return decision
+
+    def answer(self, command: Command) -> dict[str, Any]:
+        self.run(command)
+        names = self.needed(command)
+        versions = {name: len(self.events.get(name, [])) for name in names}
+        return desk.answer(command, names, versions)
+
+    def order(self, order_id: str = "A") -> Order:
+        state = self.state(desk.order_stream(order_id))
+        assert isinstance(state, Order)
+        return state
+
+    def parcel(self, parcel_id: str = "K") -> Parcel:
+        state = self.state(desk.parcel_stream(parcel_id))
+        assert isinstance(state, Parcel)
+        return state
+
+    def stock(self, sku: str = "TEA", location: str = "main") -> StockItem:
+        state = self.state(desk.stock_stream(sku, location))
+        assert isinstance(state, StockItem)
+        return state
+
+
+@dataclass
+class Then:
+    """What a command came to: a decision or a refusal, and the world after it."""
+
+    outcome: Decision | Rejected
+    world: World
+
+    def then(self, expected: Facts | Rejected) -> World:
+        """Exactly these facts on these streams; of a refusal, the code and the facts named."""
+        if isinstance(expected, Rejected):
+            return self.refused(expected.code, **expected.facts)
+        if isinstance(self.outcome, Rejected):
+            raise self.outcome
+        assert dict(self.outcome.events) == dict(expected)
+        return self.world
+
+    def nothing(self) -> World:
+        """Already so."""
+        return self.then({})
+
+    def topics(self, *expected: str) -> World:
+        """These topics, stream by stream in the order of the write."""
+        if isinstance(self.outcome, Rejected):
+            raise self.outcome
+        made = [event.TOPIC for events in self.outcome.events.values() for event in events]
+        assert sorted(made) == sorted(expected)
+        return self.world
+
+    def refused(self, code: str, **facts: Any) -> World:
+        assert isinstance(self.outcome, Rejected), f"was accepted: {self.outcome}"
+        assert self.outcome.code == code
+        assert self.outcome.facts.items() >= facts.items(), self.outcome.facts
+        return self.world
+
+    @property
+    def message(self) -> str:
+        assert isinstance(self.outcome, Rejected)
+        return self.outcome.message
+
+
+class Given:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def when(self, command: Command) -> Then:
+        world = deepcopy(self.world)
+        try:
+            return Then(world.run(command), world)
+        except Rejected as refusal:
+            return Then(refusal, world)
+
+
+def given(facts: Facts | World | None = None, *commands: Command) -> Given:
+    """What was recorded, then the commands that were accepted since."""
+    world = deepcopy(facts) if isinstance(facts, World) else World()
+    if isinstance(facts, Mapping):
+        for stream, events in facts.items():
+            world.add(stream, events)
+    for command in commands:
+        world.run(command)
+    return Given(world)
+
+
+def after(*commands: Command) -> Given:
+    """The world that these commands lead to, all accepted."""
+    return given(None, *commands)
+
+
+def line(sku: str = "TEA", quantity: int | str = 2, price: int = 5000, **more: Any) -> Any:
+    """A line of a placement: 2 teas at 50.00."""
+    named = {"name": sku.title(), "category": "drinks"} | more
+    return {"sku": sku, "quantity": quantity, "unit_price_minor": price, **named}
+
+
+ADDRESS = {"line1": "1 Long Street", "city": "Hangzhou", "region": "Zhejiang", "country": "CN"}
+
+
+def place(order_id: str = "A", *lines: Any, at: datetime = NOON, **more: Any) -> PlaceOrder:
+    """An order of 2 teas at 50.00 unless lines are given; paid before it leaves."""
+    body: dict[str, Any] = {
+        "order_id": order_id,
+        "numbers": (f"number-{order_id}",),
+        "channel": "web",
+        "customer_id": "li",
+        "currency": "CNY",
+        "lines": list(lines) or [line()],
+        "contact": {"name": "Li Wei", "email": "li@example.com"},
+        "shipping_address": ADDRESS,
+        "payment_method": "alipay",
+        "at": at,
+    }
+    return PlaceOrder.model_validate(body | more)
+
+
+def receive(quantity: int | str, sku: str = "TEA", at: datetime = NOON) -> ReceiveStock:
+    return ReceiveStock.model_validate({"sku": sku, "quantity": quantity, "at": at})
+
+
+def approve(order_id: str = "A") -> ApproveOrder:
+    return ApproveOrder(order_id=order_id, at=NOON)
+
+
+def pay(amount_minor: int, payment_id: str = "P1", order_id: str = "A", **more: Any) -> Command:
+    body = {"method": "alipay", "amount_minor": amount_minor, "reference": "ref"}
+    ids = {"order_id": order_id, "payment_id": payment_id, "at": NOON}
+    return RecordPayment.model_validate(body | ids | more)
+
+
+def amend(*lines: Any, order_id: str = "A", **more: Any) -> AmendOrder:
+    body: dict[str, Any] = {"order_id": order_id, "reason": "customer asked", "at": NOON}
+    changed = {"lines": list(lines)} if lines else {}
+    return AmendOrder.model_validate(body | changed | more)
+
+
+def cancel(*lines: tuple[int, int | str], order_id: str = "A") -> CancelOrder:
+    body: dict[str, Any] = {"order_id": order_id, "reason_code": "changed_mind", "at": NOON}
+    return CancelOrder.model_validate(body | _quantities(lines))
+
+
+def refund(
+    amount_minor: int | None = None,
+    *lines: tuple[int, int | str],
+    refund_id: str = "R1",
+    order_id: str = "A",
+    **more: Any,
+) -> RequestRefund:
+    body: dict[str, Any] = {"reason": "damaged", "amount_minor": amount_minor}
+    ids = {"order_id": order_id, "refund_id": refund_id, "at": NOON}
+    return RequestRefund.model_validate(body | ids | _quantities(lines) | more)
+
+
+def pay_refund(refund_id: str = "R1", order_id: str = "A") -> PayRefund:
+    return PayRefund(order_id=order_id, refund_id=refund_id, reference="back", at=NOON)
+
+
+def pack(*lines: tuple[int, int | str], parcel_id: str = "K", order_id: str = "A") -> PackParcel:
+    contents = [{"order_id": order_id, "line_no": no, "quantity": units} for no, units in lines]
+    return pack_orders(*contents, parcel_id=parcel_id)
+
+
+def pack_orders(*contents: Any, parcel_id: str = "K") -> PackParcel:
+    return PackParcel.model_validate(
+        {"parcel_id": parcel_id, "contents": list(contents), "at": NOON}
+    )
+
+
+def dispatch(parcel_id: str = "K", number: str | None = None, at: datetime = NOON) -> Command:
+    return DispatchParcel(
+        parcel_id=parcel_id,
+        carrier="sf-express",
+        tracking_number=number or f"SF-{parcel_id}",
+        at=at,
+    )
+
+
+def deliver(parcel_id: str = "K", **more: Any) -> DeliverParcel:
+    return DeliverParcel.model_validate({"parcel_id": parcel_id, "at": hours(48)} | more)
+
+
+def scan(milestone: str, at: datetime, parcel_id: str = "K", **more: Any) -> TrackParcel:
+    body: dict[str, Any] = {
+        "parcel_id": parcel_id,
+        "event_id": f"{milestone}-{at.isoformat()}",
+        "carrier": "sf-express",
+        "tracking_number": f"SF-{parcel_id}",
+        "milestone": milestone,
+        "occurred_at": at,
+        "at": hours(100),
+    }
+    return TrackParcel.model_validate(body | more)
+
+
+def override(dimension: str, value: str, **more: Any) -> OverrideStatus:
+    body = {"order_id": "A", "dimension": dimension, "value": value, "reason": "seen", "at": NOON}
+    return OverrideStatus.model_validate(body | more)
+
+
+def note(note_id: str = "N1") -> AddNote:
+    return AddNote(order_id="A", note_id=note_id, text="Ring twice", at=NOON)
+
+
+def void(order_id: str = "A") -> VoidOrder:
+    return VoidOrder(order_id=order_id, reason="test order", at=NOON)
+
+
+def _quantities(lines: tuple[tuple[int, int | str], ...]) -> dict[str, Any]:
+    if not lines:
+        return {}
+    return {"lines": [{"line_no": no, "quantity": units} for no, units in lines]}
