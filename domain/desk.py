@@ -7,29 +7,36 @@ order, parcel and customer change in one write or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from domain import customer, order, order_commands, order_lines, parcel, stock_item
 from domain.customer import Customer, RecordCustomer
+from domain.desk_answers import answer, order_answer
+from domain.desk_streams import (
+    States,
+    customer_stream,
+    external_ref_claim,
+    fresh,
+    number_claim,
+    order_stream,
+    parcel_stream,
+    persons,
+    stock_stream,
+    streams,
+    target,
+    tracking_claim,
+)
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
-    AddNote,
-    AmendOrder,
-    CancelOrder,
     DeliverParcel,
     DispatchParcel,
     OrderCommand,
     PackParcel,
-    ParcelCommand,
-    PayRefund,
     PlaceOrder,
-    RecordPayment,
-    RequestRefund,
     TrackParcel,
-    VoidOrder,
 )
 from domain.order_facts import (
     Line,
@@ -40,16 +47,35 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
-from domain.order_status import shown
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
-from domain.values import quantity_json
 
-StockCommand = ReceiveStock | AdjustStock
-States = Mapping[StreamName, Any]
+__all__ = [
+    "AGGREGATES",
+    "Claim",
+    "States",
+    "Write",
+    "answer",
+    "customer_stream",
+    "decide",
+    "evolve",
+    "external_ref_claim",
+    "fresh",
+    "initial",
+    "number_claim",
+    "order_answer",
+    "order_stream",
+    "parcel_stream",
+    "persons",
+    "stock_stream",
+    "streams",
+    "target",
+    "tracking_claim",
+]
+
 Claim = tuple[str, str, str]  # kind, key, owner
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
@@ -67,34 +93,6 @@ def initial(category: str) -> Any:
 
 def evolve(category: str, state: Any, event: Event) -> Any:
     return AGGREGATES[category][1](state, event)
-
-
-def order_stream(order_id: str) -> StreamName:
-    return StreamName("order", order_id)
-
-
-def parcel_stream(parcel_id: str) -> StreamName:
-    return StreamName("parcel", parcel_id)
-
-
-def stock_stream(sku: str, location: str) -> StreamName:
-    return StreamName("stock_item", stock_item.stream_key(sku, location))
-
-
-def customer_stream(customer_id: str) -> StreamName:
-    return StreamName("customer", customer_id)
-
-
-def number_claim(number: str) -> StreamName:
-    return StreamName("claim:order_number", number)
-
-
-def external_ref_claim(shop: str, external_ref: str) -> StreamName:
-    return StreamName("claim:external_ref", f"{shop}/{external_ref}")
-
-
-def tracking_claim(carrier: str, tracking_number: str) -> StreamName:
-    return StreamName("claim:tracking", f"{carrier}/{tracking_number}")
 
 
 def _claim(name: StreamName, owner: str) -> Claim:
@@ -118,122 +116,6 @@ class Write:
 
     def decision(self) -> Decision:
         return Decision(self.events, tuple(self.claims))
-
-
-def target(command: Command) -> str:
-    """The id that a command is about, for the operator log."""
-    match command:
-        case ReceiveStock() | AdjustStock():
-            return stock_item.stream_key(command.sku, command.location)
-        case RecordCustomer():
-            return command.customer_id
-        case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
-            return command.parcel_id
-        case _:
-            order_id: str = getattr(command, "order_id", "")
-            return order_id
-
-
-def streams(command: Command, loaded: States) -> frozenset[StreamName]:
-    """All the command needs, as far as `loaded` lets see; ask again until nothing is new."""
-    match command:
-        case PlaceOrder():
-            return _streams_of_placing(command)
-        case ReceiveStock() | AdjustStock():
-            return frozenset({stock_stream(command.sku, command.location)})
-        case RecordCustomer():
-            return frozenset({customer_stream(command.customer_id)})
-        case PackParcel():
-            orders = {order_stream(item.order_id) for item in command.contents}
-            return frozenset({parcel_stream(command.parcel_id), *orders})
-        case DispatchParcel():
-            claim = tracking_claim(command.carrier, command.tracking_number)
-            return frozenset({claim, *_streams_of_parcel(command.parcel_id, loaded, stock=True)})
-        case DeliverParcel():
-            return frozenset(_streams_of_parcel(command.parcel_id, loaded))
-        case TrackParcel():
-            return frozenset(_streams_of_tracking(command, loaded))
-        case AmendOrder() | CancelOrder() | VoidOrder():
-            return frozenset(_streams_of_change(command, loaded))
-        case _:
-            return frozenset({order_stream(target(command))})
-
-
-def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
-    stock = {stock_stream(line.sku, line.location) for line in command.lines}
-    return fresh(command) | stock | {customer_stream(command.customer_id)}
-
-
-def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
-    stream = parcel_stream(parcel_id)
-    content: Parcel = loaded.get(stream) or Parcel()
-    names = {stream} | {order_stream(order_id) for order_id in content.order_ids}
-    if not stock:
-        return names
-    for item in content.contents:
-        bought: Order | None = loaded.get(order_stream(item.order_id))
-        line = bought.lines.get(item.line_no) if bought else None
-        if line is not None:
-            names.add(stock_stream(line.priced.sku, line.priced.location))
-    return names
-
-
-def _streams_of_tracking(command: TrackParcel, loaded: States) -> set[StreamName]:
-    stream = parcel_stream(command.parcel_id)
-    state: Parcel = loaded.get(stream) or Parcel()
-    if not parcel.may_concern_orders(command, state):
-        return {stream}
-    return _streams_of_parcel(command.parcel_id, loaded)
-
-
-def _streams_of_change(
-    command: AmendOrder | CancelOrder | VoidOrder, loaded: States
-) -> set[StreamName]:
-    stream = order_stream(command.order_id)
-    state: Order = loaded.get(stream) or Order()
-    if not state.placed:
-        return {stream}
-    lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
-    names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
-    if isinstance(command, AmendOrder):
-        added = [item for item in command.lines or [] if item.line_no is None]
-        names |= {stock_stream(item.sku or "", item.location or "main") for item in added}
-    return names
-
-
-def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
-    """Only a change of quantity touches stock (R7)."""
-    if not isinstance(command, AmendOrder):
-        return line.reserved > 0
-    changes = (item for item in command.lines or [] if item.line_no == line.priced.line_no)
-    return any(item.quantity not in {None, line.quantity} for item in changes)
-
-
-def fresh(command: Command) -> frozenset[StreamName]:
-    """Names that the command has just minted: taken as empty without a look, the append checks."""
-    match command:
-        case PlaceOrder():
-            names = {order_stream(command.order_id), *map(number_claim, command.numbers)}
-            if command.external_ref is not None:
-                names.add(external_ref_claim(command.shop, command.external_ref))
-            return frozenset(names)
-        case PackParcel():
-            return frozenset({parcel_stream(command.parcel_id)})
-        case _:
-            return frozenset()
-
-
-def persons(command: Command, states: States) -> frozenset[str]:
-    """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
-    names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
-    match command:
-        case PlaceOrder() | RecordCustomer():
-            names.add(customer.person_of(command.customer_id))
-        case RecordPayment():
-            names.add(order.payer_of(command.order_id))
-        case _:
-            pass
-    return frozenset(names - {""})
 
 
 def decide(command: Command, states: States) -> Decision:
@@ -458,82 +340,3 @@ def _tell_orders(stream: StreamName, events: Iterable[Event], write: Write) -> N
                 name = order_stream(order_id)
                 state: Order = write.states[name]
                 write.add(name, order.deliver(stream.key, event.source, event.at, state))
-
-
-def answer(
-    command: Command, states_after: States, versions: Mapping[StreamName, int]
-) -> dict[str, Any]:
-    """What the client is told, as JSON data: no position, no personal data."""
-    match command:
-        case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
-            return _parcel_answer(command, states_after, versions)
-        case ReceiveStock() | AdjustStock():
-            return _stock_answer(command, states_after, versions)
-        case RecordCustomer(customer_id=customer_id):
-            version = versions[customer_stream(customer_id)]
-            return {"customer_id": customer_id, "version": version, "status": "registered"}
-        case _:
-            stream = order_stream(target(command))
-            return {
-                **order_answer(states_after[stream], versions[stream]),
-                **_made(command, states_after[stream]),
-            }
-
-
-def order_answer(state: Order, version: int) -> dict[str, Any]:
-    return {
-        "order_id": state.order_id,
-        "number": state.number,
-        "version": version,
-        "status": shown(state).code,
-        "total_minor": state.total_minor,
-    }
-
-
-def _made(command: Command, state: Order) -> dict[str, Any]:
-    """The ids that a command made, and the amounts of the lines that it placed."""
-    match command:
-        case RecordPayment(payment_id=payment_id):
-            return {"payment_id": payment_id}
-        case RequestRefund(refund_id=refund_id) | PayRefund(refund_id=refund_id):
-            refund = state.refunds[refund_id]
-            return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
-        case AddNote(note_id=note_id):
-            return {"note_id": note_id}
-        case PlaceOrder():
-            inclusive = state.prices_include_tax
-            lines = [line.priced for line in state.lines.values()]
-            return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
-        case _:
-            return {}
-
-
-def _parcel_answer(
-    command: ParcelCommand, states: States, versions: Mapping[StreamName, int]
-) -> dict[str, Any]:
-    stream = parcel_stream(command.parcel_id)
-    state: Parcel = states[stream]
-    # Most scans are decided without the orders: what was not loaded is not told.
-    orders = [name for name in map(order_stream, state.order_ids) if name in states]
-    return {
-        "parcel_id": state.parcel_id,
-        "version": versions[stream],
-        "status": state.status,
-        "orders": [order_answer(states[name], versions[name]) for name in orders],
-    }
-
-
-def _stock_answer(
-    command: StockCommand, states: States, versions: Mapping[StreamName, int]
-) -> dict[str, Any]:
-    stream = stock_stream(command.sku, command.location)
-    state: StockItem = states[stream]
-    return {
-        "sku": command.sku,
-        "location": command.location,
-        "version": versions[stream],
-        "status": "available" if state.available > 0 else "out_of_stock",
-        "on_hand": quantity_json(state.on_hand),
-        "reserved": quantity_json(state.reserved),
-        "available": quantity_json(state.available),
-    }

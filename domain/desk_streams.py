@@ -1,0 +1,170 @@
+"""The streams and claims of the desk: what they are called, and which ones a command needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain import customer, order, parcel, stock_item
+from domain.customer import RecordCustomer
+from domain.message import Command, StreamName
+from domain.order_commands import (
+    AmendOrder,
+    CancelOrder,
+    DeliverParcel,
+    DispatchParcel,
+    PackParcel,
+    PlaceOrder,
+    RecordPayment,
+    TrackParcel,
+    VoidOrder,
+)
+from domain.order_state import Order, OrderLine
+from domain.parcel import Parcel
+from domain.stock_item import AdjustStock, ReceiveStock
+
+States = Mapping[StreamName, Any]  # of a claim, its owner or None
+
+
+def order_stream(order_id: str) -> StreamName:
+    return StreamName("order", order_id)
+
+
+def parcel_stream(parcel_id: str) -> StreamName:
+    return StreamName("parcel", parcel_id)
+
+
+def stock_stream(sku: str, location: str) -> StreamName:
+    return StreamName("stock_item", stock_item.stream_key(sku, location))
+
+
+def customer_stream(customer_id: str) -> StreamName:
+    return StreamName("customer", customer_id)
+
+
+def number_claim(number: str) -> StreamName:
+    return StreamName("claim:order_number", number)
+
+
+def external_ref_claim(shop: str, external_ref: str) -> StreamName:
+    return StreamName("claim:external_ref", f"{shop}/{external_ref}")
+
+
+def tracking_claim(carrier: str, tracking_number: str) -> StreamName:
+    return StreamName("claim:tracking", f"{carrier}/{tracking_number}")
+
+
+def target(command: Command) -> str:
+    """The id that a command is about, for the operator log."""
+    match command:
+        case ReceiveStock() | AdjustStock():
+            return stock_item.stream_key(command.sku, command.location)
+        case RecordCustomer():
+            return command.customer_id
+        case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
+            return command.parcel_id
+        case _:
+            order_id: str = getattr(command, "order_id", "")
+            return order_id
+
+
+def streams(command: Command, loaded: States) -> frozenset[StreamName]:
+    """All the command needs, as far as `loaded` lets see; ask again until nothing is new."""
+    match command:
+        case PlaceOrder():
+            return _streams_of_placing(command)
+        case ReceiveStock() | AdjustStock():
+            return frozenset({stock_stream(command.sku, command.location)})
+        case RecordCustomer():
+            return frozenset({customer_stream(command.customer_id)})
+        case PackParcel():
+            orders = {order_stream(item.order_id) for item in command.contents}
+            return frozenset({parcel_stream(command.parcel_id), *orders})
+        case DispatchParcel():
+            claim = tracking_claim(command.carrier, command.tracking_number)
+            return frozenset({claim, *_streams_of_parcel(command.parcel_id, loaded, stock=True)})
+        case DeliverParcel():
+            return frozenset(_streams_of_parcel(command.parcel_id, loaded))
+        case TrackParcel():
+            return frozenset(_streams_of_tracking(command, loaded))
+        case AmendOrder() | CancelOrder() | VoidOrder():
+            return frozenset(_streams_of_change(command, loaded))
+        case _:
+            return frozenset({order_stream(target(command))})
+
+
+def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
+    stock = {stock_stream(line.sku, line.location) for line in command.lines}
+    return fresh(command) | stock | {customer_stream(command.customer_id)}
+
+
+def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
+    stream = parcel_stream(parcel_id)
+    content: Parcel = loaded.get(stream) or Parcel()
+    names = {stream} | {order_stream(order_id) for order_id in content.order_ids}
+    if not stock:
+        return names
+    for item in content.contents:
+        bought: Order | None = loaded.get(order_stream(item.order_id))
+        line = bought.lines.get(item.line_no) if bought else None
+        if line is not None:
+            names.add(stock_stream(line.priced.sku, line.priced.location))
+    return names
+
+
+def _streams_of_tracking(command: TrackParcel, loaded: States) -> set[StreamName]:
+    stream = parcel_stream(command.parcel_id)
+    state: Parcel = loaded.get(stream) or Parcel()
+    if not parcel.may_concern_orders(command, state):
+        return {stream}
+    return _streams_of_parcel(command.parcel_id, loaded)
+
+
+def _streams_of_change(
+    command: AmendOrder | CancelOrder | VoidOrder, loaded: States
+) -> set[StreamName]:
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
+    names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
+    if isinstance(command, AmendOrder):
+        added = [item for item in command.lines or [] if item.line_no is None]
+        names |= {stock_stream(item.sku or "", item.location or "main") for item in added}
+    return names
+
+
+def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
+    """Only a change of quantity touches stock (R7)."""
+    if not isinstance(command, AmendOrder):
+        return line.reserved > 0
+    changes = (item for item in command.lines or [] if item.line_no == line.priced.line_no)
+    return any(item.quantity not in {None, line.quantity} for item in changes)
+
+
+def fresh(command: Command) -> frozenset[StreamName]:
+    """Names that the command has just minted: taken as empty without a look, the append checks."""
+    match command:
+        case PlaceOrder():
+            names = {order_stream(command.order_id), *map(number_claim, command.numbers)}
+            if command.external_ref is not None:
+                names.add(external_ref_claim(command.shop, command.external_ref))
+            return frozenset(names)
+        case PackParcel():
+            return frozenset({parcel_stream(command.parcel_id)})
+        case _:
+            return frozenset()
+
+
+def persons(command: Command, states: States) -> frozenset[str]:
+    """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
+    names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
+    match command:
+        case PlaceOrder() | RecordCustomer():
+            names.add(customer.person_of(command.customer_id))
+        case RecordPayment():
+            names.add(order.payer_of(command.order_id))
+        case _:
+            pass
+    return frozenset(names - {""})

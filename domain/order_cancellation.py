@@ -1,0 +1,121 @@
+"""Cancelling units of an order that have not left: what falls off the total, what stock gets back.
+
+Nothing here asks whether the order may be cancelled at all: order.py does.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from domain.message import Event, Rejected
+from domain.order_commands import CancelOrder, LineQuantityBody
+from domain.order_facts import LineQuantity, OrderCancelled
+from domain.order_lines import known_line
+from domain.order_state import Order, OrderLine
+from domain.values import quantity_json
+
+
+def cancel(command: CancelOrder, state: Order) -> list[Event]:
+    """The whole order, or units of lines; what is cancelled already is []. Raises Rejected."""
+    if state.cancelled:
+        return []
+    units = _units_to_cancel(command, state)
+    if command.lines is not None and not units:
+        return []
+    after = {no: line.cancelled + units.get(no, 0) for no, line in state.lines.items()}
+    whole = all(line.quantity <= after[no] for no, line in state.lines.items())
+    shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
+    lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
+    goods = sum(line.amount_minor or 0 for line in lines)
+    return [
+        OrderCancelled(
+            person=state.person,
+            initiator=command.initiator,
+            reason_code=command.reason_code,
+            text=command.text,
+            lines=lines,
+            released=_released_by(units, state),
+            goods_minor=goods,
+            shipping_minor=shipping,
+            tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
+            total_minor=state.total_minor - goods - shipping,
+            all=whole,
+            at=command.at,
+        )
+    ]
+
+
+def _left_the_house(state: Order) -> bool:
+    return any(parcel.dispatched for parcel in state.parcels.values())
+
+
+def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:
+    """Units by line_no; lines that are cancelled already ask for nothing more."""
+    if command.lines is not None:
+        asked = [item for item in command.lines if known_line(state, item.line_no).live > 0]
+        return {item.line_no: _cancellable(item, state) for item in asked}
+    for line in state.lines.values():
+        if line.packed > line.dispatched:
+            raise _packed_needs_stop(line, line.live - line.dispatched)
+    units = {no: line.open for no, line in state.lines.items() if line.open > 0}
+    if state.parcels and not units:
+        raise Rejected("already_dispatched", "all units have left: a return is the way")
+    return units
+
+
+def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
+    line = state.lines[item.line_no]
+    if item.quantity <= line.open:
+        return item.quantity
+    if line.packed > line.dispatched and item.quantity <= line.live - line.dispatched:
+        raise _packed_needs_stop(line, item.quantity)
+    raise Rejected(
+        "cancel_exceeds_open",
+        f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
+        f"{quantity_json(line.open)} not packed, dispatched or cancelled",
+        line_no=item.line_no,
+        asked=quantity_json(item.quantity),
+        open=quantity_json(line.open),
+    )
+
+
+def _packed_needs_stop(line: OrderLine, asked: Decimal) -> Rejected:
+    packed = line.packed - line.dispatched
+    return Rejected(
+        "packed_needs_warehouse_stop",
+        f"line {line.priced.line_no}: {quantity_json(packed)} are packed, "
+        f"{quantity_json(line.open)} can be cancelled",
+        line_no=line.priced.line_no,
+        asked=quantity_json(asked),
+        packed=quantity_json(packed),
+        open=quantity_json(line.open),
+    )
+
+
+def _cancelled_line(line: OrderLine, units: Decimal) -> LineQuantity:
+    after = line.share(line.gross_minor, line.cancelled + units)
+    return LineQuantity(
+        line_no=line.priced.line_no,
+        quantity=units,
+        amount_minor=after - line.share(line.gross_minor, line.cancelled),
+    )
+
+
+def _cancelled_tax(units: dict[int, Decimal], state: Order) -> int:
+    tax = 0
+    for line_no, more in units.items():
+        line = state.lines[line_no]
+        tax += line.share(line.priced.tax_minor, line.cancelled + more)
+        tax -= line.share(line.priced.tax_minor, line.cancelled)
+    return tax
+
+
+def _released_by(units: dict[int, Decimal], state: Order) -> list[LineQuantity]:
+    """Promised units that nothing is left for."""
+    released = []
+    for line_no, more in units.items():
+        line = state.lines[line_no]
+        surplus = line.reserved - (line.live - more - line.dispatched)
+        if surplus > 0:
+            released.append(LineQuantity(line_no=line_no, quantity=surplus))
+    return released
