@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from commands.keys import Vault
 from commands.store import Audit, CommandRow, Repeat, Unit
 from domain import codec, desk
@@ -66,13 +68,26 @@ class Plan:
     """Decides commands one after the other, each on the outcome of those before it."""
 
     def __init__(self, loaded: Mapping[StreamName, Loaded], vault: Vault) -> None:
-        self.loaded = loaded
+        self.loaded: dict[StreamName, Loaded] = {}
         self.after: dict[StreamName, Loaded] = {}
         self.decided: list[Decided] = []
+        self._now: dict[StreamName, Any] = {}  # states as they are after what was decided
         self._vault = vault
+        self.add(loaded)
 
-    def states(self, names: Iterable[StreamName]) -> dict[StreamName, Any]:
-        return {name: self._at(name)[1] for name in names}
+    def add(self, loaded: Mapping[StreamName, Loaded]) -> None:
+        """Streams that were loaded later; what was decided here meanwhile stands."""
+        for name, (version, state) in loaded.items():
+            self.loaded.setdefault(name, (version, state))
+            self._now.setdefault(name, state)
+
+    def needs(self, entry: Entry, names: frozenset[StreamName]) -> frozenset[StreamName]:
+        """What the command needs by now, `names` having been asked for before anything was decided:
+        those before it may have changed what it looks at. What is not loaded has to be added.
+        """
+        if self.after.keys().isdisjoint(names):
+            return names
+        return names | desk.streams(entry.command, self._now)
 
     def decide(self, entry: Entry, names: frozenset[StreamName]) -> None:
         """Add the command's events or its refusal. Raises StaleVersion."""
@@ -81,7 +96,7 @@ class Plan:
             if self._at(stream)[0] != expected:
                 raise StaleVersion(stream, expected, self._at(stream)[0])
         decided = Decided(entry, names)
-        states = self.states(names)
+        states = {name: self._now[name] for name in names}
         try:
             decision = desk.decide(entry.command, states)
         except Rejected as refusal:
@@ -105,9 +120,11 @@ class Plan:
                 decided.events.append((name, sealed))
                 version, state = version + 1, desk.evolve(name.category, state, sealed)
             self.after[name] = (version, state)
-            states[name] = state
+            states[name] = self._now[name] = state
         for kind, key, owner in decided.claims:
-            self.after[StreamName(f"claim:{kind}", key)] = (0, owner)
+            claim = StreamName(f"claim:{kind}", key)
+            self.after[claim] = (0, owner)
+            self._now[claim] = owner
         versions = {name: self._at(name)[0] for name in states}
         decided.body = desk.answer(decided.entry.command, states, versions)
 
@@ -145,9 +162,8 @@ def _persons(group: Iterable[Decided]) -> set[str]:
 
 def _groups(decided: list[Decided]) -> list[list[Decided]]:
     """Union-find over written streams, claims and persons whose key may be new."""
-    written: set[Any] = set()
-    for one in decided:
-        written |= _writes(one)
+    writes = [_writes(one) for one in decided]
+    written = set().union(*writes)
     leader: dict[Any, int] = {}
     parent = list(range(len(decided)))
 
@@ -157,8 +173,8 @@ def _groups(decided: list[Decided]) -> list[list[Decided]]:
             index = parent[index]
         return index
 
-    for index, one in enumerate(decided):
-        for thing in (_writes(one) | one.reads) & written:
+    for index, (one, own) in enumerate(zip(decided, writes, strict=True)):
+        for thing in (own | one.reads) & written:
             parent[root(index)] = root(leader.setdefault(thing, index))
     groups: dict[int, list[Decided]] = {}
     for index, one in enumerate(decided):
@@ -174,7 +190,7 @@ def _writes(decided: Decided) -> set[Any]:
 def _row(decided: Decided) -> CommandRow:
     attempt, refusal = decided.entry.attempt, decided.refusal
     if refusal is None:
-        return CommandRow(attempt, json.dumps({"body": decided.body}))
+        return CommandRow(attempt, orjson.dumps({"body": decided.body}).decode())
     audit = Audit(
         "refused",
         type(decided.entry.command).__name__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from domain import desk
 from domain.message import Attempt, Command, StreamName
 
 LOAD_ROUNDS_MAX = 6  # of "which streams do you need, given these?"
+STREAMS_CACHED_MAX = 20_000
 
 
 class Conflict(Exception):
@@ -90,6 +92,8 @@ class BatchRunner:
         self._store = store
         self._vault = vault
         self._uncertain: set[str] = set()  # persons whose new key may have been rolled back
+        self._cache: OrderedDict[StreamName, Loaded] = OrderedDict()
+        self._made: dict[StreamName, Loaded] = {}  # by the last run, not known to be committed
 
     def run(
         self, connection: Connection, commands: Sequence[tuple[Command, Attempt]]
@@ -99,6 +103,7 @@ class BatchRunner:
         The append is the last statement: commit right after. At most 1,000 events a transaction
         are wanted; the caller cuts its batches.
         """
+        self._made = {}
         for person in self._uncertain:
             self._vault.forget(person)
         entries = [Entry(command, attempt) for command, attempt in commands]
@@ -119,8 +124,19 @@ class BatchRunner:
             self._vault.learn(connection.execute(SELECT_KEYS, [unknown]))
         plan = Plan(loaded, self._vault)
         for entry, names in zip(entries, needs, strict=True):
-            plan.decide(entry, names)
+            plan.decide(entry, self._needs(connection, plan, entry, names))
         return plan
+
+    def _needs(
+        self, connection: Connection, plan: Plan, entry: Entry, names: frozenset[StreamName]
+    ) -> frozenset[StreamName]:
+        for _ in range(LOAD_ROUNDS_MAX):
+            names = plan.needs(entry, names)
+            missing = [name for name in names if name not in plan.loaded]
+            if not missing:
+                return names
+            plan.add(self._read(connection, missing))
+        raise AssertionError("streams() keeps asking for more")
 
     def _repeats(
         self, connection: Connection, entries: Sequence[Entry]
@@ -152,11 +168,26 @@ class BatchRunner:
     def _read(
         self, connection: Connection, names: Iterable[StreamName]
     ) -> dict[StreamName, Loaded]:
-        streams, claims = split(names)
+        cached = {name: self._cache[name] for name in names if name in self._cache}
+        missing = [name for name in names if name not in cached]
+        streams, claims = split(missing)
         ids = self._store.ids(streams)
         rows: Any = connection.execute(LOAD, [list(ids)], binary=True) if ids else []
         owners: Any = connection.execute(CLAIMS, claims) if claims[0] else []
-        return fold_states([*names], ids, rows, owners)
+        return cached | fold_states(missing, ids, rows, owners)
+
+    def committed(self) -> None:
+        """Say so after the commit: then the next batch need not load these streams again.
+
+        The append checks the version of all that was looked at, so no outcome can rest on a state
+        that others have changed since; but a state that was rolled back must never get here.
+        """
+        for name, loaded in self._made.items():
+            self._cache[name] = loaded
+            self._cache.move_to_end(name)
+        self._made = {}
+        while len(self._cache) > STREAMS_CACHED_MAX:
+            self._cache.popitem(last=False)
 
     def _append(self, connection: Connection, plan: Plan) -> dict[int, Outcome | Exception]:
         units = plan.units()
@@ -165,9 +196,13 @@ class BatchRunner:
         outcomes: dict[int, Outcome | Exception] = {}
         for (_, group), answer in zip(units, results, strict=True):
             if answer.missed:
+                for name in plan.loaded:
+                    self._cache.pop(name, None)
                 raise Conflict(", ".join(sorted(set(answer.missed))))
             for index, decided in enumerate(group):
                 outcomes[id(decided.entry)] = outcome(decided, index, answer)
+        states = (plan.loaded | plan.after).items()
+        self._made = {name: one for name, one in states if not name.category.startswith("claim:")}
         return outcomes
 
 
