@@ -1,0 +1,322 @@
+"""The facts that figures are made of: signed amounts with the position of their event.
+
+A line fact is the difference that an event made to what an order sells, so the facts of an order
+always add up to its state: a cancellation takes away what the placement brought. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from domain import order_state
+from domain.frozen import replace
+from domain.message import Event, Recorded
+from domain.money import ratio_half_up, split
+from domain.order_facts import (
+    LineQuantity,
+    LinesAmended,
+    OrderCancelled,
+    OrderDelivered,
+    OrderDispatched,
+    OrderPacked,
+    OrderPlaced,
+    OrderVoided,
+    PaymentCaptured,
+    RefundPaid,
+    RefundRequested,
+)
+from domain.order_state import ZERO, Order, OrderLine
+
+TOPICS = frozenset(
+    kind.TOPIC
+    for kind in (
+        OrderPlaced,
+        LinesAmended,
+        OrderCancelled,
+        OrderVoided,
+        PaymentCaptured,
+        RefundRequested,
+        RefundPaid,
+        OrderPacked,
+        OrderDispatched,
+        OrderDelivered,
+    )
+)
+
+# What every fact has. `n` numbers the facts of one event; occurred_at is the event's time,
+# placed_at the order's.
+COMMON: dict[str, str] = {
+    "position": "BIGINT",
+    "n": "INTEGER",
+    "order_id": "UUID",
+    "occurred_at": "TIMESTAMPTZ",
+    "recorded_at": "TIMESTAMPTZ",
+    "placed_at": "TIMESTAMPTZ",
+    "shop": "VARCHAR",
+    "channel": "VARCHAR",
+    "currency": "VARCHAR",
+    "origin": "VARCHAR",
+}
+LINE_FACT = "order_line_fact"
+PAYMENT_FACT = "payment_fact"
+REFUND_FACT = "refund_fact"
+PARCEL_FACT = "parcel_fact"
+TABLES: dict[str, dict[str, str]] = {
+    # `lines`: 1 when a line begins to be sold, -1 when nothing of it remains. Line 0 stands for an
+    # order without lines. Amounts as `Selling` defines them.
+    LINE_FACT: COMMON
+    | {
+        "kind": "VARCHAR",  # placed, amended, cancelled, voided
+        "line_no": "INTEGER",
+        "sku": "VARCHAR",
+        "category": "VARCHAR",
+        "lines": "INTEGER",
+        "quantity": "DECIMAL(18,3)",
+        "gross_minor": "BIGINT",
+        "discount_minor": "BIGINT",
+        "shipping_minor": "BIGINT",
+        "tax_minor": "BIGINT",
+        "cost_minor": "BIGINT",
+    },
+    PAYMENT_FACT: COMMON | {"payment_id": "VARCHAR", "method": "VARCHAR", "amount_minor": "BIGINT"},
+    # A refund's money by line, goods and shipping together.
+    REFUND_FACT: COMMON
+    | {
+        "refund_id": "VARCHAR",
+        "method": "VARCHAR",
+        "line_no": "INTEGER",
+        "sku": "VARCHAR",
+        "category": "VARCHAR",
+        "amount_minor": "BIGINT",
+    },
+    PARCEL_FACT: COMMON
+    | {
+        "parcel_id": "VARCHAR",
+        "kind": "VARCHAR",  # packed, dispatched, delivered
+        "carrier": "VARCHAR",
+        "quantity": "DECIMAL(18,3)",
+        "estimated_at": "TIMESTAMPTZ",
+    },
+}
+Facts = list[tuple[str, tuple[Any, ...]]]  # (table, row in the order of its columns)
+
+_KINDS: dict[type[Event], str] = {
+    OrderPlaced: "placed",
+    LinesAmended: "amended",
+    OrderCancelled: "cancelled",
+    OrderVoided: "voided",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a refund was asked for: units with their worth, and shipping."""
+
+    lines: tuple[LineQuantity, ...]
+    shipping_minor: int
+
+
+@dataclass(frozen=True)
+class FactState:
+    """What is known of an order before its next fact."""
+
+    order: Order
+    channel: str
+    placed_at: datetime
+    refunds: Mapping[str, Asked] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Selling:
+    """What a line sells now; all in minor units, for its units that are not cancelled.
+
+    gross: before discounts, its tax within, also where prices exclude it. discount: the line's own
+    and its share of the order's. shipping: its share of what the customer pays for shipping.
+    tax: within goods and shipping. So gross - discount + shipping, summed up, is what is owed.
+    """
+
+    lines: int = 0
+    quantity: Decimal = ZERO
+    gross_minor: int = 0
+    discount_minor: int = 0
+    shipping_minor: int = 0
+    tax_minor: int = 0
+    cost_minor: int = 0
+
+    def values(self) -> tuple[Any, ...]:
+        return (
+            self.lines,
+            self.quantity,
+            self.gross_minor,
+            self.discount_minor,
+            self.shipping_minor,
+            self.tax_minor,
+            self.cost_minor,
+        )
+
+
+_NOTHING = Selling()
+LineKey = tuple[int, str, str]  # line_no, sku, category
+
+
+def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None, Facts]:
+    """The state after an event, and the facts that it makes. An order begins with its placement."""
+    event = recorded.event
+    if state is None:
+        if not isinstance(event, OrderPlaced):
+            return None, []
+        order = _lean(order_state.evolve(Order(), event))
+        new = FactState(order, event.channel, event.at)
+        return new, _line_facts(recorded, new, Order(), order)
+    before = state.order
+    after = order_state.evolve(before, event)
+    state = replace(state, order=after)
+    match event:
+        case OrderPlaced() | LinesAmended() | OrderCancelled() | OrderVoided():
+            return state, _line_facts(recorded, state, before, after)
+        case PaymentCaptured():
+            values = (event.payment_id, event.method, event.amount_minor)
+            return state, [(PAYMENT_FACT, (*_common(recorded, state, 0), *values))]
+        case RefundRequested():
+            asked = Asked(tuple(event.lines), event.shipping_minor)
+            return replace(state, refunds={**state.refunds, event.refund_id: asked}), []
+        case RefundPaid():
+            return state, _refund_facts(recorded, state, event)
+        case OrderPacked() | OrderDispatched() | OrderDelivered():
+            return state, [(PARCEL_FACT, _parcel_fact(recorded, state, event))]
+        case _:
+            return state, []
+
+
+def _lean(order: Order) -> Order:
+    """Nothing personal, not even sealed, is needed here."""
+    return replace(order, contact=None, shipping_address=None, billing_address=None)
+
+
+def _common(recorded: Recorded, state: FactState, n: int) -> tuple[Any, ...]:
+    return (
+        recorded.position,
+        n,
+        str(recorded.stream_id),
+        recorded.event.at,
+        recorded.recorded_at,
+        state.placed_at,
+        state.order.shop,
+        state.channel,
+        state.order.currency,
+        recorded.origin,
+    )
+
+
+def _line_facts(recorded: Recorded, state: FactState, before: Order, after: Order) -> Facts:
+    old, new = selling(before), selling(after)
+    kind = _KINDS[type(recorded.event)]
+    facts: Facts = []
+    for key in sorted(old.keys() | new.keys()):
+        one, other = old.get(key, _NOTHING).values(), new.get(key, _NOTHING).values()
+        if one != other:
+            change = [b - a for a, b in zip(one, other, strict=True)]
+            common = _common(recorded, state, len(facts))
+            facts.append((LINE_FACT, (*common, kind, *key, *change)))
+    return facts
+
+
+def selling(order: Order) -> dict[LineKey, Selling]:
+    """What an order sells, line by line; nothing when it was voided."""
+    if not order.placed or order.void:
+        return {}
+    charged = not order.shipping_cancelled
+    shipping = order.shipping_minor if charged else 0
+    tax = order.shipping_tax_minor if charged else 0
+    if not order.lines:
+        lines = 0 if order.cancelled else 1
+        return {(0, "", ""): Selling(lines, ZERO, 0, 0, shipping, tax, 0)}
+    weights = [max(0, line.gross_minor) for line in order.lines.values()]
+    shares = zip(split(shipping, weights), split(tax, weights), strict=True)
+    return {
+        _key(line): _selling(line, *share)
+        for line, share in zip(order.lines.values(), shares, strict=True)
+    }
+
+
+def _key(line: OrderLine) -> LineKey:
+    return line.priced.line_no, line.priced.sku, line.priced.category
+
+
+def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
+    """Cancelled units take their running share of each amount, as everywhere (ADR 0002)."""
+    priced = line.priced
+    discount = priced.discount_minor + priced.order_discount_minor
+    discount -= line.share(discount, line.cancelled)
+    cost, of = (line.live * (priced.unit_cost_minor or 0)).as_integer_ratio()
+    return Selling(
+        lines=1 if line.live > 0 or line.cancelled == 0 else 0,
+        quantity=line.live,
+        gross_minor=line.owed_minor + discount,
+        discount_minor=discount,
+        shipping_minor=shipping,
+        tax_minor=line.owed_tax_minor + shipping_tax,
+        cost_minor=ratio_half_up(cost, of),
+    )
+
+
+def _refund_facts(recorded: Recorded, state: FactState, event: RefundPaid) -> Facts:
+    """The money that went back, by line: as it was asked for, else by what the lines cost."""
+    keys = [_key(line) for line in state.order.lines.values()] or [(0, "", "")]
+    weights = _refund_weights(state, event.refund_id) or [1]
+    facts: Facts = []
+    for key, amount in zip(keys, split(event.amount_minor, weights), strict=True):
+        if amount:
+            common = _common(recorded, state, len(facts))
+            facts.append((REFUND_FACT, (*common, event.refund_id, event.method, *key, amount)))
+    return facts
+
+
+def _refund_weights(state: FactState, refund_id: str) -> list[int]:
+    lines = list(state.order.lines.values())
+    worth = [max(0, line.gross_minor) for line in lines]
+    asked = state.refunds.get(refund_id)
+    if asked is None or not asked.lines:
+        return worth
+    shipping = split(max(0, asked.shipping_minor), worth) if worth else []
+    goods = dict.fromkeys((line.priced.line_no for line in lines), 0)
+    for item in asked.lines:
+        line = state.order.lines.get(item.line_no)
+        if line is not None:
+            amount = item.amount_minor
+            goods[item.line_no] += max(
+                0, line.share(line.gross_minor, item.quantity) if amount is None else amount
+            )
+    weights = [
+        goods[line.priced.line_no] + share for line, share in zip(lines, shipping, strict=True)
+    ]
+    return weights if any(weights) else worth
+
+
+def _parcel_fact(
+    recorded: Recorded, state: FactState, event: OrderPacked | OrderDispatched | OrderDelivered
+) -> tuple[Any, ...]:
+    left = event if isinstance(event, OrderDispatched) else None
+    return (
+        *_common(recorded, state, 0),
+        event.parcel_id,
+        event.TOPIC.split(".")[1],
+        left and left.carrier,
+        sum((item.quantity for item in event.lines), ZERO),
+        left and left.estimated_at,
+    )
+
+
+def missing(batch: list[Recorded], known: Mapping[UUID, Any]) -> list[UUID]:
+    """Streams whose earlier events are needed before the batch can be folded."""
+    first: dict[UUID, Recorded] = {}
+    for recorded in batch:
+        first.setdefault(recorded.stream_id, recorded)
+    return [
+        stream for stream, recorded in first.items() if recorded.version > 1 and stream not in known
+    ]
