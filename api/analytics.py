@@ -1,0 +1,110 @@
+"""Sales and payments in figures over HTTP, each in one currency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from api.answers import Answer
+from api.permissions import Permission, needs
+from api.problems import responses
+from api.reads import Instant, ReadCall, Reader
+from domain.order_commands import CurrencyCode
+from projections.analytics import NAME
+from projections.analytics_queries import Analytics, Dated, PaymentsGroup, Period, SalesGroup
+
+READING = responses(401, 403, 422, 503, 504)
+
+router = APIRouter(tags=["analytics"])
+
+From = Annotated[
+    Instant | None, Query(alias="from", description="First day or instant that counts")
+]
+To = Annotated[Instant | None, Query(alias="to", description="Day or instant that ends it")]
+Currency = Annotated[
+    CurrencyCode | None, Query(description="The one of most orders when absent; never a sum of two")
+]
+By = Annotated[
+    Dated, Query(description="By the time of the fact, or of the placement of its order")
+]
+
+
+class SalesRow(BaseModel):
+    group: str
+    orders: int
+    units: int | str
+    gross_minor: int
+    discount_minor: int
+    shipping_minor: int
+    tax_minor: int
+    refunded_minor: int
+    net_minor: int
+
+
+class PaymentsRow(BaseModel):
+    group: str
+    payments: int
+    paid_minor: int
+    refunded_minor: int
+
+
+class Sales(BaseModel):
+    """net = gross - discount + shipping - refunded. `currency` is null without any sale."""
+
+    rows: list[SalesRow]
+    currency: str | None
+    position: int
+
+
+class Payments(BaseModel):
+    rows: list[PaymentsRow]
+    currency: str | None
+    position: int
+
+
+@router.get(
+    "/v1/analytics/sales",
+    response_model=Sales,
+    responses=READING,
+    summary="Sales by month, category, sku or channel",
+    **needs(Permission.REPORT_RUN),
+)
+async def sales(
+    reader: Reader,
+    group: SalesGroup,
+    start: From = None,
+    end: To = None,
+    currency: Currency = None,
+    dated: By = "occurred",
+) -> Answer:
+    """Amounts in minor units of one currency; months are the shop's."""
+    period = Period(start, end, currency, dated=dated)
+    return await _answer(reader, lambda analytics: analytics.sales(group, period))
+
+
+@router.get(
+    "/v1/analytics/payments",
+    response_model=Payments,
+    responses=READING,
+    summary="Payments by month or method",
+    **needs(Permission.REPORT_RUN),
+)
+async def payments(
+    reader: Reader,
+    group: PaymentsGroup,
+    start: From = None,
+    end: To = None,
+    currency: Currency = None,
+    dated: By = "occurred",
+) -> Answer:
+    """What came in, and what was paid back."""
+    period = Period(start, end, currency, dated=dated)
+    return await _answer(reader, lambda analytics: analytics.payments(group, period))
+
+
+async def _answer(reader: ReadCall, question: Callable[[Analytics], dict[str, Any]]) -> Answer:
+    await reader.reach(NAME)
+    return Answer(await reader.context.facts.ask(question))

@@ -1,0 +1,209 @@
+"""Runs commands over HTTP: request to body and attempt, command to committer, outcome to JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, get_type_hints
+
+import orjson
+from fastapi import Depends, Header
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from api import attempts, permissions
+from api.answers import Answer, etag
+from api.attempts import Headers, Sender
+from api.context import Context
+from api.events import changes_since
+from api.problems import Problem, field_errors, invalid
+from commands.planning import Outcome, StaleVersion
+from domain.message import Attempt, Command, StreamName
+
+BODY_BYTES_MAX = 1 << 20
+
+
+class CommandCall:
+    """One command on its way: who sends it, when, under which name, against which version."""
+
+    __slots__ = ("at", "attempt", "context", "headers", "sender")
+
+    def __init__(
+        self, context: Context, headers: Headers, sender: Sender, attempt: Attempt
+    ) -> None:
+        self.context = context
+        self.headers = headers
+        self.sender = sender
+        self.attempt = attempt
+        self.at = datetime.now(UTC)
+
+    async def run(
+        self, command: Command, stream: StreamName | None = None, *, status: int = 200
+    ) -> Answer:
+        """Run it; `stream` is what an If-Match would be about. Raises what the committer raises."""
+        version = attempts.expected_version(self.headers)
+        if_match = None if stream is None or version is None else (stream, version)
+        try:
+            outcome = await self.context.committer.run(command, self.attempt, if_match)
+        except StaleVersion as stale:
+            raise await _stale(self.context, stale) from None
+        return self._answer(outcome, status)
+
+    def _answer(self, outcome: Outcome, status: int) -> Answer:
+        headers = [
+            etag(outcome.body["version"]),
+            (b"idempotency-key", self.attempt.key.encode()),
+            (b"x-correlation-id", str(self.attempt.correlation_id).encode()),
+        ]
+        if outcome.repeated:
+            headers.append((b"idempotency-replayed", b"true"))
+        return Answer({**outcome.body, "position": outcome.position}, status, headers)
+
+
+async def _stale(context: Context, stale: StaleVersion) -> Problem:
+    kind = stale.stream.category
+    if stale.actual == 0:
+        return Problem(404, f"{kind}_not_found", f"There is no such {kind}.")
+    return Problem(
+        409,
+        "stale_version",
+        f"Version {stale.expected} was expected, {stale.actual} was found.",
+        facts={"expected": stale.expected, "actual": stale.actual},
+        events=await changes_since(context, stale.stream, stale.expected),
+        headers={"ETag": f'"{stale.actual}"'},
+    )
+
+
+def _declared(
+    x_actor: Annotated[str, Header(description="Who is calling: an opaque id, never a name")],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Your name for this attempt, any text. Sent again, it is answered with the "
+            "first outcome, for ever. The one used is returned."
+        ),
+    ] = None,
+    x_correlation_id: Annotated[
+        str | None, Header(description="UUID of the conversation that this belongs to")
+    ] = None,
+    if_match: Annotated[
+        str | None, Header(description='The version that you have seen, such as "3"')
+    ] = None,
+) -> CommandCall:
+    """For OpenAPI only: CommandRoute reads these headers itself."""
+    raise AssertionError(x_actor, idempotency_key, x_correlation_id, if_match)
+
+
+Call = Annotated[CommandCall, Depends(_declared)]
+
+
+class CommandRoute(APIRoute):
+    """FastAPI documents it from its signature; it runs by our own few lines.
+
+    Binding four headers, a body and the dependencies FastAPI's way took 140 of 350 microseconds
+    of a placement. An endpoint takes `call`, its path parameters and `body` where it has one.
+    """
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        permission = permissions.declared(self)
+        assert permission is not None, f"{path} declares no permission"
+        body_type = get_type_hints(endpoint).get("body")
+        self.app = _served(endpoint, permission, body_type)
+
+
+def _served(
+    endpoint: Any, permission: permissions.Permission, body_type: type[BaseModel] | None
+) -> Any:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        context: Context = scope["app"].state.context
+        headers: Headers = dict(scope["headers"])
+        sender = attempts.sender(headers)
+        permissions.require(sender.actor, permission)
+        arguments = dict(scope["path_params"])
+        canonical = b"null"
+        if body_type is not None:
+            canonical, sent = parsed(await read_body(headers, receive))
+            arguments["body"] = validated(body_type, sent)
+        attempt = attempts.attempt(
+            sender,
+            headers,
+            context.digest_key,
+            scope["method"],
+            scope["path"],
+            canonical,
+        )
+        answer: Answer = await endpoint(
+            call=CommandCall(context, headers, sender, attempt), **arguments
+        )
+        await answer(scope, receive, send)
+
+    return app
+
+
+async def read_body(headers: Headers, receive: Receive) -> bytes:
+    """The body, up to BODY_BYTES_MAX. Raises Problem 413 without reading more."""
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > BODY_BYTES_MAX:
+        raise _too_large()
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "unparsable", "The body ended early.")
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return body
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "body_too_large",
+        f"A body may have {BODY_BYTES_MAX} bytes.",
+        headers={"Connection": "close"},
+    )
+
+
+def parsed(raw: bytes) -> tuple[bytes, Any]:
+    """Canonical JSON (sorted keys) and the value; no body counts as {}. Raises Problem 400."""
+    try:
+        value = orjson.loads(raw or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "unparsable", f"The body is not JSON in UTF-8: {error}") from None
+    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    # A key that stands twice is lost in parsing, and its colon with it; a colon in a string stays,
+    # unless it was written as an escape. Counting is far cheaper than a parser that looks at keys.
+    if raw.count(b":") != canonical.count(b":") or b"\\u003" in raw:
+        _refuse_repeated_keys(raw)
+    return canonical, value
+
+
+def _refuse_repeated_keys(raw: bytes) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                message = f"The key {key[:200]!r} stands twice in one object."
+                raise Problem(400, "unparsable", message)
+        return dict(pairs)
+
+    json.loads(raw or b"{}", object_pairs_hook=once)  # orjson has no hook for pairs.
+
+
+def validated(body_type: type[BaseModel], value: Any) -> BaseModel:
+    """The body as its model. Raises Problem 422 that names every field."""
+    try:
+        return body_type.__pydantic_validator__.validate_python(value)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise invalid(field_errors(found)) from None
+
+
+def example(summary: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """One OpenAPI example of a body; a test sends every one."""
+    return {"openapi_examples": {"example": {"summary": summary, "value": value}}}

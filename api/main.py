@@ -1,0 +1,105 @@
+"""The API's application: `create_app(settings)`, and `api.main:app` for a server of workers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRouter
+
+from api import (
+    analytics,
+    customers,
+    feed,
+    health,
+    order_views,
+    orders,
+    page,
+    parcels,
+    problems,
+    stock,
+)
+from api.context import Context
+from api.edge import Edge, is_loopback
+from api.problems import ProblemDetails
+from commands.settings import Settings
+
+TITLE = "Order ledger"
+DESCRIPTION = """Every fact of an order is an immutable event. Commands answer with the position of
+their last event; reads take it as `min_position` to see at least that much. All errors are problem
+details (RFC 9457) with a `code` that stays the same."""
+
+# In the order in which a request is compared with them: the busiest first.
+ROUTERS: tuple[APIRouter, ...] = (
+    orders.router,
+    order_views.router,
+    parcels.router,
+    stock.router,
+    stock.reads,
+    customers.reads,
+    customers.router,
+    analytics.router,
+    feed.router,
+    health.router,
+    page.router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """One API of one ledger. Raises ValueError for settings that it cannot work with."""
+    if not is_loopback(settings.api_host):
+        raise ValueError(
+            f"LEDGER_API_HOST is {settings.api_host}: only loopback, until there are accounts"
+        )
+    context = Context(settings)
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version="1",
+        lifespan=_lifespan,
+        docs_url=None,  # The usual pages load their scripts from elsewhere; page.py has ours.
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.state.picture = page.LivePicture(context)
+    app.add_middleware(Edge, context=context)
+    problems.install(app)
+    # Not include_router(): that would run each route by its own code again.
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    await context.start()
+    try:
+        yield
+    finally:
+        await context.stop()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= details.pop("$defs", {}) | {"ProblemDetails": details}
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, built when a server asks for it: only then is the environment read."""
+    if name != "app":
+        raise AttributeError(name)
+    return create_app(Settings())

@@ -1,0 +1,298 @@
+"""The commands of an order's life over HTTP: each endpoint builds one command and runs it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+
+from api.answers import (
+    Answer,
+    NoteRecorded,
+    OrderPlaced,
+    OrderRecorded,
+    ParcelRecorded,
+    PaymentRecorded,
+    RefundRecorded,
+)
+from api.attempts import new_id
+from api.calls import Call, CommandRoute, example
+from api.context import uuid_text
+from api.examples import (
+    AMENDMENT,
+    CANCELLATION,
+    NOTE,
+    ORDER,
+    OVERRIDE,
+    PACKING,
+    PAYMENT,
+    REFUND,
+    REFUND_PAYMENT,
+    VOIDING,
+)
+from api.permissions import Permission, needs
+from api.problems import responses
+from domain import number
+from domain.desk import order_stream
+from domain.order_commands import (
+    AddNote,
+    AmendBody,
+    AmendOrder,
+    ApproveBody,
+    ApproveOrder,
+    CancelBody,
+    CancelOrder,
+    ContentBody,
+    EndOverride,
+    NoteBody,
+    OverrideBody,
+    OverrideStatus,
+    PackBody,
+    PackParcel,
+    PaymentBody,
+    PayRefund,
+    PayRefundBody,
+    PlaceOrder,
+    PlaceOrderBody,
+    RecordPayment,
+    RefundBody,
+    RequestRefund,
+    VoidBody,
+    VoidOrder,
+    with_ids,
+)
+
+NUMBER_CANDIDATES = 4  # With ten million orders, all are taken once in sixty million placements.
+
+router = APIRouter(route_class=CommandRoute, tags=["orders"])
+
+PLACING = responses(400, 401, 403, 409, 413, 422, 503)
+CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
+
+
+# DOMAIN.md, 'Modification': these never conflict, so an If-Match does not stop them.
+NEVER_CONFLICTS = None
+
+
+@router.post(
+    "/v1/orders",
+    status_code=201,
+    response_model=OrderPlaced,
+    responses=PLACING,
+    summary="Place an order",
+    **needs(Permission.ORDER_PLACE),
+)
+async def place(
+    call: Call, body: Annotated[PlaceOrderBody, Body(**example("Tea and a cup", ORDER))]
+) -> Answer:
+    """Totals, tax and discount shares are computed here; a `total_minor` sent along is checked.
+
+    Stock is reserved in the same write. The same shop and `external_ref` is one order for ever.
+    """
+    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
+    numbers = tuple(map(number.from_seed, seeds))
+    command = with_ids(PlaceOrder, body, order_id=new_id(), numbers=numbers, at=call.at)
+    return await call.run(command, status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/approve",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Approve an order",
+    **needs(Permission.ORDER_APPROVE),
+)
+async def approve(
+    call: Call,
+    order_id: str,
+    body: Annotated[ApproveBody, Body(**example("Nothing to say", {}))],
+) -> Answer:
+    """An order that is approved already stays so: 200 without a new event."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(ApproveOrder, body, order_id=found, at=call.at)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/amend",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Change lines, contact, address or promise",
+    **needs(Permission.ORDER_AMEND),
+)
+async def amend(
+    call: Call,
+    order_id: str,
+    body: Annotated[AmendBody, Body(**example("One more", AMENDMENT))],
+) -> Answer:
+    """What is absent stays; a line with quantity 0 goes. Before and after stand in the events."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(AmendOrder, body, order_id=found, at=call.at)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/payments",
+    status_code=201,
+    response_model=PaymentRecorded,
+    responses=CHANGING,
+    summary="Record a payment",
+    **needs(Permission.PAYMENT_RECORD),
+)
+async def pay(
+    call: Call,
+    order_id: str,
+    body: Annotated[PaymentBody, Body(**example("Paid in part", PAYMENT))],
+) -> Answer:
+    """Several payments by several methods add up; more than is due is kept and can be refunded."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(RecordPayment, body, order_id=found, payment_id=new_id(), at=call.at)
+    return await call.run(command, NEVER_CONFLICTS, status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/parcels",
+    status_code=201,
+    response_model=ParcelRecorded,
+    responses=CHANGING,
+    summary="Pack units of an order into a parcel",
+    **needs(Permission.PARCEL_PACK),
+)
+async def pack(
+    call: Call,
+    order_id: str,
+    body: Annotated[PackBody, Body(**example("One unit", PACKING))],
+) -> Answer:
+    """Only what was ordered, not cancelled and not packed yet fits."""
+    found = await call.context.order_id(order_id)
+    contents = [
+        ContentBody(order_id=found, line_no=item.line_no, quantity=item.quantity)
+        for item in body.lines
+    ]
+    command = PackParcel(parcel_id=new_id(), contents=contents, at=call.at)
+    return await call.run(command, order_stream(found), status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/cancel",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Cancel an order, or units of it",
+    **needs(Permission.ORDER_CANCEL),
+)
+async def cancel(
+    call: Call,
+    order_id: str,
+    body: Annotated[CancelBody, Body(**example("One unit less", CANCELLATION))],
+) -> Answer:
+    """Units that are not packed; their stock is freed in the same write."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(CancelOrder, body, order_id=found, at=call.at)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/refunds",
+    status_code=201,
+    response_model=RefundRecorded,
+    responses=CHANGING,
+    summary="Request a refund",
+    **needs(Permission.REFUND_REQUEST),
+)
+async def refund(
+    call: Call,
+    order_id: str,
+    body: Annotated[RefundBody, Body(**example("An amount", REFUND))],
+) -> Answer:
+    """Never above what was paid: requested and paid refunds both count."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(RequestRefund, body, order_id=found, refund_id=new_id(), at=call.at)
+    return await call.run(command, order_stream(found), status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/refunds/{refund_id}/pay",
+    response_model=RefundRecorded,
+    responses=CHANGING,
+    summary="Record that a refund was paid out",
+    **needs(Permission.REFUND_PAY),
+)
+async def pay_refund(
+    call: Call,
+    order_id: str,
+    refund_id: str,
+    body: Annotated[PayRefundBody, Body(**example("Sent back", REFUND_PAYMENT))],
+) -> Answer:
+    """By the method that the money came by, unless another is said."""
+    found, refund = await call.context.order_id(order_id), uuid_text(refund_id, "refund")
+    command = with_ids(PayRefund, body, order_id=found, refund_id=refund, at=call.at)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/notes",
+    status_code=201,
+    response_model=NoteRecorded,
+    responses=CHANGING,
+    summary="Add a note",
+    **needs(Permission.ORDER_NOTE),
+)
+async def note(
+    call: Call,
+    order_id: str,
+    body: Annotated[NoteBody, Body(**example("A call", NOTE))],
+) -> Answer:
+    """Sealed like all free text: it may name people."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(AddNote, body, order_id=found, note_id=new_id(), at=call.at)
+    return await call.run(command, NEVER_CONFLICTS, status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/override",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Show another status",
+    **needs(Permission.ORDER_OVERRIDE),
+)
+async def override(
+    call: Call,
+    order_id: str,
+    body: Annotated[OverrideBody, Body(**example("Delivered, says the neighbour", OVERRIDE))],
+) -> Answer:
+    """Changes what is shown, not what is decided on; ends with the next fact unless sticky."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(OverrideStatus, body, order_id=found, at=call.at)
+    return await call.run(command, order_stream(found))
+
+
+@router.delete(
+    "/v1/orders/{order_id}/override",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Show the status as the facts are again",
+    **needs(Permission.ORDER_OVERRIDE),
+)
+async def end_override(call: Call, order_id: str) -> Answer:
+    """Ends every override of the order."""
+    found = await call.context.order_id(order_id)
+    return await call.run(EndOverride(order_id=found, at=call.at), order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/void",
+    response_model=OrderRecorded,
+    responses=CHANGING,
+    summary="Void an order entered by mistake",
+    **needs(Permission.ORDER_VOID),
+)
+async def void(
+    call: Call,
+    order_id: str,
+    body: Annotated[VoidBody, Body(**example("Entered twice", VOIDING))],
+) -> Answer:
+    """Before payment and packing only. Hidden from lists and figures, kept in the ledger."""
+    found = await call.context.order_id(order_id)
+    command = with_ids(VoidOrder, body, order_id=found, at=call.at)
+    return await call.run(command, order_stream(found))

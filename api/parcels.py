@@ -1,0 +1,91 @@
+"""The commands of a parcel over HTTP: pack, also for several orders, dispatch, deliver."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+
+from api.answers import Answer, ParcelRecorded
+from api.attempts import new_id
+from api.calls import Call, CommandRoute, example
+from api.context import uuid_text
+from api.examples import DELIVERY, DISPATCH
+from api.permissions import Permission, needs
+from api.problems import responses
+from domain.desk import parcel_stream
+from domain.order_commands import (
+    ContentBody,
+    DeliverBody,
+    DeliverParcel,
+    DispatchBody,
+    DispatchParcel,
+    PackParcel,
+    PackParcelBody,
+    with_ids,
+)
+
+CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
+CONTENTS = {
+    "contents": [
+        {"order_id": "0193d3a0-5b7e-7c3a-9f1e-1c2d3e4f5a6b", "line_no": 1, "quantity": 1},
+        {"order_id": "1000000008", "line_no": 1, "quantity": 2},
+    ]
+}
+
+router = APIRouter(route_class=CommandRoute, tags=["parcels"])
+
+
+@router.post(
+    "/v1/parcels",
+    status_code=201,
+    response_model=ParcelRecorded,
+    responses=CHANGING,
+    summary="Pack units of several orders into one parcel",
+    **needs(Permission.PARCEL_PACK),
+)
+async def pack(
+    call: Call, body: Annotated[PackParcelBody, Body(**example("Two orders", CONTENTS))]
+) -> Answer:
+    """All orders change in one write, or none. Orders are named by UUID or number."""
+    contents = [
+        ContentBody(
+            order_id=await call.context.order_id(item.order_id),
+            line_no=item.line_no,
+            quantity=item.quantity,
+        )
+        for item in body.contents
+    ]
+    return await call.run(PackParcel(parcel_id=new_id(), contents=contents, at=call.at), status=201)
+
+
+@router.post(
+    "/v1/parcels/{parcel_id}/dispatch",
+    response_model=ParcelRecorded,
+    responses=CHANGING,
+    summary="Hand a parcel to the carrier",
+    **needs(Permission.PARCEL_DISPATCH),
+)
+async def dispatch(
+    call: Call, parcel_id: str, body: Annotated[DispatchBody, Body(**example("SF", DISPATCH))]
+) -> Answer:
+    """Needs full payment of its orders, except by methods that are paid later."""
+    found = uuid_text(parcel_id, "parcel")
+    command = with_ids(DispatchParcel, body, parcel_id=found, at=call.at)
+    return await call.run(command, parcel_stream(found))
+
+
+@router.post(
+    "/v1/parcels/{parcel_id}/deliver",
+    response_model=ParcelRecorded,
+    responses=CHANGING,
+    summary="Record a delivery that a person saw",
+    **needs(Permission.PARCEL_DELIVER),
+)
+async def deliver(
+    call: Call, parcel_id: str, body: Annotated[DeliverBody, Body(**example("Proof", DELIVERY))]
+) -> Answer:
+    """Who took it, when, and where the picture lies. The carrier's scans come through Kafka."""
+    found = uuid_text(parcel_id, "parcel")
+    command = with_ids(DeliverParcel, body, parcel_id=found, at=call.at)
+    return await call.run(command, parcel_stream(found))

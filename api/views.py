@@ -1,0 +1,259 @@
+"""The shapes of what is read: orders, their lists, a customer's history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import EventShown
+
+Units = int | str  # an integer where whole, else a decimal string
+# In clear; {"masked": true} without the permission; {"erased": true} after erasure.
+Personal = Any
+
+
+class OrderSummary(BaseModel):
+    """What a list shows of an order."""
+
+    order_id: str
+    number: str
+    shop: str
+    channel: str
+    customer_id: str
+    currency: str
+    external_ref: str | None
+    origin: str
+    status: str
+    status_label: str
+    stage: str
+    payment: str
+    fulfilment: str
+    return_status: str
+    overridden: list[str]
+    total_minor: int
+    paid_minor: int
+    refunded_minor: int
+    units: Units
+    shipped_units: Units
+    delivered_units: Units
+    placed_at: datetime
+    shipped_at: datetime | None
+    estimated_at: datetime | None
+    delivered_at: datetime | None
+    promised_at: datetime | None
+    version: int
+    position: int
+
+
+class OrderPage(BaseModel):
+    items: list[OrderSummary]
+    next_cursor: str | None
+    position: int
+
+
+class OverrideShown(BaseModel):
+    """A dimension that is shown as an operator said; `facts` is what it is by the facts."""
+
+    value: str
+    prior: str
+    facts: str
+    sticky: bool
+    reason: Personal
+    actor: str
+    at: datetime
+    position: int
+
+
+class LineShown(BaseModel):
+    """One line with what has happened to its units. Amounts in minor units, for the whole line."""
+
+    line_no: int
+    sku: str
+    name: str
+    category: str
+    unit: str
+    location: str
+    unit_price: str
+    unit_cost_minor: int | None
+    tax_rate_bp: int
+    amount_minor: int
+    discount_minor: int
+    order_discount_minor: int
+    net_minor: int
+    tax_minor: int
+    gross_minor: int
+    refunded_minor: int
+    quantity: Units
+    cancelled: Units
+    reserved: Units
+    packed: Units
+    dispatched: Units
+    delivered: Units
+    refunded: Units
+
+
+class PaymentShown(BaseModel):
+    payment_id: str
+    method: str
+    amount_minor: int
+    reference: str
+    at: datetime
+    position: int
+    payer: Personal = None
+
+
+class RefundShown(BaseModel):
+    refund_id: str
+    amount_minor: int
+    reason: str
+    requested_at: datetime | None
+    position: int
+    method: str | None = None
+    reference: str | None = None
+    paid_at: datetime | None = None
+
+
+class UnitsOfLine(BaseModel):
+    line_no: int
+    quantity: Units
+
+
+class ParcelShown(BaseModel):
+    parcel_id: str
+    carrier: str | None
+    tracking_number: str | None
+    status: str
+    milestone: str | None
+    milestone_at: datetime | None
+    estimated_at: datetime | None
+    lines: list[UnitsOfLine]
+
+
+class Remark(BaseModel):
+    """A note, or feedback with its score."""
+
+    id: str
+    at: datetime
+    position: int
+    text: Personal = None
+    score: int | None = None
+    actor: str | None = None
+
+
+class Told(BaseModel):
+    """A time, and the position of the event that told it."""
+
+    at: datetime
+    position: int
+
+
+class Times(BaseModel):
+    ordered: Told | None
+    shipped: Told | None
+    estimated: Told | None
+    delivered: Told | None
+
+
+class EarlierEstimate(BaseModel):
+    parcel_id: str
+    at: datetime
+    given_at: datetime
+    position: int
+
+
+class OrderShown(BaseModel):
+    """All that is known of one order, at `position`."""
+
+    order_id: str
+    number: str
+    shop: str
+    channel: str
+    customer_id: str
+    currency: str
+    external_ref: str | None
+    origin: str
+    status: str
+    status_label: str
+    stage: str
+    payment: str
+    fulfilment: str
+    return_status: str
+    overrides: dict[str, OverrideShown]
+    prices_include_tax: bool
+    total_minor: int
+    tax_minor: int
+    shipping_minor: int
+    paid_minor: int
+    refunded_minor: int
+    refund_open_minor: int
+    balance_minor: int
+    units: Units
+    shipped_units: Units
+    payment_method: str
+    lines: list[LineShown]
+    payments: list[PaymentShown]
+    refunds: list[RefundShown]
+    parcels: list[ParcelShown]
+    contact: Personal
+    shipping_address: Personal
+    billing_address: Personal
+    region: str | None
+    note: Personal
+    notes: list[Remark]
+    feedback: list[Remark]
+    placed_at: datetime
+    promised_at: datetime | None
+    times: Times
+    earlier_estimates: list[EarlierEstimate]
+    source: dict[str, Any] | None = Field(description="Imported: the source's own words")
+    version: int
+    position: int
+
+
+class OrderEvents(BaseModel):
+    """`next_after`: the `after` of the next page, null on the last one."""
+
+    events: list[EventShown]
+    next_after: int | None
+
+
+class PastOrder(BaseModel):
+    """One order in a customer's history."""
+
+    model_config = ConfigDict(extra="allow")
+
+    order_id: str
+    number: str
+    shop: str
+    channel: str
+    currency: str
+    status: str
+    status_label: str
+    total_minor: int
+    paid_minor: int
+    refunded_minor: int
+    placed_at: datetime
+    scores: list[int]
+
+
+class CurrencyTotals(BaseModel):
+    currency: str
+    orders: int
+    total_minor: int
+    paid_minor: int
+    refunded_minor: int
+
+
+class CustomerHistory(BaseModel):
+    customer_id: str
+    orders: list[PastOrder]
+    next_cursor: str | None
+    totals: list[CurrencyTotals] | None
+    orders_count: int | None
+    first_at: datetime | None
+    last_at: datetime | None
+    scores_count: int | None
+    score_average: float | None
+    position: int
