@@ -1,0 +1,1 @@
+"""Throughput side by side, in one run on one machine: `python -m tests.bench`."""
