@@ -6,61 +6,33 @@ reference, so an import may be stopped at any moment and run again.
 
 from __future__ import annotations
 
-import gzip
 import os
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
-from uuid import uuid4
+from typing import IO, Any
 
 import orjson
 import psycopg
 import structlog
 from psycopg import Connection
-from pydantic import ValidationError
 
-from commands.keys import SELECT_KEYS, Vault
-from commands.runner import digest
 from commands.settings import Settings
-from commands.store import CLAIMS, CommandRow, Store, Unit, notify
-from domain import codec
-from domain.customer import person_of
-from domain.history import History, history, numbers, order_id_of
-from domain.history_placement import customer_of
-from domain.history_record import Record
-from domain.message import Attempt
-from domain.order import payer_of
+from commands.store import Store, Unit, notify
+from workers.import_batch import ORIGIN, Batch, Item, Preparer
+from workers.import_reading import Found, Unreadable, read_file
 
 EVENTS_PER_APPEND_MAX = 1_000
 APPENDS_UNDER_WAY_MAX = 2
 TRIES_MAX = 10  # of an append that other writers or a lost connection spoilt
-RETRY_SECONDS = 0.5
-LINE_BYTES_MAX = 4_000_000
+RETRY_SECONDS = 0.5  # times the number of the try
 EXAMPLES_MAX = 20  # per kind, in the summary; the report lists all
-ORIGIN = "import"
-
-KNOWN = "SELECT key, digest FROM ledger_command WHERE actor = %s AND key = ANY(%s)"
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A place of the source that nothing could be made of."""
-
-    file: str
-    line: int
-    reason: str
-
-
-Claim = tuple[str, str]  # kind and key
-Found = tuple[str, int, Record] | Unreadable  # file, line, what stands there
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,84 +118,6 @@ def run_import(
     return summary
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
-def read_file(path: Path) -> Iterator[tuple[float, Found]]:
-    """The records of a file, one at a time. A damaged gzip file is read as far as it goes."""
-    size = max(1, path.stat().st_size)
-    with path.open("rb") as raw:
-        packed = path.suffix == ".gz"
-        # gzip's stubs do not say that its files are binary streams.
-        lines = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
-        number = 0
-        try:
-            while line := lines.readline(LINE_BYTES_MAX + 1):
-                number += 1
-                if len(line) > LINE_BYTES_MAX:
-                    _skip_rest(line, lines)
-                if line.strip():
-                    yield min(1.0, raw.tell() / size), parse(str(path), number, line)
-        except (OSError, EOFError, zlib.error) as error:
-            yield 1.0, Unreadable(str(path), number + 1, f"the file cannot be read on: {error}")
-
-
-def _skip_rest(line: bytes, lines: IO[bytes]) -> None:
-    while line and not line.endswith(b"\n"):
-        line = lines.readline(LINE_BYTES_MAX)
-
-
-def parse(file: str, number: int, line: bytes) -> Found:
-    """One line of the neutral format. The reason names the field and shows no value."""
-    if len(line) > LINE_BYTES_MAX:
-        return Unreadable(file, number, f"longer than {LINE_BYTES_MAX} bytes")
-    try:
-        parsed = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return Unreadable(file, number, f"no JSON: {error}")
-    return check(file, number, parsed)
-
-
-def check(file: str, number: int, parsed: Any) -> Found:
-    try:
-        return file, number, Record.model_validate(parsed)
-    except ValidationError as error:
-        return Unreadable(file, number, reasons(error))
-
-
-def reasons(error: ValidationError) -> str:
-    """`order.lines.0.quantity: …`, for each field; without the values, which may be personal."""
-    return "; ".join(
-        f"{'.'.join(map(str, part['loc'])) or 'record'}: {part['msg']}"
-        for part in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A record on its way."""
-
-    record: Record
-    order_id: str
-    digest: bytes
-
-
-@dataclass(slots=True)
-class Batch:
-    """Orders that go in together, in one unit. `keys` and `claims` are taken by them."""
-
-    items: list[Item] = field(default_factory=list)
-    unit: Unit = field(default_factory=Unit)
-    keys: dict[str, bytes] = field(default_factory=dict)  # idempotency key -> digest
-    claims: set[Claim] = field(default_factory=set)
-    persons: set[str] = field(default_factory=set)
-    told: list[tuple[Item, History]] = field(default_factory=list)  # new ones
-    others: list[tuple[Item, str, History | None]] = field(default_factory=list)  # and why not
-
-
 class Appender:
     """Appends units one after the other. After one that was not accepted it takes no more until
     it is told to: a later unit may hold values sealed under a key that the lost one carried.
@@ -269,16 +163,14 @@ class Importer:
         self._settings = settings
         self._report = report
         self._actor = actor
-        self._digest_key = settings.digest_key()
         self._store = Store(settings)
-        self._vault = self._new_vault()
         self._items: list[Item] = []
         self._events = 0
         self._under_way: deque[tuple[Batch, Future[bool]]] = deque()
         self._exits = ExitStack()
 
     def __enter__(self) -> Importer:
-        self._reads = self._exits.enter_context(self._store.connect(autocommit=True))
+        self._preparer = self._exits.enter_context(closing(Preparer(self._settings, self._actor)))
         self._appender = Appender(self._store)
         self._exits.callback(self._appender.close)
         # Leaving waits for the append that is under way.
@@ -296,11 +188,12 @@ class Importer:
         events = record.events_max
         if self._items and self._events + events > EVENTS_PER_APPEND_MAX:
             self._send()
-        request = record.model_dump(mode="json", exclude_defaults=True)
-        order_id = order_id_of(self._store.namespace, record)
-        self._items.append(Item(record, order_id, digest(self._digest_key, request)))
+        self._items.append(self._preparer.item(record))
         self._events += events
         self.seen += 1
+
+    def _batches(self) -> list[Batch]:
+        return [batch for batch, _ in self._under_way]
 
     def finish(self) -> None:
         self._send()
@@ -316,7 +209,7 @@ class Importer:
         if not items:
             return
         try:
-            batch = self._prepare(items)
+            batch = self._preparer.prepare(items, self._batches())
         except psycopg.OperationalError as error:
             log.warning("import interrupted", error=str(error).strip())
             self.settle()
@@ -341,12 +234,10 @@ class Importer:
         """Prepare them anew, on what the ledger holds by now: what got in unseen is found there."""
         for tries in range(TRIES_MAX):
             time.sleep(RETRY_SECONDS * tries)
-            self._vault = self._new_vault()
             self._appender.broken = False
             try:
-                if self._reads.closed:
-                    self._reads = self._exits.enter_context(self._store.connect(autocommit=True))
-                batch = self._prepare(items)
+                self._preparer.reset()
+                batch = self._preparer.prepare(items, self._batches())
             except psycopg.OperationalError as error:
                 log.warning("import interrupted", error=str(error).strip())
                 continue
@@ -355,108 +246,11 @@ class Importer:
                 return
         raise ImportFailed(f"{len(items)} orders were tried {TRIES_MAX} times; run it again later")
 
-    # -- preparing -----------------------------------------------------------------------------
-
-    def _prepare(self, items: list[Item]) -> Batch:
-        """Everything the ledger must know of new orders, sealed and with free numbers."""
-        batch = Batch(items)
-        known = self._known(items)
-        owned = self._owned(items)
-        self._learn(items)
-        for item in items:
-            key, reference = item.record.key, _reference(item.record)
-            first = known.get(key) or batch.keys.get(key)
-            if first is not None:
-                changed = "" if first == item.digest else "changed_since_import"
-                batch.others.append((item, changed, self._tell(item, "")))
-            elif ("external_ref", reference) in owned or self._is_taken(
-                ("external_ref", reference), batch
-            ):
-                batch.others.append((item, "reference_of_another_order", None))
-            else:
-                self._add(batch, item, self._free_number(item, owned, batch))
-        batch.unit.keys = self._vault.minted(batch.persons)
-        self._vault.stored(batch.persons)  # As good as: the appender sees to the order.
-        return batch
-
-    def _add(self, batch: Batch, item: Item, number: str) -> None:
-        told = self._tell(item, number)
-        index, command_id = len(batch.unit.commands), uuid4()
-        attempt = Attempt(
-            actor=self._actor,
-            origin=ORIGIN,
-            command_id=command_id,
-            correlation_id=command_id,
-            causation_id=None,
-            key=item.record.key,
-            digest=item.digest,
-        )
-        body = {"order_id": item.order_id, "number": number}
-        batch.unit.commands.append(CommandRow(attempt, orjson.dumps({"body": body}).decode()))
-        batch.unit.claims += told.decision.claims
-        for stream, events in told.decision.events.items():
-            batch.unit.streams[stream] = (0, True)
-            for event in events:
-                batch.unit.events.append(
-                    (index, stream, codec.seal(event, self._vault, command_id))
-                )
-        batch.keys[item.record.key] = item.digest
-        batch.claims |= {(kind, key) for kind, key, _ in told.decision.claims}
-        batch.persons |= _persons(item)
-        batch.told.append((item, told))
-
-    def _tell(self, item: Item, number: str) -> History:
-        return history(item.record, item.order_id, number)
-
-    def _known(self, items: list[Item]) -> dict[str, bytes]:
-        """Digests of the records that the ledger has already, or is about to have."""
-        keys = [item.record.key for item in items]
-        known: dict[str, bytes] = dict(self._reads.execute(KNOWN, [self._actor, keys]).fetchall())
-        for batch, _ in self._under_way:
-            known |= batch.keys
-        return known
-
-    def _owned(self, items: list[Item]) -> set[Claim]:
-        """Which of the references and numbers that the items would like belong to others."""
-        kinds = ["external_ref", "order_number"] * len(items)
-        keys = [
-            key for item in items for key in (_reference(item.record), next(numbers(item.order_id)))
-        ]
-        return self._claims(kinds, keys)
-
-    def _claims(self, kinds: list[str], keys: list[str]) -> set[Claim]:
-        rows = self._reads.execute(CLAIMS, [kinds, keys]).fetchall()
-        return {(kind, key) for kind, key, _ in rows}
-
-    def _free_number(self, item: Item, owned: set[Claim], batch: Batch) -> str:
-        """The first of its candidates that nobody has; a clash is rare, so it costs a question."""
-        first = ("order_number", next(numbers(item.order_id)))
-        if first not in owned and not self._is_taken(first, batch):
-            return first[1]
-        candidates = [("order_number", number) for number in numbers(item.order_id)]
-        owned = self._claims([kind for kind, _ in candidates], [key for _, key in candidates])
-        return next(c[1] for c in candidates if c not in owned and not self._is_taken(c, batch))
-
-    def _is_taken(self, claim: Claim, batch: Batch) -> bool:
-        return any(claim in one.claims for one in (batch, *(b for b, _ in self._under_way)))
-
-    def _learn(self, items: list[Item]) -> None:
-        unknown = self._vault.unknown({person for item in items for person in _persons(item)})
-        if unknown:
-            self._vault.learn(self._reads.execute(SELECT_KEYS, [unknown]).fetchall())
-
-    def _new_vault(self) -> Vault:
-        return Vault(self._settings.name, self._settings.master_key_bytes())
-
-    # -- telling what became of it -------------------------------------------------------------
-
     def _accepted(self, batch: Batch) -> None:
         if batch.unit.events:
             with suppress(psycopg.OperationalError):  # Readers poll as well.
-                self._reads.execute(notify(self._store.channel))
-        still_needed = set().union(*(later.persons for later, _ in self._under_way))
-        for person in batch.persons - still_needed:
-            self._vault.forget(person)  # So that memory stays flat.
+                self._preparer.reads.execute(notify(self._store.channel))
+        self._preparer.committed(batch, self._batches())
         self.summary.orders += len(batch.told)
         self.summary.events += len(batch.unit.events)
         for item, told in batch.told:
@@ -486,12 +280,3 @@ class Importer:
 
     def _write(self, entry: dict[str, Any]) -> None:
         self._report.write(orjson.dumps(entry) + os.linesep.encode())
-
-
-def _reference(record: Record) -> str:
-    return f"{record.order.shop}/{record.order.external_ref}"
-
-
-def _persons(item: Item) -> set[str]:
-    customer = customer_of(item.record.order, item.order_id)
-    return {person_of(customer), payer_of(item.order_id)}
