@@ -26,6 +26,8 @@ NAME = "analytics"
 VERSION = 1
 STATES_CACHED_MAX = 50_000  # orders whose state the writer remembers
 READ_STREAMS_MAX = 500  # whose earlier events are read at once
+SNAPSHOTS_KEPT_SECONDS = 3_600  # longer than any query
+MERGED_BYTES_MAX = 64 * 1024 * 1024  # larger files are left alone
 EXTENSIONS = ("postgres_scanner", "ducklake", "httpfs")
 
 Earlier = Callable[[Sequence[UUID], int], Sequence[Recorded]]  # streams' events below a position
@@ -193,6 +195,18 @@ class FactWriter:
             raise
         self._kill_point("facts_committed")
         return position
+
+    def maintain(self) -> None:
+        """Make large files of small ones and drop what no reader needs any more.
+
+        Between commits of the one writer: elsewhere most of this failed on conflicts.
+        """
+        run = self._connection.execute
+        run("CALL ducklake_flush_inlined_data('lake')")
+        run(f"CALL ducklake_merge_adjacent_files('lake', max_file_size => {MERGED_BYTES_MAX})")
+        kept = f"now() - INTERVAL {SNAPSHOTS_KEPT_SECONDS} SECOND"
+        run(f"CALL ducklake_expire_snapshots('lake', older_than => {kept})")
+        run(f"CALL ducklake_cleanup_old_files('lake', older_than => {kept})")
 
     def _move(self, after: int, position: int) -> None:
         moved = self._connection.execute(

@@ -52,15 +52,17 @@ PARKED = """SELECT projection, key, position, error, parked_at FROM parked
 ORDER BY projection, position, key"""
 PARKED_AT = "SELECT position FROM parked WHERE projection = %s AND key = %s"
 UNPARK = "DELETE FROM parked WHERE projection = %s AND key = %s"
+UNPARK_ALL = "DELETE FROM parked WHERE projection = %s"
 # Seconds: how long the oldest event that is not folded in has been in the ledger.
-LAG = """SELECT c.name, c.position, h.head - c.position AS lag_events,
-       coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT e.recorded_at FROM ledger_event e WHERE e.position = c.position + 1)), 0)::float8
-           AS lag_seconds,
-       c.beat_at AS heartbeat_at, h.head,
-       (SELECT count(*) FROM parked p WHERE p.projection = c.name) AS parked
-FROM checkpoint c, (SELECT coalesce(max(position), 0) AS head FROM ledger_event) h
-WHERE c.name NOT LIKE '%%\\_\\_rebuild' ORDER BY c.name"""
+LAG_SECONDS = """coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT e.recorded_at FROM ledger_event e WHERE e.position = c.position + 1)), 0)::float8"""
+PARKED_COUNT = "(SELECT count(*) FROM parked p WHERE p.projection = c.name)"
+HEAD = "(SELECT coalesce(max(position), 0) AS head FROM ledger_event) h"
+LAG = f"""SELECT c.name, c.position, h.head - c.position AS lag_events,
+    {LAG_SECONDS} AS lag_seconds, c.beat_at AS heartbeat_at, h.head, {PARKED_COUNT} AS parked
+FROM checkpoint c, {HEAD} WHERE right(c.name, 9) <> '__rebuild' ORDER BY c.name"""
+LAG_OF = f"""SELECT c.position, h.head - c.position, {LAG_SECONDS}, {PARKED_COUNT}
+FROM checkpoint c, {HEAD} WHERE c.name = %(name)s"""
 
 
 class Overtaken(Exception):
