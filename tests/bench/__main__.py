@@ -34,7 +34,7 @@ def run(name: str, postgres: LocalPostgres, directory: Path, seconds: float) -> 
         case "appends":
             appends.run(postgres, seconds)
         case "projections":
-            folding.run(postgres, seconds)
+            folding.run(postgres, directory, seconds)
         case "http":
             placing.run(postgres, directory, seconds)
         case _:

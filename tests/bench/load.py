@@ -28,7 +28,7 @@ def sku(number: int) -> str:
     return f"SKU-{number % SKUS}"
 
 
-def _body(number: int) -> bytes:
+def body(number: int) -> bytes:
     """Two stock-kept lines; a customer of its own in most of them."""
     lines = [
         {
@@ -91,14 +91,13 @@ class Orders:
         self.answered = 0
         self._numbers = count()
         self._run = uuid4().hex
-        bodies = [_body(number) for number in range(BODIES)]
+        bodies = [body(number) for number in range(BODIES)]
         head = (
             f"POST /v1/orders HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Actor: bench\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         )
         self._prepared = [
-            (f"{head}{len(body)}\r\nIdempotency-Key: ".encode(), b"\r\n\r\n" + body)
-            for body in bodies
+            (f"{head}{len(one)}\r\nIdempotency-Key: ".encode(), b"\r\n\r\n" + one) for one in bodies
         ]
 
     def next(self) -> bytes:
