@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     """Loopback only, until there are accounts."""
     api_port: int = 8000
     """Wished port of the API; a free one is taken when it is in use."""
+    metrics_host: str = "127.0.0.1"
+    """Where a worker's own /metrics listens."""
+    metrics_port: int = 0
+    """Port of a worker's own /metrics; 0: none."""
     var_path: Path = Path("var")
     """Where local servers and endpoints.json live."""
     log_level: str = "INFO"

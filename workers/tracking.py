@@ -23,6 +23,7 @@ from commands.runner import Conflict
 from commands.settings import Settings
 from commands.store import Store, notify
 from workers import kafka_topics
+from workers.calm import calm_gc
 from workers.ingest import Ingest, OffsetMoved, Record
 
 POLL_RECORDS_MAX = 1_000
@@ -67,6 +68,11 @@ log = structlog.get_logger()
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set. Outlives restarts of PostgreSQL and Kafka."""
+    with calm_gc():
+        _run(settings, stop)
+
+
+def _run(settings: Settings, stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         session = Session(settings, stop)

@@ -1,0 +1,247 @@
+"""The command `ledger`: runs the processes of a ledger, fills it, and looks at it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from workers import entry
+
+FOLLOW_SECONDS = 0.5
+FEED_EVENTS_MAX = 1_000
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="An event-sourced order ledger. Settings are environment variables LEDGER_…; what they "
+    "leave out comes from the `ledger up` that runs in this directory.",
+)
+# Answers go to stdout, so that they can be piped; what is said about them goes to stderr.
+out, err = Console(soft_wrap=True), Console(stderr=True)
+
+
+def main() -> None:
+    try:
+        app()
+    except entry.NotConfigured as error:
+        err.print(f"[red]{error}[/]")
+        sys.exit(2)
+
+
+@app.command()
+def up(
+    *, simulate: Annotated[bool, typer.Option(help="Place orders and send scans")] = True
+) -> None:
+    """Run everything on this machine, until Ctrl-C."""
+    from commands.settings import Settings
+    from workers.local.lock import AlreadyOwnedError
+    from workers.local.server import LocalServerError
+    from workers.up import up as run
+
+    entry.configure_logs("WARNING")
+    try:
+        run(Settings(), simulate=simulate)
+    except (AlreadyOwnedError, LocalServerError) as error:
+        err.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API."""
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    given = entry.settings()
+    os.environ.update(entry.environment(given))  # The server's process reads it again.
+    Server(
+        "api.main:app",
+        address=given.api_host,
+        port=given.api_port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+@app.command()
+def projector() -> None:
+    """Keep the read models and the analytics at the ledger's head."""
+    from workers.projector import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
+def tracking() -> None:
+    """Bring carriers' updates from Kafka into the ledger."""
+    from workers.tracking import run
+
+    entry.work(entry.needs_kafka(entry.settings()), run)
+
+
+@app.command("dead-letters")
+def dead_letters(
+    resend: Annotated[list[int] | None, typer.Option(help="Send these again; repeatable")] = None,
+    *,
+    show: Annotated[bool, typer.Option("--list", help="List those not sent again yet")] = False,
+) -> None:
+    """Copy unreadable records to their Kafka topic; or list them, or send them again."""
+    from commands.store import Store
+    from workers import dead_letters as letters
+
+    given = entry.settings()
+    if show:
+        with Store(given).connect(autocommit=True) as connection:
+            for one in letters.listed(connection):
+                out.print(f"{one.id}  {one.source}  {one.reason}", highlight=False, markup=False)
+    elif resend:
+        err.print(f"{letters.resend(entry.needs_kafka(given), resend)} sent again")
+    else:
+        entry.work(entry.needs_kafka(given), letters.run)
+
+
+@app.command()
+def simulate(
+    rate: Annotated[float, typer.Option(min=0.01, help="Orders per second")] = 1.0,
+) -> None:
+    """Place, pay, pack and dispatch orders through the API, and send their scans through Kafka."""
+    from workers.simulator import run
+
+    entry.work(entry.needs_kafka(entry.settings()), lambda given, stop: run(given, stop, rate))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from commands.migrate import migrate as run
+
+    names = run(entry.settings())
+    err.print(f"applied: {', '.join(names)}" if names else "nothing to apply")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="FILE.jsonl[.gz], or `olist`")],
+    directory: Annotated[Path | None, typer.Argument(help="where the Olist files are")] = None,
+) -> None:
+    """Bring real history in. Can be stopped and run again without doubling anything."""
+    from workers.import_console import import_olist, import_path
+
+    if source == "olist":
+        if directory is None:
+            raise typer.BadParameter("ledger import olist DIR")
+        raise typer.Exit(import_olist(entry.settings(), directory))
+    if directory is not None:
+        raise typer.BadParameter("ledger import FILE, or ledger import olist DIR")
+    raise typer.Exit(import_path(entry.settings(), Path(source)))
+
+
+@app.command()
+def rebuild(
+    name: Annotated[str, typer.Argument(help="a projection, or `all`")],
+    *,
+    compare: Annotated[bool, typer.Option(help="keep the live one if a row differs")] = False,
+) -> None:
+    """Fold a read model again from zero, beside the live one, and put it in its place."""
+    from workers.upkeep import rebuild as run
+
+    given, differing = entry.settings(), 0
+    for found in run(given, name, compare=compare):
+        differing += found.differing
+        out.print(
+            f"{found.name}: {found.rows} rows at position {found.position}, "
+            f"{found.differing} differ"
+            + (f" ({', '.join(found.examples)})" if found.examples else "")
+            + (", switched" if found.swapped else ", live one kept"),
+            highlight=False,
+        )
+    raise typer.Exit(1 if differing else 0)
+
+
+@app.command()
+def park(
+    release: Annotated[str | None, typer.Option(help="PROJECTION/KEY to fold again")] = None,
+) -> None:
+    """List what projections have set aside, or release one key after the fix."""
+    from workers.upkeep import parked
+    from workers.upkeep import release as run
+
+    given = entry.settings()
+    if release is not None:
+        projection, _, key = release.partition("/")
+        stuck = run(given, projection, key)
+        err.print("released" if stuck is None else f"still fails at position {stuck}")
+        raise typer.Exit(0 if stuck is None else 1)
+    for one in parked(given):
+        out.print(
+            f"{one['projection']}/{one['key']}  position {one['position']}  {one['error']}",
+            highlight=False,
+            markup=False,
+        )
+
+
+@app.command()
+def verify() -> None:
+    """Check the whole ledger: no gap in positions and versions, and its Merkle root."""
+    from workers.inspection import PROBLEMS_MAX
+    from workers.inspection import verify as run
+
+    with err.status("Reading …") as status:
+        verdict = run(entry.settings(), lambda n, all_: status.update(f"{n:,} of {all_:,} events"))
+    out.print(f"events {verdict.head}\nroot {verdict.root}", highlight=False)
+    for problem in verdict.problems[:PROBLEMS_MAX]:
+        err.print(f"[red]{problem}[/]")
+    if verdict.problems:
+        err.print(f"[red]{len(verdict.problems)} problems[/]")
+        raise typer.Exit(1)
+    err.print("[green]positions and versions have no gap[/]")
+
+
+@app.command()
+def replay(order: Annotated[str, typer.Argument(help="UUID or number")]) -> None:
+    """Print an order's events, as recorded, one JSON object a line."""
+    from workers.inspection import order_events
+
+    events = order_events(entry.settings(), order)
+    if not events:
+        err.print(f"[red]no order {order}[/]")
+        raise typer.Exit(1)
+    for event in events:
+        _print(event)
+
+
+@app.command()
+def feed(
+    after: Annotated[int, typer.Option(min=0, help="the last position seen")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="so many events at most")] = FEED_EVENTS_MAX,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as events come")] = False,
+) -> None:
+    """Print events in order, as recorded, one JSON object a line."""
+    from workers.inspection import feed as read
+
+    given = entry.settings()
+    while True:
+        events = read(given, after, min(limit, FEED_EVENTS_MAX))
+        for event in events:
+            _print(event)
+        after = events[-1]["position"] if events else after
+        limit -= 0 if follow else len(events)
+        if not follow and (not events or limit <= 0):
+            return
+        if not events:
+            time.sleep(FOLLOW_SECONDS)
+
+
+def _print(event: dict[str, Any]) -> None:
+    sys.stdout.write(orjson.dumps(event, option=orjson.OPT_UTC_Z).decode() + "\n")

@@ -1,0 +1,139 @@
+"""What every entry point does: settings, logs, metrics, and a clean end on a signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import structlog
+from prometheus_client import start_http_server
+
+from commands.settings import Settings
+from workers.local import endpoints
+
+Work = Callable[[Settings, threading.Event], None]
+
+ENDPOINTS = "endpoints.json"
+MASTER_KEY = "master.key"
+# Libraries that tell of every reconnect; our own log says what it means.
+QUIET = {"kafka": logging.ERROR, "yoyo": logging.WARNING, "httpx": logging.WARNING}
+
+
+class NotConfigured(Exception):
+    """A setting is missing; the message names it."""
+
+
+def settings() -> Settings:
+    """From the environment; what it leaves out, from the `ledger up` that runs in this directory.
+
+    Raises NotConfigured.
+    """
+    given = Settings()
+    found = endpoints.read(given.var_path / ENDPOINTS) or endpoints.Endpoints()
+    key_file = given.var_path / MASTER_KEY
+    complete = given.model_copy(
+        update={
+            "postgres_url": given.postgres_url or found.postgres or "",
+            "kafka_bootstrap": given.kafka_bootstrap or found.kafka or "",
+        }
+    )
+    if not given.master_key.get_secret_value() and key_file.exists():
+        complete = with_master_key(complete, key_file.read_text().strip())
+    if not complete.postgres_url:
+        raise NotConfigured("LEDGER_POSTGRES_URL is not set, and no `ledger up` runs here")
+    try:
+        complete.master_key_bytes()
+    except ValueError as error:
+        raise NotConfigured(str(error)) from None
+    return complete
+
+
+def needs_kafka(given: Settings) -> Settings:
+    """Raises NotConfigured."""
+    if not given.kafka_bootstrap:
+        raise NotConfigured("LEDGER_KAFKA_BOOTSTRAP is not set, and no `ledger up` runs here")
+    return given
+
+
+def with_master_key(given: Settings, key: str) -> Settings:
+    return given.model_copy(update={"master_key": type(given.master_key)(key)})
+
+
+def environment(given: Settings) -> dict[str, str]:
+    """The environment in which another process has the same settings."""
+    ours = {
+        "LEDGER_NAME": given.name,
+        "LEDGER_POSTGRES_URL": given.postgres_url,
+        "LEDGER_MIGRATE_URL": given.migrate_url,
+        "LEDGER_KAFKA_BOOTSTRAP": given.kafka_bootstrap,
+        "LEDGER_MASTER_KEY": given.master_key.get_secret_value(),
+        "LEDGER_ANALYTICS_PATH": str(given.analytics_path),
+        "LEDGER_API_HOST": given.api_host,
+        "LEDGER_API_PORT": str(given.api_port),
+        "LEDGER_VAR_PATH": str(given.var_path),
+        "LEDGER_LOG_LEVEL": given.log_level,
+    }
+    return {**os.environ, **ours}
+
+
+def configure_logs(level: str) -> None:
+    """Lines of JSON for machines, coloured ones for a terminal; libraries go the same way."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    terminal = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=list(shared))
+    )
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    for name, quiet in QUIET.items():
+        logging.getLogger(name).setLevel(max(quiet, number))
+
+
+def work(given: Settings, *works: Work) -> None:
+    """Run workers, one in each thread, until SIGTERM or SIGINT. Returns when all have ended."""
+    configure_logs(given.log_level)
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    if given.metrics_port:
+        start_http_server(given.metrics_port, addr=given.metrics_host)
+    failed: list[str] = []
+    threads = [threading.Thread(target=_guard, args=(one, given, stop, failed)) for one in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        sys.exit(1)
+
+
+def _guard(one: Work, given: Settings, stop: threading.Event, failed: list[str]) -> None:
+    """A worker that ends by an error ends the process: whoever started it starts it again."""
+    try:
+        one(given, stop)
+    except Exception:  # noqa: BLE001 - whatever it was
+        structlog.get_logger().exception("worker died", worker=one.__module__)
+        failed.append(one.__module__)
+        stop.set()

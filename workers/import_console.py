@@ -1,0 +1,72 @@
+"""Shows an import on a terminal: how far it is, and at the end what came in and what did not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from commands.settings import Settings
+from workers import importing, olist
+from workers.importing import Summary, Tell
+from workers.olist_files import NoOlist
+
+KINDS_MAX = 30
+PLACES_MAX = 20
+
+console = Console(stderr=True)
+
+
+def import_path(settings: Settings, path: Path) -> int:
+    """Import a file of the neutral format; returns the exit code."""
+    return _shown(lambda tell: importing.import_file(settings, path, tell))
+
+
+def import_olist(settings: Settings, directory: Path) -> int:
+    return _shown(lambda tell: olist.import_olist(settings, directory, tell))
+
+
+def _shown(run: Callable[[Tell], Summary]) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+            task = bar.add_task("reading", total=1.0)
+
+            def tell(now: importing.Progress) -> None:
+                text = f"{now.orders:,} orders, {now.events:,} events"
+                bar.update(task, completed=now.share, description=text)
+
+            summary = run(tell)
+    except (OSError, NoOlist, importing.ImportFailed) as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    _report(summary)
+    return 130 if summary.stopped else 0
+
+
+def _report(summary: Summary) -> None:
+    console.print(
+        f"{summary.orders:,} orders came in with {summary.events:,} events in "
+        f"{summary.seconds:.1f} s ({summary.events_per_second:,.0f} events/s); "
+        f"{summary.known:,} were known already"
+    )
+    if summary.irregular:
+        console.print(_irregular(summary))
+    for place in summary.unreadable[:PLACES_MAX]:
+        console.print(f"[yellow]{place.file}:{place.line}: {place.reason}[/]", markup=True)
+    if summary.unreadable_count:
+        console.print(f"[yellow]{summary.unreadable_count:,} could not be read[/]")
+    if summary.stopped:
+        console.print("[yellow]Stopped. What came in is complete; run it again to go on.[/]")
+    console.print(f"All irregular orders and unreadable places: {summary.report}")
+
+
+def _irregular(summary: Summary) -> Table:
+    table = Table("irregular", "orders", "for example", box=None)
+    kinds = sorted(summary.irregular.items(), key=lambda item: -item[1].count)
+    for name, kind in kinds[:KINDS_MAX]:
+        table.add_row(name, f"{kind.count:,}", ", ".join(kind.examples[:2]))
+    return table
