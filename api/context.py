@@ -49,6 +49,7 @@ class Context:
             name="reads",
         )
         self.facts = Facts(settings)
+        self.ending = False  # streams end by themselves, or a stop would wait for them
         self.streams = 0  # feeds that are being streamed
         self.registry = CollectorRegistry()
         self.requests = Counter(

@@ -29,7 +29,7 @@ from domain.order_commands import PostalAddress, with_ids
 from domain.values import Contact, Value
 from projections import customer_history
 
-CHANGING = responses(400, 401, 403, 409, 413, 422, 503)
+CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
 
 router = APIRouter(route_class=CommandRoute, tags=["customers"])
 reads = page_router("customers")
@@ -69,7 +69,7 @@ async def record(
 @reads.get(
     "/v1/customers/{customer_id:path}/history",
     response_model=CustomerHistory,
-    responses=responses(401, 403, 422, 503, 504),
+    responses=responses(401, 403, 404, 422, 503, 504),
     summary="The orders of a customer",
     **needs(Permission.CUSTOMER_READ),
 )

@@ -88,7 +88,7 @@ async def _events(context: Context, after: int) -> AsyncIterator[bytes]:
     spoke = time.monotonic()
     context.streams += 1
     try:
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and not context.ending:
             async with context.reading() as connection:
                 rows = await _rows(connection, after)
             for row in rows:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -81,9 +84,36 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     await context.start()
     try:
-        yield
+        with _told_of_the_end(context):
+            yield
     finally:
         await context.stop()
+
+
+@contextmanager
+def _told_of_the_end(context: Context) -> Iterator[None]:
+    """Note the signal to stop when it comes: the server ends the lifespan only after the last
+    answer, and a stream is an answer that does not end. The loop's own handlers still run: they
+    are woken through a file descriptor, not through these.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        context.ending = True
+        former = before[signal.Signals(number)]
+        if callable(former):
+            former(number, frame)
+
+    for number in before:
+        signal.signal(number, ended)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

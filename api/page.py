@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from importlib import resources
+from itertools import zip_longest
 from typing import Any
 
 import orjson
 import psycopg
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from psycopg_pool import PoolTimeout
 from starlette.responses import Response, StreamingResponse
 
@@ -32,7 +34,11 @@ STREAM_SECONDS_MAX = 900.0  # the browser connects anew by itself
 STREAMS_MAX = 50  # pages open at a time in one process
 KEEPALIVE_TURNS = 15  # refreshes without a change
 
-MEDIA_TYPES = {"page.js": "text/javascript", "page.css": "text/css"}
+MEDIA_TYPES = {
+    "page.js": "text/javascript",
+    "page.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -46,11 +52,21 @@ templates = Environment(
 )
 
 
+def with_code(text: str) -> Markup:
+    """Text whose `backticks` become code; all of it escaped."""
+    parts = text.split("`")
+    shown = (Markup("<code>{}</code>").format(part) for part in parts[1::2])
+    return Markup("").join(part for pair in zip_longest(parts[::2], shown) for part in pair if part)
+
+
+templates.filters["with_code"] = with_code
+
+
 class LivePicture:
     """What the page shows, read at most once a second for all who look. No personal data."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        self.context = context
         self._lock = asyncio.Lock()
         self._read_at = -REFRESH_SECONDS
         self._picture = b""
@@ -65,8 +81,8 @@ class LivePicture:
 
     async def _read(self) -> dict[str, Any]:
         try:
-            lag = await lag_of(self._context)
-            async with self._context.reading() as connection:
+            lag = await lag_of(self.context)
+            async with self.context.reading() as connection:
                 listed = await order_status.list_orders(
                     connection, OrderFilters(), limit=ORDERS_SHOWN
                 )
@@ -129,7 +145,7 @@ async def _pictures(picture: LivePicture) -> AsyncIterator[bytes]:
     ends, seen, quiet = time.monotonic() + STREAM_SECONDS_MAX, b"", 0
     picture.streams += 1
     try:
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and not picture.context.ending:
             newest = await picture.now()
             quiet += 1
             if newest != seen:

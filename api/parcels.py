@@ -8,14 +8,13 @@ from fastapi import APIRouter, Body
 
 from api.answers import Answer, ParcelRecorded
 from api.attempts import new_id
-from api.calls import Call, CommandRoute, example
+from api.calls import Call, CommandRoute, example, validated
 from api.context import uuid_text
 from api.examples import DELIVERY, DISPATCH
 from api.permissions import Permission, needs
 from api.problems import responses
 from domain.desk import parcel_stream
 from domain.order_commands import (
-    ContentBody,
     DeliverBody,
     DeliverParcel,
     DispatchBody,
@@ -49,14 +48,13 @@ async def pack(
 ) -> Answer:
     """All orders change in one write, or none. Orders are named by UUID or number."""
     contents = [
-        ContentBody(
-            order_id=await call.context.order_id(item.order_id),
-            line_no=item.line_no,
-            quantity=item.quantity,
-        )
+        {**vars(item), "order_id": await call.context.order_id(item.order_id)}
         for item in body.contents
     ]
-    return await call.run(PackParcel(parcel_id=new_id(), contents=contents, at=call.at), status=201)
+    # Once more, since one order may have been named by its number and by its UUID.
+    named = validated(PackParcelBody, {"contents": contents})
+    command = with_ids(PackParcel, named, parcel_id=new_id(), at=call.at)
+    return await call.run(command, status=201)
 
 
 @router.post(

@@ -97,7 +97,7 @@ async def adjust(
 @reads.get(
     "/v1/stock/{sku:path}",
     response_model=StockLevels,
-    responses=responses(401, 403, 422, 503, 504),
+    responses=responses(401, 403, 404, 422, 503, 504),
     summary="Levels of a sku",
     **needs(Permission.STOCK_READ),
 )

@@ -205,6 +205,17 @@ def test_one_mebibyte_is_still_read(api: Api) -> None:
 
 # -- ids, versions, headers ----------------------------------------------------------------------
 
+
+def test_a_line_packed_twice_under_two_names_of_its_order_is_refused(
+    api: Api, placed: Json
+) -> None:
+    contents = [
+        {"order_id": name, "line_no": 1, "quantity": 1}
+        for name in (placed["order_id"], placed["number"])
+    ]
+    assert fields(api.post("/v1/parcels", {"contents": contents})) == ["contents"]
+
+
 UNKNOWN = "01a20c2a-19a5-71f7-84ce-207d962e43a1"
 COMMANDS: list[tuple[str, Json]] = [
     ("approve", {}),
