@@ -30,7 +30,7 @@ class Sealed(BaseModel):
     copied into another event (before and after): what it is bound to travels with it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     sealed: str
     person: str
@@ -51,7 +51,7 @@ Personal = Annotated[T | Sealed, PERSONAL]
 class Event(BaseModel):
     """A recorded fact in the past tense. The topic is its storage name and never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     TOPIC: ClassVar[str] = ""
     PERSONAL_FIELDS: ClassVar[tuple[str, ...]] = ()
@@ -89,7 +89,7 @@ EVENT_TYPES: dict[str, type[Event]] = {}  # topic -> class
 class Command(BaseModel):
     """A request that may be refused. Identifiers and the time are chosen before it is decided."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     at: AwareDatetime
 
