@@ -18,7 +18,6 @@ from api.answers import (
 )
 from api.attempts import new_id
 from api.calls import Call, CommandRoute, example
-from api.context import uuid_text
 from api.examples import (
     AMENDMENT,
     CANCELLATION,
@@ -33,6 +32,7 @@ from api.examples import (
 )
 from api.permissions import Permission, needs
 from api.problems import responses
+from api.reads import identifier
 from domain import number
 from domain.desk import order_stream
 from domain.order_commands import (
@@ -225,7 +225,7 @@ async def pay_refund(
     body: Annotated[PayRefundBody, Body(**example("Sent back", REFUND_PAYMENT))],
 ) -> Answer:
     """By the method that the money came by, unless another is said."""
-    found, refund = await call.context.order_id(order_id), uuid_text(refund_id, "refund")
+    found, refund = await call.context.order_id(order_id), identifier("refund_id", refund_id)
     command = with_ids(PayRefund, body, order_id=found, refund_id=refund, at=call.at)
     return await call.run(command, order_stream(found))
 
