@@ -229,6 +229,8 @@ def _order_discount_shares(
             asked_minor=discount_minor,
             allowed_minor=sum(room),
         )
+    if discount_minor == 0:  # As most orders: nothing to share out.
+        return [0] * len(lines)
     return _split_within(discount_minor, amounts, room)
 
 
