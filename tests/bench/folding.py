@@ -22,15 +22,16 @@ from psycopg.conninfo import conninfo_to_dict
 from commands.migrate import migrate
 from commands.settings import Settings
 from commands.store import Store
-from projections import order_status
+from projections import order_status, read_models
 from projections.engine import BATCH_EVENTS_MAX, Engine
 from tests.bench.rounds import Contestant, console, interleave, per_second, ratio, table
 from tests.bench.shop import fill
 from tests.servers import fresh_database, settings_of
 from workers import projector
+from workers.calm import calm_gc
 from workers.local.postgres import LocalPostgres
 
-FOLLOWERS = len(projector.PROJECTIONS) + 1  # and the analytics facts
+FOLLOWERS = len(read_models.ALL) + 1  # and the analytics facts
 TARGET_ALONE = 30.0
 TARGET_ALL = 10.0
 ORDERS_PER_SECOND = 1_000  # asked for on the command line: what ours has to fold in each round
@@ -74,7 +75,7 @@ def alone(settings: Settings) -> float:
     """One engine in one process, as fast as it folds."""
     store = Store(settings)
     engine = Engine(order_status.PROJECTION, settings.read_schema)
-    with projector.calm_gc(), store.connect(autocommit=True) as connection:
+    with calm_gc(), store.connect(autocommit=True) as connection:
         engine.prepare(connection)
         start, after = time.perf_counter(), 0
         while batch := store.feed(connection, after, BATCH_EVENTS_MAX):
