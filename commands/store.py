@@ -31,6 +31,8 @@ WHERE (actor, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
 COLUMNS = """position, stream_id, version, category, key, topic, state, occurred_at, recorded_at,
 actor, origin, command_id, correlation_id, causation_id"""
 FEED = f"SELECT {COLUMNS} FROM ledger_event WHERE position > %s ORDER BY position LIMIT %s"
+EARLIER = f"""SELECT {COLUMNS} FROM ledger_event
+WHERE stream_id = ANY(%s) AND position < %s ORDER BY position"""
 STREAM = f"""SELECT {COLUMNS} FROM ledger_event
 WHERE stream_id = %s AND version > %s ORDER BY version LIMIT %s"""
 
@@ -219,6 +221,13 @@ class Store:
     ) -> list[Recorded]:
         """Events behind `after` in position order. Whoever saw n has seen all below n."""
         return [recorded(row) for row in connection.execute(FEED, [after, limit], binary=True)]
+
+    def earlier(
+        self, connection: Connection, streams: Sequence[UUID], below: int
+    ) -> list[Recorded]:
+        """Events of these streams below a position, in position order."""
+        rows = connection.execute(EARLIER, [list(streams), below], binary=True)
+        return [recorded(row) for row in rows]
 
     def ids(self, names: Iterable[StreamName]) -> dict[UUID, StreamName]:
         return {stream_id(self.namespace, name): name for name in names}

@@ -30,6 +30,7 @@ SNAPSHOTS_KEPT_SECONDS = 3_600  # longer than any query
 MERGED_BYTES_MAX = 64 * 1024 * 1024  # larger files are left alone
 EXTENSIONS = ("postgres_scanner", "ducklake", "httpfs")
 
+Fold = Callable[[FactState | None, Recorded], tuple[FactState | None, Facts]]
 Earlier = Callable[[Sequence[UUID], int], Sequence[Recorded]]  # streams' events below a position
 
 log = structlog.get_logger()
@@ -129,8 +130,10 @@ class FactWriter:
         earlier: Earlier,
         suffix: str = "",
         kill_point: Callable[[str], None] = no_kill_point,
+        fold: Fold = analytics_facts.fold,
     ) -> None:
         self._connection = connection
+        self._fold_one = fold
         self._earlier = earlier
         self._suffix = suffix
         self._kill_point = kill_point
@@ -225,7 +228,7 @@ class FactWriter:
                 continue
             stream = recorded.stream_id
             try:
-                state, made = analytics_facts.fold(self._states.get(stream), recorded)
+                state, made = self._fold_one(self._states.get(stream), recorded)
             except Exception as error:  # noqa: BLE001 - only this order may stop.
                 failures[recorded.key] = (recorded.position, f"{type(error).__name__}: {error}")
                 self._states.pop(stream, None)
@@ -247,7 +250,7 @@ class FactWriter:
             for recorded in self._earlier(some, events[0].position):
                 if recorded.topic in analytics_facts.TOPICS:
                     state = states[recorded.stream_id]
-                    states[recorded.stream_id] = analytics_facts.fold(state, recorded)[0]
+                    states[recorded.stream_id] = self._fold_one(state, recorded)[0]
             self._states |= states
 
     def _insert(self, facts: Facts) -> None:
@@ -294,7 +297,7 @@ class FactWriter:
             facts: Facts = []
             for recorded in self._earlier([stream], head + 1):
                 if recorded.topic in analytics_facts.TOPICS:
-                    state, made = analytics_facts.fold(state, recorded)
+                    state, made = self._fold_one(state, recorded)
                     facts += made if recorded.position >= at else []
             self._insert(facts)
             self._connection.execute(

@@ -20,12 +20,7 @@ from psycopg import Connection, sql
 from commands.settings import Settings
 from commands.store import Store
 from domain.message import Recorded
-from projections import (
-    checkpoint,
-    customer_history,
-    order_status,
-    stock_levels,
-)
+from projections import checkpoint, read_models
 from projections.analytics import NAME as ANALYTICS
 from projections.analytics import VERSION as ANALYTICS_VERSION
 from projections.analytics import FactWriter, Lake
@@ -42,11 +37,6 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  # then the last, for ever
 STOP_SECONDS = 15.0
 GC_THRESHOLDS = (100_000, 20, 50)
 
-PROJECTIONS: tuple[Projection[Any], ...] = (
-    order_status.PROJECTION,
-    customer_history.PROJECTION,
-    stock_levels.PROJECTION,
-)
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('lease.' || %s || '.' || %s, 0))"
 
 KillPoint = Callable[[str], None]
@@ -328,7 +318,9 @@ def lake_of(settings: Settings) -> Lake:
 
 def targets(settings: Settings, store: Store, kill_point: KillPoint) -> list[Target]:
     schema = settings.read_schema
-    models: list[Target] = [ReadModel(p, schema, _named(kill_point, p.name)) for p in PROJECTIONS]
+    models: list[Target] = [
+        ReadModel(p, schema, _named(kill_point, p.name)) for p in read_models.ALL
+    ]
     facts = AnalyticsFacts(store, lake_of(settings), schema, _named(kill_point, ANALYTICS))
     return [*models, facts]
 

@@ -1,0 +1,396 @@
+"""Figures: facts add up to the orders, every grouping to the same whole, and a rebuild to both."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+from psycopg import Connection
+
+from commands.settings import Settings
+from commands.store import Store, Unit
+from domain.message import Recorded
+from domain.order_facts import OrderPlaced
+from projections import analytics_facts
+from projections.analytics import FactWriter, Lake, LakeUnreachable
+from projections.analytics_queries import Analytics, Period
+from projections.analytics_rebuild import rebuild_facts
+from projections.checkpoint import Overtaken
+from tests import given
+from tests.given import hours
+from tests.histories import History, write
+from tests.scale import scale
+from workers.projector import lake_of
+
+A, B = "0193aaaa-0000-7000-8000-00000000000a", "0193bbbb-0000-7000-8000-00000000000b"
+K = "0193cccc-0000-7000-8000-00000000000c"
+ORDERS = scale(400, 20)
+SUMS = (
+    "gross_minor",
+    "discount_minor",
+    "shipping_minor",
+    "tax_minor",
+    "refunded_minor",
+    "net_minor",
+)
+
+
+@dataclass
+class Shop:
+    settings: Settings
+    store: Store
+    connection: Connection
+    lake: duckdb.DuckDBPyConnection
+    history: History
+
+    def writer(self, **more: Any) -> FactWriter:
+        earlier = partial(self.store.earlier, self.connection)
+        writer = FactWriter(self.lake, earlier, **more)
+        writer.prepare()
+        return writer
+
+    def run(self, *commands: Any) -> int:
+        units = [self.history.run(command) for command in commands]
+        assert all(units), "a command was refused"
+        self.write(unit for unit in units if unit is not None)
+        return self.fold()
+
+    def write(self, units: Iterator[Unit]) -> int:
+        return write(self.store, self.connection, units)
+
+    def feed(self, after: int, limit: int) -> list[Recorded]:
+        return self.store.feed(self.connection, after, limit)
+
+    def fold(self, batch_events: int = 500, **more: Any) -> int:
+        writer = self.writer(**more)
+        position = writer.position()
+        while batch := self.feed(position, batch_events):
+            position = writer.apply(batch, position)
+        return position
+
+    def facts(self, table: str) -> list[tuple[Any, ...]]:
+        return self.lake.execute(f"FROM lake.{table} ORDER BY position, n").fetchall()
+
+    def rebuild(self, **more: Any) -> Any:
+        return rebuild_facts(
+            self.lake, self.feed, partial(self.store.earlier, self.connection), **more
+        )
+
+
+@pytest.fixture
+def empty(settings: Settings) -> Iterator[Shop]:
+    store = Store(settings)
+    lake = lake_of(settings).connect()
+    with store.connect(autocommit=True) as connection:
+        yield Shop(settings, store, connection, lake, History(11))
+    lake.close()
+
+
+@pytest.fixture
+def shop(empty: Shop) -> Shop:
+    empty.write(empty.history.units(ORDERS))
+    return empty
+
+
+@pytest.fixture
+def analyst(settings: Settings, empty: Shop) -> Iterator[Analytics]:
+    empty.writer()
+    reader = Analytics(lake_of(settings))
+    yield reader
+    reader.close()
+
+
+def total(rows: list[dict[str, Any]], name: str) -> Any:
+    return sum(Decimal(row[name]) if name == "units" else row[name] for row in rows)
+
+
+def test_the_facts_of_an_order_add_up_to_what_it_sells(shop: Shop) -> None:
+    """covers: R8, A88. Placed, amended, cancelled, voided: the sum is what is owed, to the cent."""
+    shop.fold(batch_events=97)
+    query = f"""SELECT order_id, sum(gross_minor - discount_minor + shipping_minor), sum(quantity)
+        FROM lake.{analytics_facts.LINE_FACT} GROUP BY order_id"""
+    sums = {str(key): (owed, units) for key, owed, units in shop.lake.execute(query).fetchall()}
+    for order_id in shop.history.orders:
+        state = shop.history.order(order_id)
+        owed = 0 if state.void else state.total_minor
+        units = 0 if state.void else sum(line.live for line in state.lines.values())
+        assert sums[order_id] == (owed, units)
+
+
+def test_every_grouping_adds_up_to_the_same_whole(shop: Shop, analyst: Analytics) -> None:
+    """covers: A27, A44"""
+    shop.fold()
+    wholes = {
+        group: {name: total(analyst.sales(group)["rows"], name) for name in (*SUMS, "units")}
+        for group in ("month", "category", "sku", "channel")
+    }
+    assert len({tuple(whole.values()) for whole in wholes.values()}) == 1, wholes
+    by_month, by_method = analyst.payments("month")["rows"], analyst.payments("method")["rows"]
+    for name in ("payments", "paid_minor", "refunded_minor"):
+        assert total(by_month, name) == total(by_method, name)
+    assert total(by_month, "refunded_minor") == wholes["sku"]["refunded_minor"]
+
+
+def test_sales_are_those_of_the_orders(shop: Shop, analyst: Analytics) -> None:
+    """covers: A24, A27. Sums over the folded orders, and money in less money out."""
+    position = shop.fold()
+    for currency in ("CNY", "JPY"):
+        orders = [
+            state
+            for state in map(shop.history.order, shop.history.orders)
+            if state.currency == currency and not state.void
+        ]
+        period = Period(currency=currency)
+        sales, payments = analyst.sales("channel", period), analyst.payments("method", period)
+        assert (sales["currency"], sales["position"]) == (currency, position)
+        owed = sum(order.total_minor for order in orders)
+        refunded = sum(r.amount_minor for o in orders for r in o.refunds.values() if r.paid)
+        assert total(sales["rows"], "net_minor") == owed - refunded
+        assert total(payments["rows"], "paid_minor") == sum(o.paid_minor for o in orders)
+        assert total(payments["rows"], "refunded_minor") == refunded
+        living = [o for o in orders if any(line.live > 0 for line in o.lines.values())]
+        assert total(sales["rows"], "orders") == len(living)
+
+
+def test_shipping_and_refunds_are_shared_out_to_the_lines(empty: Shop, analyst: Analytics) -> None:
+    """covers: A66. By largest remainder; a refund by lines goes to these lines."""
+    lines = [given.line("TEA", 1, 1000), given.line("CUP", 1, 1000), given.line("POT", 1, 1000)]
+    position = empty.run(
+        given.place(A, *lines, shipping_minor=100, discount_minor=300),
+        given.pay(2800, order_id=A),
+        given.refund(None, (2, 1), refund_id="R1", order_id=A),
+        given.pay_refund("R1", A),
+    )
+    sales = analyst.sales("sku")
+    assert (sales["currency"], sales["position"]) == ("CNY", position)
+    found = {
+        row["group"]: [row[name] for name in ("orders", "units", *SUMS)] for row in sales["rows"]
+    }
+    assert found == {
+        "TEA": [1, 1, 1000, 100, 34, 0, 0, 934],
+        "CUP": [1, 1, 1000, 100, 33, 0, 900, 33],
+        "POT": [1, 1, 1000, 100, 33, 0, 0, 933],
+    }
+
+
+def test_a_refund_by_amount_goes_to_lines_by_their_worth(empty: Shop, analyst: Analytics) -> None:
+    """covers: A66"""
+    empty.run(
+        given.place(A, given.line("TEA", 1, 3000), given.line("CUP", 1, 1000)),
+        given.pay(4000, order_id=A),
+        given.refund(1001, refund_id="R1", order_id=A),
+        given.pay_refund("R1", A),
+    )
+    rows = analyst.sales("sku")["rows"]
+    assert {row["group"]: row["refunded_minor"] for row in rows} == {"TEA": 751, "CUP": 250}
+
+
+def test_taxes_are_within_the_amounts_whether_prices_include_them(
+    empty: Shop, analyst: Analytics
+) -> None:
+    """covers: A65"""
+    line = given.line("TEA", 1, 10_000, tax_rate_bp=1000)
+    empty.run(given.place(A, line, prices_include_tax=False), given.place(B, line))
+    (row,) = analyst.sales("sku")["rows"]
+    assert (row["gross_minor"], row["tax_minor"]) == (11_000 + 10_000, 1000 + 909)
+    assert row["net_minor"] == 21_000
+
+
+def test_days_and_months_are_those_of_the_shop(empty: Shop, analyst: Analytics) -> None:
+    """covers: A27. 31 January 20:00 UTC is February in Shanghai."""
+    late = datetime(2025, 1, 31, 20, tzinfo=UTC)
+    empty.run(given.place(A, at=late), given.pay(10_000, order_id=A, at=late))
+    months = [
+        analyst.sales("month", Period(zone=zone))["rows"][0]["group"]
+        for zone in ("Asia/Shanghai", "UTC")
+    ]
+    assert months == ["2025-02", "2025-01"]
+    assert analyst.payments("month")["rows"][0]["group"] == "2025-02"
+
+
+def test_a_cancellation_lowers_its_own_month_or_that_of_the_order(
+    empty: Shop, analyst: Analytics
+) -> None:
+    """covers: A32. As accounts see it, or as the season sees it."""
+    may = datetime(2025, 5, 2, tzinfo=UTC)
+    cancel = given.cancel(order_id=A).model_copy(update={"at": may})
+    empty.run(given.place(A), given.place(B), cancel)
+    gross = {row["group"]: row["gross_minor"] for row in analyst.sales("month")["rows"]}
+    assert gross == {"2025-03": 20_000, "2025-05": -10_000}
+    (row,) = analyst.sales("month", Period(dated="placed"))["rows"]
+    assert (row["group"], row["gross_minor"], row["orders"]) == ("2025-03", 10_000, 1)
+    until_may = Period(end=may)
+    assert total(analyst.sales("sku", until_may)["rows"], "gross_minor") == 20_000
+    assert total(analyst.sales("sku", Period(start=may))["rows"], "gross_minor") == -10_000
+
+
+def test_figures_can_be_asked_as_of_any_position(empty: Shop, analyst: Analytics) -> None:
+    """covers: A84, L35"""
+    first = empty.run(given.place(A))
+    empty.run(given.place(B), given.pay(10_000, order_id=A))
+    then = analyst.sales("channel", Period(as_of=first))
+    assert (then["position"], then["rows"][0]["orders"]) == (first, 1)
+    assert analyst.payments("method", Period(as_of=first))["rows"] == []
+    assert analyst.sales("channel")["rows"][0]["orders"] == 2
+
+
+def test_currencies_are_never_added_up(empty: Shop, analyst: Analytics) -> None:
+    """covers: A78. Without a wish the commonest is answered, and said."""
+    assert analyst.sales("month") == {"rows": [], "currency": None, "position": 0}
+    empty.run(given.place(A, currency="JPY"), given.place(B, currency="JPY"))
+    third = "0193dddd-0000-7000-8000-00000000000d"
+    empty.run(given.place(third, given.line("CUP")))
+    assert analyst.sales("sku")["currency"] == "JPY"
+    assert analyst.sales("sku", Period(currency="CNY"))["rows"][0]["group"] == "CUP"
+    assert analyst.sales("sku", Period(currency="EUR"))["rows"] == []
+
+
+def test_an_order_without_lines_is_counted_until_it_is_cancelled(empty: Shop) -> None:
+    """Imports bring such orders; their shipping must stand somewhere."""
+    state = replace(given.given(None, given.place(A)).world.order(A), lines={}, shipping_minor=50)
+    (sold,) = analytics_facts.selling(state).items()
+    assert sold[0] == (0, "", "")
+    assert (sold[1].lines, sold[1].shipping_minor, sold[1].quantity) == (1, 50, Decimal(0))
+    cancelled = replace(state, cancelled=True, shipping_cancelled=True)
+    assert analytics_facts.selling(cancelled)[0, "", ""] == analytics_facts.Selling()
+
+
+def test_a_parcels_times_are_facts(empty: Shop) -> None:
+    """covers: A31"""
+    empty.run(
+        given.place(A),
+        given.approve(A),
+        given.pay(10_000, order_id=A),
+        given.pack((1, 2), parcel_id=K, order_id=A),
+        given.dispatch(K, at=hours(5)),
+        given.deliver(K, delivered_at=hours(50)),
+    )
+    columns = [*analytics_facts.TABLES[analytics_facts.PARCEL_FACT]]
+    rows = [
+        dict(zip(columns, row, strict=True)) for row in empty.facts(analytics_facts.PARCEL_FACT)
+    ]
+    assert [(row["kind"], row["occurred_at"]) for row in rows] == [
+        ("packed", hours(0)),
+        ("dispatched", hours(5)),
+        ("delivered", hours(50)),
+    ]
+    assert {(row["order_id"], row["quantity"]) for row in rows} == {(UUID(A), 2)}
+
+
+def test_each_batch_delivered_twice_changes_nothing(shop: Shop) -> None:
+    """covers: L7. The second time finds the checkpoint moved."""
+    writer = shop.writer()
+    position = 0
+    while batch := shop.feed(position, 400):
+        writer.apply(batch, position)
+        before = [shop.facts(table) for table in analytics_facts.TABLES]
+        with pytest.raises(Overtaken):
+            writer.apply(batch, position)
+        assert [shop.facts(table) for table in analytics_facts.TABLES] == before
+        position = batch[-1].position
+
+
+def test_facts_equal_a_rebuild_whatever_the_batches(shop: Shop) -> None:
+    """covers: L5. A writer that starts anew after each batch reads what orders were before."""
+    position = 0
+    while batch := shop.feed(position, shop.history.random.randint(60, 300)):
+        position = shop.writer().apply(batch, position)
+    found = shop.rebuild(compare=True)
+    assert (found.differing, found.swapped, found.position) == (0, True, position)
+    update = f"UPDATE lake.{analytics_facts.PAYMENT_FACT} SET amount_minor = amount_minor + 1"
+    shop.lake.execute(update)
+    assert not shop.rebuild(compare=True).swapped
+    assert shop.rebuild().swapped
+    assert shop.rebuild(compare=True).differing == 0
+
+
+def test_of_two_writers_one_commits(shop: Shop) -> None:
+    """covers: L7, L22. Facts of the one that lost are kept nowhere."""
+    shop.writer()
+    other = lake_of(shop.settings).connect()
+    batch = shop.feed(0, 300)
+    committed: list[int] = []
+
+    def first(place: str) -> None:
+        if place == "facts_written" and not committed:
+            theirs = FactWriter(other, partial(shop.store.earlier, shop.connection))
+            committed.append(theirs.apply(batch, 0))
+
+    with pytest.raises(duckdb.TransactionException):
+        shop.writer(kill_point=first).apply(batch, 0)
+    assert committed == [shop.writer().position()]
+    assert shop.rebuild(compare=True).differing == 0
+    other.close()
+
+
+def test_an_order_whose_facts_cannot_be_made_waits_alone(shop: Shop) -> None:
+    """covers: L19"""
+    key = shop.history.orders[2]
+    placements = (r for r in shop.feed(0, 10_000) if isinstance(r.event, OrderPlaced))
+    stream = next(r.stream_id for r in placements if r.key == key)
+
+    def failing(state: Any, recorded: Recorded) -> Any:
+        if recorded.key == key:
+            raise ZeroDivisionError("a fault in the fold")
+        return analytics_facts.fold(state, recorded)
+
+    shop.fold(batch_events=100, fold=failing)
+    assert [*shop.writer().parked()] == [key]
+    shop.writer().release(key, stream)
+    assert shop.writer().parked() == {}
+    assert shop.rebuild(compare=True).differing == 0
+    with pytest.raises(KeyError):
+        shop.writer().release(key, stream)
+
+
+def test_many_readers_beside_the_writer_see_whole_commits(shop: Shop, analyst: Analytics) -> None:
+    """covers: A29. Each answer is of one position."""
+    done = threading.Event()
+    answers: list[dict[str, Any]] = []
+
+    def read() -> None:
+        while not done.is_set():
+            answers.append(analyst.payments("method", Period(currency="CNY")))
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        shop.fold(batch_events=200)
+        done.set()
+    for reader in readers:
+        reader.result()
+    for answer in answers:
+        again = analyst.payments("method", Period(currency="CNY", as_of=answer["position"]))
+        assert answer["rows"] == again["rows"]
+
+
+def test_maintenance_changes_no_figure(shop: Shop, analyst: Analytics) -> None:
+    """covers: A29"""
+    shop.fold(batch_events=100)
+    before = analyst.sales("sku"), analyst.payments("method")
+    shop.writer().maintain()
+    assert (analyst.sales("sku"), analyst.payments("method")) == before
+    assert shop.rebuild(compare=True).differing == 0
+
+
+def test_facts_hold_no_personal_data(shop: Shop) -> None:
+    """covers: A92"""
+    shop.fold()
+    text = str([shop.facts(table) for table in analytics_facts.TABLES])
+    for personal in ("Li Wei", "li@example.com", "Long Street", "'li'", "'wang'", "sealed"):
+        assert personal not in text
+
+
+def test_an_unreachable_catalog_is_named_without_its_password(tmp_path: Path) -> None:
+    """covers: A16"""
+    lake = Lake("postgresql://x:secret@127.0.0.1:1/x", "main_analytics", "x", tmp_path, 1, "100MB")
+    with pytest.raises(LakeUnreachable) as error:
+        lake.connect()
+    assert "secret" not in str(error.value)
