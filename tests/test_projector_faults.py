@@ -43,7 +43,7 @@ PLACES = [  # of a projection's batch
 PROGRAM = """
 import os, signal, sys, threading
 from commands.settings import Settings
-from workers import projector
+from workers import following, projector
 
 place = sys.argv[1]
 
@@ -51,8 +51,8 @@ def kill_point(at):
     if at == place:
         os.kill(os.getpid(), signal.SIGKILL)
 
-projector.BATCH_EVENTS_MAX = 100
-projector.FACTS_BATCHES_MAX = projector.AnalyticsFacts.batches_max = 1
+following.BATCH_EVENTS_MAX = 100
+projector.AnalyticsFacts.batches_max = 1
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 projector.run(Settings.model_validate_json(sys.stdin.read()), stop, kill_point)
