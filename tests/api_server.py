@@ -14,6 +14,7 @@ import httpx
 
 from api.examples import ORDER
 from commands.settings import Settings
+from commands.store import Store
 from workers import projector
 from workers.local import ports
 
@@ -87,6 +88,18 @@ class Api:
 
     def head(self) -> int:
         return int(self.shown("/v1/feed", limit=1)["head"])
+
+
+def rows(settings: Settings, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What a query finds in the ledger."""
+    with Store(settings).connect(autocommit=True) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def events(api: Api, order_id: str) -> list[dict[str, Any]]:
+    """All events of an order."""
+    found: list[dict[str, Any]] = api.shown(f"/v1/orders/{order_id}/events")["events"]
+    return found
 
 
 def order(**changes: Any) -> dict[str, Any]:

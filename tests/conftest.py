@@ -8,6 +8,7 @@ import pytest
 
 from commands.migrate import migrate
 from commands.settings import Settings
+from tests.api_server import Api, running
 from tests.servers import fresh_database, settings_of, temporary_directory
 from workers.local.kafka import LocalKafka
 from workers.local.postgres import LocalPostgres
@@ -52,6 +53,17 @@ def settings(postgres: LocalPostgres, ledger_template: str, tmp_path: Path) -> I
     """An empty ledger of this test alone."""
     with fresh_database(postgres, ledger_template) as url:
         yield settings_of(url, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def api(
+    postgres: LocalPostgres, ledger_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """A running API on a ledger of this file's tests alone: see `api.settings`."""
+    with fresh_database(postgres, ledger_template) as url:
+        settings = settings_of(url, tmp_path_factory.mktemp("var"))
+        with running(settings, tmp_path_factory.mktemp("api")) as one:
+            yield one
 
 
 @pytest.fixture

@@ -7,26 +7,9 @@ from typing import Any
 
 import pytest
 
-from commands.settings import Settings
-from tests.api_server import Api, order, running
-from tests.servers import fresh_database, settings_of
-from workers.local.postgres import LocalPostgres
+from tests.api_server import Api, order
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def settings(
-    postgres: LocalPostgres, ledger_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    with fresh_database(postgres, ledger_template) as url:
-        yield settings_of(url, tmp_path_factory.mktemp("var"))
-
-
-@pytest.fixture(scope="module")
-def api(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running(settings, tmp_path_factory.mktemp("api")) as one:
-        yield one
 
 
 @pytest.fixture(autouse=True)

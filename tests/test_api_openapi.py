@@ -1,7 +1,6 @@
 """The OpenAPI description is true: its examples run, no input that it allows breaks the server."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from commands.settings import Settings
-from tests.api_server import Api, running
+from tests.api_server import Api
 from tests.scale import scale
-from tests.servers import fresh_database, settings_of
-from workers.local.postgres import LocalPostgres
 
 Json = dict[str, Any]
 CHECKS = [
@@ -29,20 +25,6 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-
-
-@pytest.fixture(scope="module")
-def settings(
-    postgres: LocalPostgres, ledger_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    with fresh_database(postgres, ledger_template) as url:
-        yield settings_of(url, tmp_path_factory.mktemp("var"))
-
-
-@pytest.fixture(scope="module")
-def api(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running(settings, tmp_path_factory.mktemp("api")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
