@@ -25,6 +25,7 @@ from domain.message import Attempt, Command
 from domain.number import SEED_MIN, from_seed
 from domain.order_commands import DispatchParcel, PackParcel, PlaceOrder
 from workers import kafka_topics, tracking
+from workers.entry import Work
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CARRIER = "sf-express"
@@ -143,10 +144,10 @@ def sending(settings: Settings) -> Iterator[Callable[..., None]]:
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[threading.Thread]:
+def worker(settings: Settings, run: Work = tracking.run) -> Iterator[threading.Thread]:
     """The real worker in a thread of the test."""
     stop = threading.Event()
-    thread = threading.Thread(target=tracking.run, args=(settings, stop), name="tracking")
+    thread = threading.Thread(target=run, args=(settings, stop), name=run.__module__)
     thread.start()
     try:
         yield thread
