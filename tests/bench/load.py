@@ -1,6 +1,6 @@
 """A client in its own process: orders over keep-alive connections, as fast as they are answered.
 
-`python -m tests.bench.load PORT CONNECTIONS SECONDS` prints answers per second.
+`python -m tests.bench.load PORT CONNECTIONS SECONDS` prints answers per second, and all answers.
 """
 
 from __future__ import annotations
@@ -106,16 +106,16 @@ class Orders:
         return head + f"{self._run}-{number}".encode() + rest
 
 
-async def measure(port: int, connections: int, seconds: float) -> float:
-    """Answers per second, counted after a tenth of the time."""
+async def measure(port: int, connections: int, seconds: float) -> tuple[float, int]:
+    """Answers per second, counted after a tenth of the time; and all answers."""
     orders, loop = Orders(port), asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: Sender(orders), "127.0.0.1", port)
     await asyncio.sleep(seconds / 10)
     before, start = orders.answered, time.perf_counter()
     await asyncio.sleep(seconds)
-    return (orders.answered - before) / (time.perf_counter() - start)
+    return (orders.answered - before) / (time.perf_counter() - start), orders.answered
 
 
 if __name__ == "__main__":
-    print(uvloop.run(measure(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
+    print(*uvloop.run(measure(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
