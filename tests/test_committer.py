@@ -239,6 +239,26 @@ async def test_a_lost_connection_loses_and_doubles_nothing(settings: Settings) -
         assert Store(settings).head(connection) == count
 
 
+async def test_readers_are_woken_after_the_commit_and_never_for_a_refusal(
+    settings: Settings,
+) -> None:
+    """covers: R9 (no_effect_before_commit)"""
+    store = Store(settings)
+    async with (
+        committer(settings) as one,
+        await store.aconnect(autocommit=True) as listener,
+    ):
+        await listener.execute(f"LISTEN {store.channel}")
+        with pytest.raises(Rejected):
+            await one.run(ApproveOrder(order_id=str(uuid4()), at=NOON), attempt())
+        assert [n async for n in listener.notifies(timeout=0.3)] == []
+        sent = asyncio.create_task(one.run(receiving(), attempt()))
+        async for _ in listener.notifies(timeout=10, stop_after=1):
+            found = await listener.execute("SELECT count(*) FROM ledger_event")
+            assert await found.fetchone() == (1,), "woken before the event can be read"
+        assert (await sent).position == 1
+
+
 def test_no_personal_word_is_stored_in_clear(settings: Settings) -> None:
     """covers: L26, A16 (sealed part)"""
     runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))

@@ -232,8 +232,8 @@ class Tail(threading.Thread):
 def test_a_tailing_reader_misses_no_event_whatever_the_order_of_commits(store: Store) -> None:
     """Writers commit late, roll back and overtake one another.
 
-    covers: L3, L4, L5, R20 projection_never_skips_late_commit, R22 slow_low_id_commit_is_delivered,
-    R24 rolled_back_ids_do_not_stall
+    covers: L3-L5, R20, R22, R24 (projection_never_skips_late_commit,
+    slow_low_id_commit_is_delivered, rolled_back_ids_do_not_stall)
     """
     total, writers = scale(100_000, 2_000), 6
     tail = Tail(store, total)
