@@ -143,7 +143,8 @@ class Committer:
             self._forget(unit)
         else:
             self._remember(plan, unit)
-            self._appended.set()
+            if unit.events:
+                self._appended.set()
         again = []
         for index, decided in enumerate(group):
             waiting = decided.entry

@@ -7,11 +7,11 @@ personal belongs there. An unknown field is an error, because it may hold just t
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-import pydantic_core
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from domain.money import CURRENCIES
@@ -71,7 +71,7 @@ def _storable(value: Any, depth: int = 0) -> None:
 
 def _verbatim(value: dict[str, Any]) -> dict[str, Any]:
     _storable(value)
-    if len(pydantic_core.to_json(value)) > VERBATIM_BYTES_MAX:
+    if len(json.dumps(value, default=str)) > VERBATIM_BYTES_MAX:
         raise ValueError(f"must not be longer than {VERBATIM_BYTES_MAX} bytes as JSON")
     return value
 
