@@ -82,6 +82,7 @@ class _Telling:
     """An order on the way through its facts."""
 
     order_id: str
+    namespace: UUID  # of the ids of its parts
     state: Order = field(default_factory=Order)
     events: list[Event] = field(default_factory=list)
     irregular: set[str] = field(default_factory=set)
@@ -93,7 +94,7 @@ class _Telling:
 
     def child(self, what: str) -> str:
         """The id of a part of the order: the same whenever the record is told."""
-        return str(uuid5(UUID(self.order_id), what))
+        return str(uuid5(self.namespace, what))
 
 
 def order_id_of(namespace: UUID, record: Record) -> str:
@@ -111,7 +112,7 @@ def numbers(order_id: str) -> Iterator[str]:
 
 def history(record: Record, order_id: str, order_number: str) -> History:
     """Tell a record: the events of the order's stream, its claims, its irregularities. Pure."""
-    telling = _Telling(order_id, irregular=set(record.irregular))
+    telling = _Telling(order_id, UUID(order_id), irregular=set(record.irregular))
     placement = placed(record, order_id, order_number, telling.irregular)
     telling.tell(placement)
     for index, fact in enumerate(record.facts):

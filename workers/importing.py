@@ -101,7 +101,7 @@ def run_import(
     """
     report = settings.var_path / "imports" / f"{Path(source).name}.report.jsonl"
     report.parent.mkdir(parents=True, exist_ok=True)
-    started, summary = time.monotonic(), Summary(source, report)
+    started, summary, share = time.monotonic(), Summary(source, report), 0.0
     with report.open("wb") as lines, Importer(settings, summary, lines, actor) as importer:
         try:
             for share, one in found:
@@ -110,11 +110,12 @@ def run_import(
                     importer.moved = False
                     progress(Progress(importer.seen, summary.events, share))
             importer.finish()
+            share = 1.0
         except KeyboardInterrupt:
             importer.settle()
             summary.stopped = True
     summary.seconds = time.monotonic() - started
-    progress(Progress(importer.seen, summary.events, share=0.0 if summary.stopped else 1.0))
+    progress(Progress(importer.seen, summary.events, share))
     return summary
 
 

@@ -11,7 +11,9 @@ What the source does not say is not made up, except where a fact needs a time:
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,28 @@ def import_olist(
 
     `every`: a sample, each so-manieth order. Raises NoOlist, OSError.
     """
-    olist = read(directory)
-    return run_import(settings, str(directory), records(olist, directory, every), progress, actor)
+    with lasting_objects():
+        olist = read(directory)
+    found = records(olist, directory, every)
+    try:
+        return run_import(settings, str(directory), found, progress, actor)
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def lasting_objects() -> Iterator[None]:
+    """Keep what is made within out of the garbage collector's rounds, until `gc.unfreeze`.
+
+    The joined files are two million objects without a cycle: walking them again and again costs
+    the import a fifth of its time.
+    """
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def records(olist: Olist, directory: Path, every: int = 1) -> Iterator[tuple[float, Found]]:
