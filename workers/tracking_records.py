@@ -87,7 +87,8 @@ def _printable(part: int | str) -> str:
 
 
 def track(update: TrackingUpdate, parcel_id: str, at: datetime) -> TrackParcel:
-    return TrackParcel(parcel_id=parcel_id, at=at, **update.__dict__)
+    """The command, not validated again: its fields have the same types as the update's."""
+    return TrackParcel.model_construct(parcel_id=parcel_id, at=at, **update.__dict__)
 
 
 @lru_cache(maxsize=20_000)
