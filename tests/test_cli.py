@@ -1,0 +1,178 @@
+"""The command `ledger`: what operators type, and what they read then."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner, Result
+
+from commands.settings import Settings
+from tests.carrier import CARRIER, Desk, number_of, rows, scan, sending, wait_for_offset, worker
+from workers import entry, inspection
+from workers.cli import app
+
+Ledger = Callable[..., Result]
+
+
+def ledger_of(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """Runs the command with the settings of a ledger, as its environment."""
+    for name, value in entry.environment(settings).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(app, list(arguments))
+        assert (result.exit_code != 0) == fails, (result.output, result.exception)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def ledger(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    return ledger_of(settings, monkeypatch)
+
+
+def events(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def tamper(settings: Settings, statement: str) -> None:
+    """As someone who owns the database could."""
+    with psycopg.connect(settings.postgres_url, autocommit=True) as owner:
+        owner.execute(f'SET search_path TO "{settings.schema_name}"')
+        owner.execute("ALTER TABLE ledger_event DISABLE TRIGGER immutable")
+        owner.execute(statement.encode())
+
+
+def test_without_a_ledger_it_says_which_setting_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("POSTGRES_URL", "MASTER_KEY", "KAFKA_BOOTSTRAP"):
+        monkeypatch.delenv(f"LEDGER_{name}", raising=False)
+    with pytest.raises(entry.NotConfigured, match="LEDGER_POSTGRES_URL is not set"):
+        entry.settings()
+    monkeypatch.setenv("LEDGER_POSTGRES_URL", "postgresql://nowhere/ledger")
+    with pytest.raises(entry.NotConfigured, match="LEDGER_MASTER_KEY must be 64 hexadecimal"):
+        entry.settings()
+    monkeypatch.setenv("LEDGER_MASTER_KEY", "00" * 32)
+    with pytest.raises(entry.NotConfigured, match="LEDGER_KAFKA_BOOTSTRAP is not set"):
+        entry.needs_kafka(entry.settings())
+
+
+def test_a_ledger_that_is_whole_is_verified_and_has_a_root(settings: Settings, ledger: Ledger):
+    """covers: L34, L4"""
+    empty = ledger("verify")
+    assert "events 0\nroot e3b0c44298fc1c149afbf4c8996fb924" in empty.stdout
+    Desk(settings).dispatch(["SF1", "SF2"])
+    first = ledger("verify").stdout
+    assert first == ledger("verify").stdout
+    count = number_of(settings, "SELECT count(*) FROM ledger_event")
+    assert f"events {count}\nroot " in first
+    tamper(settings, "UPDATE ledger_event SET actor = 'else' WHERE position = 3")
+    assert ledger("verify").stdout != first
+
+
+@pytest.mark.parametrize("position", [2, "(SELECT max(position) FROM ledger_event) - 1"])
+def test_an_event_that_was_taken_out_is_missed(
+    settings: Settings, ledger: Ledger, position: object
+):
+    """covers: L34"""
+    Desk(settings).dispatch(["SF1"])
+    tamper(settings, f"DELETE FROM ledger_event WHERE position = {position}")
+    result = ledger("verify", fails=True)
+    assert "are missing" in result.output.replace("\n", " ")
+
+
+def test_pages_of_verify_join_without_a_seam(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    Desk(settings).dispatch(["SF1"])
+    whole = ledger("verify").stdout
+    monkeypatch.setattr(inspection, "PAGE_EVENTS", 3)
+    assert ledger("verify").stdout == whole
+
+
+def test_an_order_is_replayed_by_id_and_by_number(settings: Settings, ledger: Ledger):
+    """covers: L34"""
+    Desk(settings).dispatch(["SF1"])
+    number, owner = rows(
+        settings, "SELECT key, owner FROM ledger_claim WHERE kind = 'order_number'"
+    )[0]
+    told = events(ledger("replay", owner))
+    assert events(ledger("replay", number)) == told
+    assert [event["version"] for event in told] == list(range(1, len(told) + 1))
+    assert told[0]["topic"] == "order.placed.v1"
+    assert "王小明" not in ledger("replay", owner).stdout
+    ledger("replay", "0000000000", fails=True)
+
+
+def test_the_feed_is_printed_in_order_and_from_where_one_likes(settings: Settings, ledger: Ledger):
+    Desk(settings).dispatch(["SF1"])
+    all_ = events(ledger("feed"))
+    assert [event["position"] for event in all_] == list(range(1, len(all_) + 1))
+    assert events(ledger("feed", "--after", "3", "--limit", "2")) == all_[3:5]
+
+
+def test_migrating_again_changes_nothing(ledger: Ledger):
+    assert "nothing to apply" in ledger("migrate").output
+
+
+def test_read_models_are_rebuilt_and_compared(settings: Settings, ledger: Ledger):
+    """covers: L34"""
+    Desk(settings).dispatch(["SF1"])
+    for again in (False, True):
+        told = ledger("rebuild", "all", *(["--compare"] if again else [])).stdout
+        for name in ("order_status", "customer_history", "stock_levels", "analytics"):
+            assert f"{name}: " in told
+        assert told.count(" 0 differ") == 4
+    assert ledger("park").stdout == ""
+
+
+def test_a_file_of_history_is_imported_once(settings: Settings, ledger: Ledger, tmp_path: Path):
+    order = {
+        "external_ref": "WEB-1",
+        "placed_at": "2020-01-01T10:00:00Z",
+        "channel": "web",
+        "customer_id": "c-1",
+        "currency": "CNY",
+        "lines": [
+            {
+                "sku": "TEA",
+                "name": "tea",
+                "category": "tea",
+                "quantity": 1,
+                "unit_price_minor": 100,
+            }
+        ],
+        "contact": {"name": "王小明"},
+        "shipping_address": {"line1": "1", "city": "杭州", "country": "CN"},
+        "payment_method": "alipay",
+    }
+    path = tmp_path / "history.jsonl"
+    path.write_text(json.dumps({"order": order, "facts": []}) + "\nnot json\n")
+    first = ledger("import", str(path))
+    assert "1 orders came in" in first.output
+    assert f"{path}:2" in first.output.replace("\n", "")
+    assert "0 orders came in" in ledger("import", str(path)).output
+    assert number_of(settings, "SELECT count(*) FROM ledger_event WHERE category = 'order'") == 1
+    ledger("import", str(tmp_path / "absent.jsonl"), fails=True)
+
+
+def test_dead_letters_are_listed_and_sent_again(tracked: Settings, monkeypatch: pytest.MonkeyPatch):
+    ledger = ledger_of(tracked, monkeypatch)
+    Desk(tracked).dispatch(["SF1"])
+    with sending(tracked) as send, worker(tracked):
+        send(b"garbage", {**scan("SF1"), "carrier": CARRIER})
+        wait_for_offset(tracked, 2)
+        listed = ledger("dead-letters", "--list").stdout
+        number = listed.split()[0]
+        assert "value: Invalid JSON" in listed
+        assert "1 sent again" in ledger("dead-letters", "--resend", number).output
+        wait_for_offset(tracked, 3)
+    assert number not in [
+        line.split()[0] for line in ledger("dead-letters", "--list").stdout.splitlines()
+    ]
