@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion
-from commands.runner import LOAD_ROUNDS_MAX, absent, fold_states, needed, outcome, persons, split
+from commands.runner import LOAD_ROUNDS_MAX, Needs, absent, fold_states, outcome, persons, split
 from commands.store import CLAIMS, EVENTS_PER_APPEND_MAX, LOAD, Answer, Store, Unit, notify
 from domain import desk
 from domain.message import Attempt, Command, StreamName
@@ -190,11 +190,11 @@ class Committer:
                 self._cache.pop(waiting.if_match[0], None)
             if waiting.tries == 0:
                 known.update((name, absent(name)) for name in desk.fresh(waiting.command))
+        needs = Needs(batch, known)
         for _ in range(LOAD_ROUNDS_MAX):
-            names = needed(batch, known)
-            missing = frozenset().union(*names) - known.keys()
+            missing = needs.missing()
             if not missing:
-                return names
+                return needs.names
             cached = {name: self._cache[name] for name in missing if name in self._cache}
             known |= cached
             if missing - cached.keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 from commands.keys import Vault
 from commands.store import Audit, CommandRow, Repeat, Unit
 from domain import codec, desk
-from domain.message import Attempt, Command, Event, Rejected, StreamName
+from domain.message import Attempt, Command, Decision, Event, Rejected, StreamName
 
 Loaded = tuple[int, Any]  # version and state; claims have version 0 and their owner
 
@@ -102,31 +103,30 @@ class Plan:
         except Rejected as refusal:
             decided.refusal = refusal
         else:
-            decided.claims = decision.claims
-            self._evolve(decided, decision.events, states)
+            self._take(decided, decision, states)
         self.decided.append(decided)
 
-    def _evolve(
-        self,
-        decided: Decided,
-        events: Mapping[StreamName, list[Event]],
-        states: dict[StreamName, Any],
-    ) -> None:
+    def _take(self, decided: Decided, decision: Decision, states: dict[StreamName, Any]) -> None:
+        """Seal the facts, and keep the states that they lead to for the commands that follow."""
         command_id = decided.entry.attempt.command_id
-        for name, made in events.items():
-            version, state = self._at(name)
-            for event in made:
-                sealed = codec.seal(event, self._vault, command_id)
-                decided.events.append((name, sealed))
-                version, state = version + 1, desk.evolve(name.category, state, sealed)
-            self.after[name] = (version, state)
-            states[name] = self._now[name] = state
+        for name, made in decision.events.items():
+            sealed = [codec.seal(event, self._vault, command_id) for event in made]
+            decided.events += [(name, event) for event in sealed]
+            if all(map(operator.is_, sealed, made)):  # Nothing personal: folded already.
+                states[name] = decision.states[name]
+            else:
+                for event in sealed:
+                    states[name] = desk.evolve(name.category, states[name], event)
+            self._keep(name, self._at(name)[0] + len(made), states[name])
+        decided.claims = decision.claims
         for kind, key, owner in decided.claims:
-            claim = StreamName(f"claim:{kind}", key)
-            self.after[claim] = (0, owner)
-            self._now[claim] = owner
+            self._keep(StreamName(f"claim:{kind}", key), 0, owner)
         versions = {name: self._at(name)[0] for name in states}
         decided.body = desk.answer(decided.entry.command, states, versions)
+
+    def _keep(self, name: StreamName, version: int, state: Any) -> None:
+        self.after[name] = (version, state)
+        self._now[name] = state
 
     def _at(self, name: StreamName) -> Loaded:
         return self.after.get(name) or self.loaded[name]

@@ -49,16 +49,25 @@ def persons(
     }
 
 
-def needed(
-    entries: Iterable[Entry], known: Mapping[StreamName, Loaded]
-) -> list[frozenset[StreamName]]:
-    """The streams that each command needs, as far as `known` lets see."""
-    states = {name: state for name, (_, state) in known.items()}
-    needs = []
-    for entry in entries:
-        names = desk.streams(entry.command, states)
-        needs.append(names | {entry.if_match[0]} if entry.if_match else names)
-    return needs
+class Needs:
+    """The streams that each command of a batch needs, asked for until nothing is new."""
+
+    def __init__(self, entries: Sequence[Entry], known: dict[StreamName, Loaded]) -> None:
+        self.names: list[frozenset[StreamName]] = [frozenset()] * len(entries)
+        self._entries = entries
+        self._known = known
+        self._open = list(range(len(entries)))  # who may need more, once what is missing is there
+
+    def missing(self) -> frozenset[StreamName]:
+        """What has to be loaded into `known` before asking again; empty at the end."""
+        states = {name: state for name, (_, state) in self._known.items()}
+        for index in self._open:
+            entry = self._entries[index]
+            names = desk.streams(entry.command, states)
+            self.names[index] = names | {entry.if_match[0]} if entry.if_match else names
+        known = self._known.keys()
+        self._open = [index for index in self._open if not self.names[index] <= known]
+        return frozenset().union(*(self.names[index] for index in self._open)) - known
 
 
 def split(
@@ -157,11 +166,11 @@ class BatchRunner:
         self, connection: Connection, entries: Sequence[Entry]
     ) -> tuple[dict[StreamName, Loaded], list[frozenset[StreamName]]]:
         known: dict[StreamName, Loaded] = {}
+        needs = Needs(entries, known)
         for _ in range(LOAD_ROUNDS_MAX):
-            needs = needed(entries, known)
-            missing = frozenset().union(*needs) - known.keys()
+            missing = needs.missing()
             if not missing:
-                return known, needs
+                return known, needs.names
             known |= self._read(connection, missing)
         raise AssertionError("streams() keeps asking for more")
 

@@ -115,7 +115,7 @@ class Write:
             self.states[stream] = evolve(stream.category, self.states[stream], event)
 
     def decision(self) -> Decision:
-        return Decision(self.events, tuple(self.claims))
+        return Decision(self.events, tuple(self.claims), self.states)
 
 
 def decide(command: Command, states: States) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 from uuid import UUID
@@ -143,6 +143,7 @@ class Decision:
 
     events: Mapping[StreamName, list[Event]]
     claims: tuple[tuple[str, str, str], ...] = ()
+    states: Mapping[StreamName, Any] = field(default_factory=dict)  # after the events, unsealed
 
 
 class Rejected(Exception):
