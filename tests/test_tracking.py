@@ -31,7 +31,7 @@ from tests.carrier import (
     wait_until,
     worker,
 )
-from workers import dead_letters, kafka_topics, tracking
+from workers import dead_letters, kafka_topics, partitions, tracking
 from workers.ingest import Ingest, OffsetMoved, Record, Topic
 from workers.tracking_records import TrackingUpdate, Unreadable, decode
 
@@ -317,12 +317,12 @@ def test_missing_records_are_an_alarm_and_never_a_silent_reset(
             send(scan("SF1", "picked_up", 1), partition=0)
             send(scan("SF2", "picked_up", 1), partition=1)
             wait_for_offset(tracked, 999 + 1)
-            wait_until(lambda: tracking.OUT_OF_RANGE.labels(0)._value.get() == 1)
+            wait_until(lambda: partitions.OUT_OF_RANGE.labels(0)._value.get() == 1)
             assert number_of(tracked, SCANS) == 1
             connection.execute('UPDATE ingest_offset SET next_offset = 0 WHERE "partition" = 0')
             wait_until(lambda: number_of(tracked, SCANS) == 2)
             assert number_of(tracked, OFFSETS) == 2
-            assert tracking.OUT_OF_RANGE.labels(0)._value.get() == 0
+            assert partitions.OUT_OF_RANGE.labels(0)._value.get() == 0
 
 
 def test_a_topic_made_anew_begins_at_its_own_beginning(tracked: Settings):

@@ -29,7 +29,7 @@ from tests.carrier import (
     worker,
 )
 from tests.scale import scale
-from workers import tracking
+from workers import ingest, tracking, tracking_records
 from workers.entry import environment
 from workers.local.kafka import LocalKafka
 from workers.local.postgres import LocalPostgres
@@ -196,9 +196,7 @@ def test_one_record_that_the_code_cannot_apply_is_set_aside_alone(
     load.send()
     with sending(tracked) as send:
         send(scan("SF3", "customs", 500, note="trips the code"))
-    from workers import ingest
-
-    track = ingest.track
+    track = tracking_records.track
 
     def trips(update, parcel_id, at):
         if update.note == "trips the code":
