@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from api.answers import Answer
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Instant, ReadCall, Reader
 from domain.order_commands import CurrencyCode
+from projections import order_status
 from projections.analytics import NAME
-from projections.analytics_queries import Analytics, Dated, PaymentsGroup, Period, SalesGroup
+from projections.analytics_queries import (
+    SHOP_ZONE,
+    Analytics,
+    Dated,
+    PaymentsGroup,
+    Period,
+    SalesGroup,
+)
+from projections.order_status import OrdersGroup
 
 READING = responses(401, 403, 422, 503, 504)
 
@@ -30,6 +40,25 @@ Currency = Annotated[
 By = Annotated[
     Dated, Query(description="By the time of the fact, or of the placement of its order")
 ]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Asia/Shanghai or UTC") from None
+    return name
+
+
+Zone = Annotated[
+    Annotated[str, AfterValidator(_zone)],
+    Query(max_length=64, description="Whose months are meant; the shop's when absent"),
+]
+
+
+class OrdersRow(BaseModel):
+    group: str
+    orders: int
 
 
 class SalesRow(BaseModel):
@@ -51,6 +80,11 @@ class PaymentsRow(BaseModel):
     refunded_minor: int
 
 
+class Orders(BaseModel):
+    rows: list[OrdersRow]
+    position: int
+
+
 class Sales(BaseModel):
     """net = gross - discount + shipping - refunded. `currency` is null without any sale."""
 
@@ -63,6 +97,22 @@ class Payments(BaseModel):
     rows: list[PaymentsRow]
     currency: str | None
     position: int
+
+
+@router.get(
+    "/v1/analytics/orders",
+    response_model=Orders,
+    responses=READING,
+    summary="Orders by status, source status, channel or shop",
+    **needs(Permission.REPORT_RUN),
+)
+async def orders(reader: Reader, group: OrdersGroup) -> Answer:
+    """Voided ones left out. The source status is an import's own word, else empty."""
+    await reader.reach(order_status.NAME)
+    async with reader.context.reading() as connection:
+        counts, position = await order_status.order_counts(connection, group)
+    rows = [{"group": name, "orders": count} for name, count in counts.items()]
+    return Answer({"rows": rows, "position": position})
 
 
 @router.get(
@@ -79,9 +129,10 @@ async def sales(
     end: To = None,
     currency: Currency = None,
     dated: By = "occurred",
+    zone: Zone = SHOP_ZONE,
 ) -> Answer:
     """Amounts in minor units of one currency; months are the shop's."""
-    period = Period(start, end, currency, dated=dated)
+    period = Period(start, end, currency, dated=dated, zone=zone)
     return await _answer(reader, lambda analytics: analytics.sales(group, period))
 
 
@@ -99,9 +150,10 @@ async def payments(
     end: To = None,
     currency: Currency = None,
     dated: By = "occurred",
+    zone: Zone = SHOP_ZONE,
 ) -> Answer:
     """What came in, and what was paid back."""
-    period = Period(start, end, currency, dated=dated)
+    period = Period(start, end, currency, dated=dated, zone=zone)
     return await _answer(reader, lambda analytics: analytics.payments(group, period))
 
 

@@ -86,7 +86,7 @@ class LivePicture:
                 listed = await order_status.list_orders(
                     connection, OrderFilters(), limit=ORDERS_SHOWN
                 )
-                counts, _ = await order_status.status_counts(connection)
+                counts, _ = await order_status.order_counts(connection)
         except psycopg.errors.UndefinedTable:  # The projector has not run yet.
             listed, counts = {"items": []}, {}
         except (PoolTimeout, psycopg.Error):

@@ -25,6 +25,7 @@ class OrderSummary(BaseModel):
     currency: str
     external_ref: str | None
     origin: str
+    source_status: str | None
     status: str
     status_label: str
     stage: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
@@ -46,6 +46,7 @@ def dump(row: OrderStatus) -> tuple[Any, ...]:
         order.currency,
         row.external_ref,
         row.origin,
+        (row.source or {}).get("source_status"),
         status.code,
         status.dimensions.stage,
         status.dimensions.payment,
@@ -94,6 +95,7 @@ TABLE = Table(
         "currency": "text",
         "external_ref": "text",
         "origin": "text",
+        "source_status": "text",  # import: the source's own word
         "status": "text",
         "stage": "text",
         "payment": "text",
@@ -139,10 +141,10 @@ PROJECTION = Projection(
 
 
 # What a list shows of an order.
-SUMMARY = """order_id, number, shop, channel, customer_id, currency, external_ref, origin, status,
-stage, payment, fulfilment, return_status, overridden, total_minor, paid_minor, refunded_minor,
-units, shipped_units, delivered_units, placed_at, shipped_at, estimated_at, delivered_at,
-promised_at, version, position"""
+SUMMARY = """order_id, number, shop, channel, customer_id, currency, external_ref, origin,
+source_status, status, stage, payment, fulfilment, return_status, overridden, total_minor,
+paid_minor, refunded_minor, units, shipped_units, delivered_units, placed_at, shipped_at,
+estimated_at, delivered_at, promised_at, version, position"""
 FOUND = """SELECT c.position AS at, s.state FROM checkpoint c
 LEFT JOIN order_status s ON s.order_id = %(id)s OR s.number = %(id)s
 WHERE c.name = 'order_status' LIMIT 1"""
@@ -151,9 +153,11 @@ LISTED = """SELECT c.position AS at, s.* FROM checkpoint c LEFT JOIN LATERAL (
     SELECT {summary} FROM order_status WHERE {conditions}
     ORDER BY placed_at DESC, order_id DESC LIMIT {limit}) s ON true
 WHERE c.name = 'order_status'"""
-COUNTED = """SELECT c.position AS at, s.status, s.orders FROM checkpoint c LEFT JOIN LATERAL (
-    SELECT status, count(*) AS orders FROM order_status WHERE status <> 'void' GROUP BY status) s
-    ON true WHERE c.name = 'order_status'"""
+COUNTED = """SELECT c.position AS at, s.grp, s.orders FROM checkpoint c LEFT JOIN LATERAL (
+    SELECT coalesce({group}, '') AS grp, count(*) AS orders FROM order_status
+    WHERE status <> 'void' GROUP BY 1 ORDER BY 1) s ON true WHERE c.name = 'order_status'"""
+
+OrdersGroup = Literal["status", "source_status", "channel", "shop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +260,13 @@ def _item(row: Mapping[str, Any]) -> dict[str, Any]:
     return item
 
 
-async def status_counts(connection: AsyncConnection[Any]) -> tuple[dict[str, int], int]:
-    """Orders per headline code, voided ones left out, and the position reflected."""
-    rows = await (await connection.execute(COUNTED)).fetchall()
+async def order_counts(
+    connection: AsyncConnection[Any], group: OrdersGroup = "status"
+) -> tuple[dict[str, int], int]:
+    """Orders per group, voided ones left out, and the position reflected. `source_status` is the
+    word of an import's source, empty for orders that were placed here.
+    """
+    query = sql.SQL(COUNTED).format(group=sql.Identifier(group))
+    rows = await (await connection.execute(query)).fetchall()
     position = rows[0][0] if rows else 0
-    return {status: orders for _, status, orders in rows if status is not None}, position
+    return {name: orders for _, name, orders in rows if name is not None}, position

@@ -234,12 +234,12 @@ def test_a_rebuild_that_differs_keeps_the_live_table(shop: Shop) -> None:
 def test_reads_stay_up_and_right_in_rebuild(shop: Shop) -> None:
     """covers: R27"""
     shop.fold(order_status.PROJECTION)
-    expected = shop.ask(order_status.status_counts)
+    expected = shop.ask(order_status.order_counts)
     done, seen = threading.Event(), []
 
     def read() -> None:
         while not done.is_set():
-            seen.append(shop.ask(order_status.status_counts))
+            seen.append(shop.ask(order_status.order_counts))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -408,7 +408,7 @@ def test_voided_orders_are_in_no_list_and_no_figure(empty: Shop) -> None:
     empty.fold_all()
     listed = empty.ask(lambda c: order_status.list_orders(c, OrderFilters()))
     assert [order["order_id"] for order in listed["items"]] == [A]
-    assert empty.ask(order_status.status_counts)[0] == {"awaiting_payment": 1}
+    assert empty.ask(order_status.order_counts)[0] == {"awaiting_payment": 1}
     history = empty.ask(lambda c: customer_history.customer_history(c, "li"))
     assert [order["order_id"] for order in history["orders"]] == [A]
     assert empty.ask(lambda c: order_status.get_order(c, B))[0]["status"] == "void"
