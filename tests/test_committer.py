@@ -19,7 +19,13 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import number
 from domain.message import Attempt, Command, Rejected, StreamName
-from domain.order_commands import AddNote, ApproveOrder, PlaceOrder, RecordPayment
+from domain.order_commands import (
+    AddNote,
+    ApproveOrder,
+    CancelOrder,
+    PlaceOrder,
+    RecordPayment,
+)
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests.scale import scale
 
@@ -180,6 +186,24 @@ async def test_if_match_names_the_version_that_is_changed(settings: Settings) ->
     assert (stale.value.expected, stale.value.actual) == (version, version + 1)
 
 
+async def test_a_repeat_is_the_first_answer_although_its_version_is_stale_by_now(
+    settings: Settings,
+) -> None:
+    """The sender lost the answer and sends the same again; only its own change made it stale."""
+    async with committer(settings) as one:
+        placing_ = placing()
+        placed = await one.run(placing_, attempt())
+        stream = StreamName("order", placing_.order_id)
+        command = CancelOrder(order_id=placing_.order_id, reason_code="changed_mind", at=NOON)
+        first = await one.run(command, attempt("K"), (stream, placed.body["version"]))
+        again = await one.run(command, attempt("K"), (stream, placed.body["version"]))
+        assert (again.body, again.position, again.repeated) == (first.body, first.position, True)
+        with pytest.raises(KeyReused):
+            await one.run(command, attempt("K", "other"), (stream, placed.body["version"]))
+        with pytest.raises(StaleVersion):
+            await one.run(command, attempt("L"), (stream, placed.body["version"]))
+
+
 async def test_approving_again_is_answered_without_an_event(settings: Settings) -> None:
     order = placing()
     async with committer(settings) as one:
@@ -253,9 +277,9 @@ async def test_readers_are_woken_after_the_commit_and_never_for_a_refusal(
             await one.run(ApproveOrder(order_id=str(uuid4()), at=NOON), attempt())
         assert [n async for n in listener.notifies(timeout=0.3)] == []
         sent = asyncio.create_task(one.run(receiving(), attempt()))
-        async for _ in listener.notifies(timeout=10, stop_after=1):
-            found = await listener.execute("SELECT count(*) FROM ledger_event")
-            assert await found.fetchone() == (1,), "woken before the event can be read"
+        assert len([n async for n in listener.notifies(timeout=10, stop_after=1)]) == 1
+        found = await listener.execute("SELECT count(*) FROM ledger_event")
+        assert await found.fetchone() == (1,), "woken before the event can be read"
         assert (await sent).position == 1
 
 
