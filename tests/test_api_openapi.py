@@ -64,6 +64,7 @@ INTERFACE = {
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
+    "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
     "GET /v1/feed",

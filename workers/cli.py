@@ -15,6 +15,7 @@ from rich.console import Console
 from workers import entry
 
 FOLLOW_SECONDS = 0.5
+STOP_SECONDS = 15
 FEED_EVENTS_MAX = 1_000
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ def api() -> None:
         interface=Interfaces.ASGI,
         websockets=False,
         log_level=LogLevels.warning,
+        workers_kill_timeout=STOP_SECONDS,  # An answer under way is worth so much waiting.
     ).serve()
 
 
