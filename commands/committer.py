@@ -13,9 +13,19 @@ import structlog
 from psycopg import AsyncConnection
 
 from commands.keys import SELECT_KEYS, Vault
-from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion
+from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion, replay
 from commands.runner import LOAD_ROUNDS_MAX, Needs, absent, fold_states, outcome, persons, split
-from commands.store import CLAIMS, EVENTS_PER_APPEND_MAX, LOAD, Answer, Store, Unit, notify
+from commands.store import (
+    CLAIMS,
+    EVENTS_PER_APPEND_MAX,
+    LOAD,
+    REPEATS,
+    Answer,
+    Repeat,
+    Store,
+    Unit,
+    notify,
+)
 from domain import desk
 from domain.message import Attempt, Command, StreamName
 
@@ -167,6 +177,7 @@ class Committer:
             cursor = await connection.execute(SELECT_KEYS, [unknown])
             self._vault.learn(await cursor.fetchall())
         plan, overtaken = Plan(known, self._vault), []
+        stale: list[tuple[Waiting, StaleVersion]] = []
         for waiting, asked in zip(batch, names, strict=True):
             needs = plan.needs(waiting, asked)
             if not needs <= plan.loaded.keys():  # A neighbour's change made it look further.
@@ -179,8 +190,23 @@ class Committer:
                 if error.stream in plan.after:
                     overtaken += _retry(waiting)
                 else:
-                    waiting.resolve(error)
+                    stale.append((waiting, error))
+        if stale:
+            await self._answer_stale(connection, stale)
         return plan, overtaken
+
+    async def _answer_stale(
+        self, connection: AsyncConnection, stale: list[tuple[Waiting, StaleVersion]]
+    ) -> None:
+        """What was done under this key already is answered as then: the version that it asks for
+        is stale because of itself.
+        """
+        names = [(waiting.attempt.actor, waiting.attempt.key) for waiting, _ in stale]
+        cursor = await connection.execute(REPEATS, [[a for a, _ in names], [k for _, k in names]])
+        first = {(actor, key): Repeat(*rest) for actor, key, *rest in await cursor.fetchall()}
+        for (waiting, error), name in zip(stale, names, strict=True):
+            repeat = first.get(name)
+            waiting.resolve(error if repeat is None else replay(waiting.attempt, repeat))
 
     async def _load(
         self, connection: AsyncConnection, batch: list[Waiting], known: dict[StreamName, Loaded]
