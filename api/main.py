@@ -28,6 +28,7 @@ from api import (
 from api.context import Context
 from api.edge import Edge, is_loopback
 from api.problems import ProblemDetails
+from commands.logs import configure_logs
 from commands.settings import Settings
 
 TITLE = "Order ledger"
@@ -132,4 +133,6 @@ def __getattr__(name: str) -> Any:
     """`app`, built when a server asks for it: only then is the environment read."""
     if name != "app":
         raise AttributeError(name)
-    return create_app(Settings())
+    settings = Settings()
+    configure_logs(settings.log_level)
+    return create_app(settings)

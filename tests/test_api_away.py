@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from api.main import create_app
@@ -42,3 +43,22 @@ def test_the_api_names_the_setting_that_is_missing(away: Settings) -> None:
     unset = Settings(postgres_url=away.postgres_url)
     with pytest.raises(ValueError, match="LEDGER_MASTER_KEY"):
         create_app(unset.model_copy(update={"master_key": type(away.master_key)("")}))
+
+
+def test_an_error_of_ours_logs_no_word_that_a_customer_sent(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Tracebacks with the values of local variables would show contact and address in clear."""
+    with psycopg.connect(settings.postgres_url, autocommit=True) as owner:
+        owner.execute("DROP FUNCTION main.ledger_append")
+    api = Api(settings, tmp_path).start()
+    try:
+        answer = api.post("/v1/orders", order(contact={"name": "王小明", "phone": "13800000000"}))
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    finally:
+        api.client.close()
+        api.stop()
+    assert "request failed" in api.log
+    assert "Traceback" in api.log, "what went wrong must be found"
+    assert "王小明" not in api.log
+    assert "13800000000" not in api.log

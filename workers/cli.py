@@ -42,12 +42,13 @@ def up(
     *, simulate: Annotated[bool, typer.Option(help="Place orders and send scans")] = True
 ) -> None:
     """Run everything on this machine, until Ctrl-C."""
+    from commands.logs import configure_logs
     from commands.settings import Settings
     from workers.local.lock import AlreadyOwnedError
     from workers.local.server import LocalServerError
     from workers.up import up as run
 
-    entry.configure_logs("WARNING")
+    configure_logs("WARNING")
     try:
         run(Settings(), simulate=simulate)
     except (AlreadyOwnedError, LocalServerError) as error:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import structlog
 from prometheus_client import start_http_server
 
+from commands.logs import configure_logs
 from commands.settings import Settings
 from workers.local import endpoints
 
@@ -21,8 +20,6 @@ Work = Callable[[Settings, threading.Event], None]
 
 ENDPOINTS = "endpoints.json"
 MASTER_KEY = "master.key"
-# Libraries that tell of every reconnect; our own log says what it means.
-QUIET = {"kafka": logging.ERROR, "yoyo": logging.WARNING, "httpx": logging.WARNING}
 
 
 class NotConfigured(Exception):
@@ -80,31 +77,6 @@ def environment(given: Settings) -> dict[str, str]:
         "LEDGER_LOG_LEVEL": given.log_level,
     }
     return {**os.environ, **ours}
-
-
-def configure_logs(level: str) -> None:
-    """Lines of JSON for machines, coloured ones for a terminal; libraries go the same way."""
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    terminal = sys.stderr.isatty()
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=list(shared))
-    )
-    logging.basicConfig(level=number, handlers=[handler], force=True)
-    for name, quiet in QUIET.items():
-        logging.getLogger(name).setLevel(max(quiet, number))
 
 
 def work(given: Settings, *works: Work) -> None:
