@@ -175,7 +175,10 @@ def parsed(raw: bytes) -> tuple[bytes, Any]:
         value = orjson.loads(raw or b"{}")
     except orjson.JSONDecodeError as error:
         raise Problem(400, "unparsable", f"The body is not JSON in UTF-8: {error}") from None
-    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # It writes fewer levels than it reads.
+        raise Problem(400, "unparsable", "The body is nested too deeply.") from None
     # A key that stands twice is lost in parsing, and its colon with it; a colon in a string stays,
     # unless it was written as an escape. Counting is far cheaper than a parser that looks at keys.
     if raw.count(b":") != canonical.count(b":") or b"\\u003" in raw:
@@ -185,12 +188,13 @@ def parsed(raw: bytes) -> tuple[bytes, Any]:
 
 def _refuse_repeated_keys(raw: bytes) -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
                 message = f"The key {key[:200]!r} stands twice in one object."
                 raise Problem(400, "unparsable", message)
-        return dict(pairs)
+            found[key] = value
+        return found
 
     json.loads(raw or b"{}", object_pairs_hook=once)  # orjson has no hook for pairs.
 

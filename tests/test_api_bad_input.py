@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,6 +126,7 @@ UNREADABLE = {
     "a lone surrogate": b'{"channel": "\\ud800"}',
     "a lone surrogate as a key": b'{"\\udc00": 1}',
     "deeper than any order": b"[" * 100_000,
+    "deep, but complete": b'{"note": ' + b"[" * 1_000 + b"]" * 1_000 + b"}",
     "a key twice": b'{"channel": "web", "channel": "phone"}',
     "a key twice, hidden": b'{"channel" : "web", "channel":"\\u003a"}',
     "a key twice, below": b'{"contact": {"name": "a", "name": "b"}}',
@@ -143,6 +145,14 @@ def test_what_is_not_json_is_refused(api: Api, body: bytes) -> None:
 def test_the_repeated_key_is_named(api: Api) -> None:
     answer = api.client.post("/v1/orders", content=UNREADABLE["a key twice"])
     assert "'channel'" in answer.json()["detail"]
+
+
+def test_many_keys_do_not_hold_the_others_up(api: Api) -> None:
+    keys = b",".join(b'"k%d":1' % number for number in range(60_000))
+    began = time.monotonic()
+    answer = api.client.post("/v1/orders", content=b"{" + keys + b',"k59999":2}')
+    assert "'k59999'" in answer.json()["detail"]
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"17", b'"text"'])
