@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -14,7 +13,7 @@ from psycopg import AsyncConnection
 
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion, replay
-from commands.runner import LOAD_ROUNDS_MAX, Needs, absent, fold_states, outcome, persons, split
+from commands.runner import LOAD_ROUNDS_MAX, Needs, outcome, persons
 from commands.store import (
     CLAIMS,
     EVENTS_PER_APPEND_MAX,
@@ -26,6 +25,7 @@ from commands.store import (
     Unit,
     notify,
 )
+from commands.streams import StreamCache, absent, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName
 
@@ -72,7 +72,7 @@ class Committer:
         self._store = store
         self._vault = vault
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE_COMMANDS_MAX)
-        self._cache: OrderedDict[StreamName, Loaded] = OrderedDict()
+        self._cache = StreamCache(store.namespace, STREAMS_CACHED_MAX)
         self._connection: AsyncConnection | None = None
         self._appended = asyncio.Event()
         self._stopping = False
@@ -213,7 +213,7 @@ class Committer:
     ) -> list[frozenset[StreamName]]:
         for waiting in batch:
             if waiting.if_match is not None:
-                self._cache.pop(waiting.if_match[0], None)
+                self._cache.doubt([waiting.if_match[0]])
             if waiting.tries == 0:
                 known.update((name, absent(name)) for name in desk.fresh(waiting.command))
         needs = Needs(batch, known)
@@ -221,33 +221,32 @@ class Committer:
             missing = needs.missing()
             if not missing:
                 return needs.names
-            cached = {name: self._cache[name] for name in missing if name in self._cache}
-            known |= cached
-            if missing - cached.keys():
-                known |= await self._read(connection, missing - cached.keys())
+            trusted = self._cache.trusted(missing)
+            known |= trusted
+            if missing - trusted.keys():
+                known |= await self._read(connection, missing - trusted.keys())
         raise AssertionError("streams() keeps asking for more")
 
     async def _read(
-        self, connection: AsyncConnection, names: Iterable[StreamName]
+        self, connection: AsyncConnection, names: frozenset[StreamName]
     ) -> dict[StreamName, Loaded]:
-        streams, claims = split(names)
-        ids = self._store.ids(streams)
-        rows = await connection.execute(LOAD, [list(ids)], binary=True) if ids else None
-        found = await rows.fetchall() if rows else []
-        owners = await connection.execute(CLAIMS, claims) if claims[0] else None
-        return fold_states([*names], ids, found, await owners.fetchall() if owners else [])
+        claims, streams = to_look_up(names), self._cache.to_load(names)
+        rows: list[Any] = []
+        owners: list[Any] = []
+        if streams[0]:
+            rows = await (await connection.execute(LOAD, streams, binary=True)).fetchall()
+        if claims[0]:
+            owners = await (await connection.execute(CLAIMS, claims)).fetchall()
+        found = self._cache.fold(names, rows, owners)
+        self._cache.keep(found)
+        return found
 
     def _remember(self, plan: Plan, unit: Unit) -> None:
         self._vault.stored(person for person, _, _ in unit.keys)
-        for name in unit.streams:
-            self._cache[name] = plan.after.get(name) or plan.loaded[name]
-            self._cache.move_to_end(name)
-        while len(self._cache) > STREAMS_CACHED_MAX:
-            self._cache.popitem(last=False)
+        self._cache.keep({n: plan.after.get(n) or plan.loaded[n] for n in unit.streams})
 
     def _forget(self, unit: Unit) -> None:
-        for name in unit.streams:
-            self._cache.pop(name, None)
+        self._cache.doubt(unit.streams)
         for person, _, _ in unit.keys:
             self._vault.forget(person)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import orjson
 from psycopg import Connection
 
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, replay
-from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store, Unit, fold_rows
+from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store, Unit
+from commands.streams import StreamCache, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName
 
@@ -29,11 +28,6 @@ class Conflict(Exception):
 def digest(key: bytes, request: Any) -> bytes:
     """HMAC over canonical JSON: equal for the same request only."""
     return hmac.digest(key, orjson.dumps(request, option=orjson.OPT_SORT_KEYS), hashlib.sha256)
-
-
-def absent(name: StreamName) -> Loaded:
-    claim = name.category.startswith("claim:")
-    return 0, None if claim else desk.initial(name.category)
 
 
 def persons(
@@ -70,30 +64,6 @@ class Needs:
         return frozenset().union(*(self.names[index] for index in self._open)) - known
 
 
-def split(
-    names: Iterable[StreamName],
-) -> tuple[list[StreamName], tuple[list[str], list[str]]]:
-    streams, kinds, keys = [], [], []
-    for name in names:
-        if name.category.startswith("claim:"):
-            kinds.append(name.category.removeprefix("claim:"))
-            keys.append(name.key)
-        else:
-            streams.append(name)
-    return streams, (kinds, keys)
-
-
-def fold_states(
-    names: Iterable[StreamName], ids: Mapping[UUID, StreamName], rows: Any, claims: Any
-) -> dict[StreamName, Loaded]:
-    found = {name: absent(name) for name in names}
-    for name, version, event in fold_rows(ids, rows):
-        found[name] = (version, desk.evolve(name.category, found[name][1], event))
-    for kind, key, owner in claims:
-        found[StreamName(f"claim:{kind}", key)] = (0, owner)
-    return found
-
-
 class BatchRunner:
     """Runs commands of a worker in its own transaction, so that its side rows commit with them."""
 
@@ -101,7 +71,7 @@ class BatchRunner:
         self._store = store
         self._vault = vault
         self._uncertain: set[str] = set()  # persons whose new key may have been rolled back
-        self._cache: OrderedDict[StreamName, Loaded] = OrderedDict()
+        self._cache = StreamCache(store.namespace, STREAMS_CACHED_MAX)
         self._made: dict[StreamName, Loaded] = {}  # by the last run, not known to be committed
 
     def run(
@@ -177,13 +147,12 @@ class BatchRunner:
     def _read(
         self, connection: Connection, names: Iterable[StreamName]
     ) -> dict[StreamName, Loaded]:
-        cached = {name: self._cache[name] for name in names if name in self._cache}
-        missing = [name for name in names if name not in cached]
-        streams, claims = split(missing)
-        ids = self._store.ids(streams)
-        rows: Any = connection.execute(LOAD, [list(ids)], binary=True) if ids else []
+        trusted = self._cache.trusted(names)
+        missing = [name for name in names if name not in trusted]
+        claims, streams = to_look_up(missing), self._cache.to_load(missing)
+        rows: Any = connection.execute(LOAD, streams, binary=True) if streams[0] else []
         owners: Any = connection.execute(CLAIMS, claims) if claims[0] else []
-        return cached | fold_states(missing, ids, rows, owners)
+        return trusted | self._cache.fold(missing, rows, owners)
 
     def committed(self) -> None:
         """Say so after the commit: then the next batch need not load these streams again.
@@ -191,12 +160,8 @@ class BatchRunner:
         The append checks the version of all that was looked at, so no outcome can rest on a state
         that others have changed since; but a state that was rolled back must never get here.
         """
-        for name, loaded in self._made.items():
-            self._cache[name] = loaded
-            self._cache.move_to_end(name)
+        self._cache.keep(self._made)
         self._made = {}
-        while len(self._cache) > STREAMS_CACHED_MAX:
-            self._cache.popitem(last=False)
 
     def _append(self, connection: Connection, plan: Plan) -> dict[int, Outcome | Exception]:
         units = plan.units()
@@ -205,13 +170,11 @@ class BatchRunner:
         outcomes: dict[int, Outcome | Exception] = {}
         for (_, group), answer in zip(units, results, strict=True):
             if answer.missed:
-                for name in plan.loaded:
-                    self._cache.pop(name, None)
+                self._cache.doubt(plan.loaded)
                 raise Conflict(", ".join(sorted(set(answer.missed))))
             for index, decided in enumerate(group):
                 outcomes[id(decided.entry)] = outcome(decided, index, answer)
-        states = (plan.loaded | plan.after).items()
-        self._made = {name: one for name, one in states if not name.category.startswith("claim:")}
+        self._made = plan.loaded | plan.after
         return outcomes
 
 

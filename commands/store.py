@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -22,8 +22,13 @@ FEED_LIMIT_MAX = 10_000
 APPEND = "SELECT * FROM ledger_append(%s::json, %s::json, %s::json, %s::json, %s::json)"
 AUDIT = "SELECT ledger_audit_append(%s::json)"
 HEAD = "SELECT coalesce(max(position), 0) FROM ledger_event"
-LOAD = """SELECT stream_id, version, topic, state FROM ledger_event
-WHERE stream_id = ANY(%s) ORDER BY stream_id, version"""
+# Lateral and sorted inside, so that each stream is read by its own index range.
+LOAD = """SELECT e.stream_id, e.version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::int[]) AS known (stream_id, version)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_event e
+    WHERE e.stream_id = known.stream_id AND e.version > known.version ORDER BY e.version
+) AS e ORDER BY e.stream_id, e.version"""
 CLAIMS = """SELECT kind, key, owner FROM ledger_claim
 WHERE (kind, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
 REPEATS = """SELECT actor, key, digest, outcome, position FROM ledger_command
@@ -229,9 +234,6 @@ class Store:
         rows = connection.execute(EARLIER, [list(streams), below], binary=True)
         return [recorded(row) for row in rows]
 
-    def ids(self, names: Iterable[StreamName]) -> dict[UUID, StreamName]:
-        return {stream_id(self.namespace, name): name for name in names}
-
 
 def session_options(settings: Settings) -> dict[str, Any]:
     """Connection arguments: the ledger's schema and role, and bounds on every wait.
@@ -253,14 +255,6 @@ def session_options(settings: Settings) -> dict[str, Any]:
         "connect_timeout": 5,
         "application_name": f"ledger_{settings.name}",
     }
-
-
-def fold_rows(
-    names: Mapping[UUID, StreamName], rows: Iterable[tuple[UUID, int, str, bytes]]
-) -> Iterator[tuple[StreamName, int, Event]]:
-    """Rows of LOAD as (stream, version, event)."""
-    for stream, version, topic, state in rows:
-        yield names[stream], version, codec.decode(topic, state)
 
 
 def notify(channel: str) -> sql.Composed:

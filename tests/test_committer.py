@@ -163,6 +163,22 @@ async def test_a_stale_cache_neither_accepts_nor_refuses(settings: Settings) -> 
             await behind.run(placing(quantity=1), attempt())
 
 
+async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Settings) -> None:
+    """A sku that everybody sells has a long history; each overtaking must not read all of it."""
+    async with committer(settings) as one, committer(settings) as other:
+        for _ in range(5):
+            await one.run(receiving(quantity=1), attempt())
+            await other.run(receiving(quantity=1), attempt())
+        name = StreamName("stock_item", "TEA@main")
+        one._cache.doubt([name])
+        ids, versions = one._cache.to_load([name])
+        assert (len(ids), versions) == (1, [9])
+        placed = await one.run(placing(quantity=10), attempt())
+        assert placed.position is not None
+        with pytest.raises(Rejected, match="insufficient_stock"):
+            await other.run(placing(quantity=1), attempt())
+
+
 async def test_an_order_that_does_not_exist_yet_may_exist_later(settings: Settings) -> None:
     order = placing()
     note = AddNote(order_id=order.order_id, note_id="n", text="call first", at=NOON)
