@@ -290,8 +290,11 @@ class _Statements:
         self.indexes = [
             compose("CREATE INDEX ON {table} ") + sql.SQL(index) for index in table.indexes
         ]
-        # In the session's own schema.
-        self.stage = compose("CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table})")
+        # In the session's own schema. Emptied at each commit: what a DELETE leaves there is never
+        # vacuumed, so the table grew with every batch.
+        self.stage = compose(
+            "CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS"
+        )
         self.copy = compose("COPY {staging} FROM STDIN")
         self.upsert = compose(
             "WITH moved AS (DELETE FROM {staging} RETURNING *)"

@@ -272,6 +272,23 @@ def test_a_batch_is_one_transaction_however_many_events(shop: Shop) -> None:
     assert places == ["folded", "written", "committed"] * -(-head // 10_000)
 
 
+def test_the_staging_table_does_not_grow_with_the_batches(shop: Shop) -> None:
+    """A projector lives for months on one connection, and temporary tables are never vacuumed."""
+    engine = shop.engine(order_status.PROJECTION)
+    events = shop.feed(0, 10_000)
+    position = 0
+    sizes: list[int] = []
+    for number in range(20):
+        batch = [
+            replace(one, position=number * len(events) + place)
+            for place, one in enumerate(events, start=1)
+        ]
+        position = engine.apply(shop.connection, batch, position)
+        size = "SELECT pg_relation_size('staging_order_status')"
+        sizes += shop.connection.execute(size).fetchone() or ()
+    assert sizes[-1] <= sizes[0] + 8_192, sizes
+
+
 def test_projection_never_skips_late_commit(empty: Shop) -> None:
     """covers: R20, L3. Writers race while the fold tails the ledger; one is slow to commit."""
     stop = threading.Event()
