@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,12 +18,14 @@ from prometheus_client import REGISTRY
 
 from commands.settings import Settings
 from commands.store import Store, notify
-from projections import analytics, read_models
+from domain.message import Recorded
+from projections import analytics, order_status, read_models
 from projections.analytics_rebuild import rebuild_facts
+from projections.engine import no_kill_point
 from projections.rebuild import rebuild
 from tests.histories import History, write
 from tests.scale import scale
-from workers import projector
+from workers import following, projector
 from workers.local.postgres import LocalPostgres
 
 ORDERS = scale(300, 15)
@@ -185,6 +187,32 @@ def test_worker_survives_db_restart(busy: Busy, postgres: LocalPostgres) -> None
         busy.sell()
         eventually(lambda: caught_up(busy.settings))
     assert_equal_to_a_rebuild(busy.settings)
+
+
+def test_a_batch_too_long_for_its_transaction_is_halved(busy: Busy) -> None:
+    """Thousands of the largest orders take longer to fold than a transaction may stand idle; the
+    same batch again would do so for ever.
+    """
+    store, stop = Store(busy.settings), threading.Event()
+    with store.connect(autocommit=True) as connection:
+        head = store.head(connection)
+        read_models.prepare(connection, busy.settings.read_schema)
+
+        def slow(_row: Any, _recorded: Recorded) -> None:
+            time.sleep(8 / head)  # for all events more than the 5 s that PostgreSQL allows
+
+        model = replace(order_status.PROJECTION, fold=slow)
+        target = projector.ReadModel(model, busy.settings.read_schema, no_kill_point)
+        window, news = following.Window(store), following.News()
+        follower = following.Follower(target, store, window, news, stop)
+        follower.start()
+        try:
+            query = "SELECT FROM checkpoint WHERE position = %s"
+            eventually(lambda: connection.execute(query, [head]).fetchone() is not None)
+        finally:
+            stop.set()
+            follower.join()
+    assert _metric("failures_total", order_status.NAME) > 0, "it was not too long"
 
 
 def test_two_workers_stand_in_for_each_other(busy: Busy) -> None:

@@ -20,6 +20,7 @@ from domain.message import Recorded
 from projections import checkpoint
 
 BATCH_EVENTS_MAX = 5_000
+GROWTH_EVENTS = 50  # by so many a batch may be larger again, after each that went well
 WINDOWS_MAX = 4  # decoded batches that followers at different places share
 POLL_SECONDS = 0.5  # notifications get lost
 BEAT_SECONDS = 1.0
@@ -118,6 +119,11 @@ class Follower(threading.Thread):
         self._stopping = stop
         self._failures = 0
         self._beaten = 0.0
+        # A batch of the largest orders may take longer than a transaction may stand idle, and
+        # would do so for ever: what fails is halved.
+        self._events_max = BATCH_EVENTS_MAX * target.batches_max
+        self._tried: int | None = None  # events of the batch that is under way
+        self._left: Sequence[Recorded] = ()  # read, and too many for one batch
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -129,6 +135,8 @@ class Follower(threading.Thread):
 
     def _failed(self, error: Exception) -> None:
         FAILED.labels(self._target.name).inc()
+        if self._tried is not None:
+            self._events_max, self._tried = max(1, self._tried // 2), None
         expected = isinstance(error, psycopg.OperationalError | duckdb.TransactionException)
         level = log.warning if expected else log.error
         level("projection_interrupted", projection=self._target.name, error=repr(error)[:500])
@@ -158,19 +166,31 @@ class Follower(threading.Thread):
 
     def _read(self, connection: Connection, position: int) -> Sequence[Recorded]:
         events: list[Recorded] = []
+        if self._left and self._left[0].position == position + 1:
+            return self._bounded([*self._left])
         for _ in range(self._target.batches_max):
             batch = self._window.read(connection, position)
             events += batch
             if not batch or batch[-1].position % BATCH_EVENTS_MAX:
                 break
             position = batch[-1].position
-        return events
+        return self._bounded(events)
+
+    def _bounded(self, events: list[Recorded]) -> Sequence[Recorded]:
+        self._left = events[self._events_max :]
+        return events[: self._events_max] if self._left else events
 
     def _apply(self, connection: Connection, batch: Sequence[Recorded], position: int) -> int:
+        self._tried = len(batch)
         try:
             reached = self._target.apply(connection, batch, position)
         except checkpoint.Overtaken:
+            self._tried = None
             return self._target.position(connection)
+        self._tried = None
+        self._events_max = min(
+            BATCH_EVENTS_MAX * self._target.batches_max, self._events_max + GROWTH_EVENTS
+        )
         FOLDED.labels(self._target.name).inc(len(batch))
         return reached
 
