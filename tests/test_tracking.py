@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 from psycopg import Connection
 
 from commands.settings import Settings
@@ -331,13 +332,25 @@ def test_a_topic_made_anew_begins_at_its_own_beginning(tracked: Settings):
     with sending(tracked) as send, worker(tracked):
         send(scan("SF1", "picked_up", 1), partition=0)
         wait_for_offset(tracked, 1)
+    name = tracked.kafka_topic(kafka_topics.TRACKING)
+    old = kafka_topics.identify(tracked, name)
     with kafka_topics.admin(tracked) as admin:
-        admin.delete_topics([tracked.kafka_topic(kafka_topics.TRACKING)])
+        admin.delete_topics([name])
+    wait_until(lambda: _is_made_anew(tracked, name, old))
     with sending(tracked) as send, worker(tracked):
         send(scan("SF1", "customs", 2), partition=0)
         wait_for_offset(tracked, 2)
     assert number_of(tracked, SCANS) == 2
     assert number_of(tracked, "SELECT count(*) FROM ingest_offset WHERE next_offset = 1") == 2
+
+
+def _is_made_anew(settings: Settings, name: str, old: Topic) -> bool:
+    """Deleting goes on in the background: until it is done, the old topic may still answer."""
+    try:
+        kafka_topics.ensure(settings)
+        return kafka_topics.identify(settings, name) != old
+    except KafkaError:
+        return False
 
 
 # -- dead letters ----------------------------------------------------------------------------------
