@@ -23,7 +23,7 @@ from api.context import Context
 from api.health import lag_of
 from api.permissions import Permission, needs
 from api.problems import Problem, busy
-from domain.money import format_minor
+from domain.money import CURRENCIES, format_minor
 from domain.order_status import LABELS
 from projections import order_status
 from projections.order_status import OrderFilters
@@ -110,9 +110,14 @@ def _order(row: Mapping[str, Any]) -> dict[str, Any]:
         **_labels(row["status"]),
         "channel": row["channel"],
         "customer_id": row["customer_id"],
-        "total": f"{format_minor(row['total_minor'], row['currency'])} {row['currency']}",
+        "total": f"{_amount(row['total_minor'], row['currency'])} {row['currency']}",
         "placed_at": row["placed_at"],
     }
+
+
+def _amount(minor: int, currency: str) -> str:
+    """Imports may have a currency that nobody knows: then minor units as they are."""
+    return format_minor(minor, currency) if currency in CURRENCIES else str(minor)
 
 
 def _counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:

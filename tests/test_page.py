@@ -1,5 +1,6 @@
 """The live page in a real browser: what it shows, that it follows, and that it trusts nothing."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from domain.order_status import LABELS
 from tests.api_server import Api
+from workers.importing import import_file
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -85,6 +87,19 @@ def test_what_comes_from_outside_is_shown_as_text(page: Page, api: Api) -> None:
     expect(row).to_contain_text(HOSTILE)
     expect(page.locator("#orders img")).to_have_count(0)
     assert "王小明" not in page.content()
+
+
+def test_an_imported_order_in_an_unknown_currency_is_shown_too(api: Api, tmp_path: Path) -> None:
+    found = {"external_ref": "M-1", "placed_at": "2099-01-01T00:00:00Z", "currency": "ZZZ"}
+    record = {"order": {**found, "lines": [{"sku": "A", "unit_price_minor": 1234}]}}
+    path = tmp_path / "orders.jsonl"
+    path.write_text(json.dumps(record))
+    import_file(api.settings, path, lambda _progress: None)
+    api.shown("/v1/orders", min_position=api.head())
+    with api.client.stream("GET", "/live") as stream:
+        told = (line.removeprefix("data: ") for line in stream.iter_lines() if "data" in line)
+        newest = (json.loads(picture)["orders"][0]["total"] for picture in told)
+        assert "1234 ZZZ" in newest  # The first picture may be a second old.
 
 
 def test_the_page_says_when_the_connection_is_lost_and_finds_it_again(page: Page, api: Api) -> None:
