@@ -33,7 +33,7 @@ router = APIRouter(tags=["ledger"])
     "/v1/feed",
     response_model=FeedPage,
     responses={
-        **responses(401, 403, 422, 503),
+        **responses(401, 403, 422, 503, 504),
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
     },
     summary="All events in order, without gaps",
@@ -51,6 +51,7 @@ async def feed(
     """
     if "text/event-stream" in accept:
         return _stream(reader.context, _resumed(last_event_id, after))
+    await reader.reach(None)
     async with reader.context.reading() as connection:
         head, rows = await _page(connection, after, limit)
     events = [event_json(row) for row in rows]

@@ -31,6 +31,7 @@ PAGE_ITEMS_MAX = 200
 PAGE_ITEMS = 50
 CURSOR_CHARACTERS_MAX = 1_000
 SIGNATURE_BYTES = 12
+REPLACEMENT = "\ufffd"  # What the server makes of bytes in a path that are no UTF-8.
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_ITEMS_MAX, description="Items of one page")]
 Cursor = Annotated[
@@ -101,6 +102,8 @@ def page_router(tag: str) -> APIRouter:
 
 def identifier(field: str, text: str) -> str:
     """An id that others chose, from a path. Raises Problem 422 that names it."""
+    if REPLACEMENT in text:
+        raise field_problem(field, "utf8", "must be UTF-8")
     try:
         return _identifier.validate_python(text)
     except ValidationError as error:

@@ -333,7 +333,11 @@ def test_a_cursor_is_of_its_list_only(api: Api, cursor: str) -> None:
         ("from", "/v1/analytics/sales?group=month&from=2026-03-01T12:00:00"),
         ("to", "/v1/analytics/sales?group=month&to=2026-02-30"),
         ("currency", "/v1/analytics/sales?group=month&currency=XXX"),
+        ("zone", "/v1/analytics/sales?group=month&zone=localtime"),
+        ("zone", "/v1/analytics/sales?group=month&zone=Mars/Olympus"),
+        ("zone", "/v1/analytics/sales?group=month&zone=../../etc/passwd"),
         ("sku", "/v1/stock/a%00b"),
+        ("sku", "/v1/stock/a%ffb"),
         ("sku", "/v1/stock/" + "x" * 129),
         ("customer_id", "/v1/customers/a%07b/history"),
     ],
@@ -359,6 +363,10 @@ def test_a_wrong_field_of_a_stock_command_is_named(
     api: Api, field: str, name: str, body: Json
 ) -> None:
     assert fields(api.post(f"/v1/stock/TEA/{name}", body)) == [field]
+
+
+def test_a_path_that_is_no_utf_8_names_nothing(api: Api) -> None:
+    assert fields(api.post("/v1/stock/a%ff/receive", {"quantity": 1})) == ["sku"]
 
 
 def test_other_paths_and_methods_are_problems_too(api: Api) -> None:

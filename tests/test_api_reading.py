@@ -119,6 +119,7 @@ def test_who_reads_waits_for_a_position_but_not_for_ever(api: Api) -> None:
     late = api.get("/v1/orders", min_position=2**40)
     assert (late.status_code, late.json()["code"]) == (504, "position_not_reached")
     assert 4 < time.monotonic() - began < 15
+    assert api.get("/v1/feed", min_position=2**40).status_code == 504
     for path in ("/v1/stock/TEA", "/v1/customers/C-1/history"):
         placed = api.place()
         assert api.shown(path, min_position=placed["position"])["position"] >= placed["position"]
