@@ -25,7 +25,6 @@ from domain.parcel_facts import (
     ParcelPacked,
     ParcelTracked,
 )
-from domain.values import quantity_json
 
 SCANS = UUID("6f1d1f0c-5d0b-5a53-9a55-0c6c3c0c7a11")  # namespace of scan ids
 FINAL = frozenset({"delivered", "returned"})
@@ -254,15 +253,3 @@ def news_for_orders(before: Parcel, after: Parcel) -> str | None:
 def may_concern_orders(command: TrackParcel, state: Parcel) -> bool:
     """Most scans change nothing that an order shows, so its stream is not even loaded."""
     return command.milestone in TROUBLES | {"delivered"} or state.milestone in TROUBLES
-
-
-def contents_json(state: Parcel) -> list[dict[str, str | int]]:
-    """The contents for an answer: which units of which line of which order."""
-    return [
-        {
-            "order_id": item.order_id,
-            "line_no": item.line_no,
-            "quantity": quantity_json(item.quantity),
-        }
-        for item in state.contents
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -35,9 +36,15 @@ def _printable(text: str) -> str:
     return text
 
 
-def _no_float(value: Any) -> Any:
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+def _plain(value: Any) -> Any:
+    """Python's Decimal also reads blanks, exponents, underscores and other scripts' digits."""
     if isinstance(value, float | bool):
         raise ValueError("must be an integer or a decimal string, never a float")
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError("must be a plain decimal string such as 0.335")
     return value
 
 
@@ -56,7 +63,7 @@ Identifier = Annotated[
 # Units as stored: at most 3 decimals, written as an integer where whole.
 Quantity = Annotated[
     Decimal,
-    BeforeValidator(_no_float),
+    BeforeValidator(_plain),
     PlainSerializer(quantity_json, return_type=int | str),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
@@ -65,7 +72,6 @@ AskedQuantity = Annotated[
 ]
 AmountMinor = Annotated[int, Field(ge=0, le=AMOUNT_MINOR_MAX, strict=True)]
 RateBp = Annotated[int, Field(ge=0, le=10_000, strict=True)]  # basis points: 1300 is 13 %
-CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 
 
 class Value(BaseModel):
