@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend, read_migrations
 
 from commands.settings import Settings
@@ -72,5 +73,17 @@ def _grant(owner: psycopg.Connection, settings: Settings) -> None:
         owner.execute(
             sql.SQL("GRANT INSERT, UPDATE, DELETE ON {}.{} TO {}").format(
                 names["ledger"], sql.Identifier(table), role
+            )
+        )
+    _let_in(owner, settings)
+
+
+def _let_in(owner: psycopg.Connection, settings: Settings) -> None:
+    """A user of the application's own may take the role, and has no other rights to go back to."""
+    user = conninfo_to_dict(settings.postgres_url).get("user") if settings.migrate_url else None
+    if user not in {None, owner.info.user}:
+        owner.execute(
+            sql.SQL("GRANT {} TO {}").format(
+                sql.Identifier(settings.role), sql.Identifier(str(user))
             )
         )

@@ -253,6 +253,11 @@ def session_options(settings: Settings) -> dict[str, Any]:
     return {
         "options": " ".join(f"-c {name}={value}" for name, value in bounds.items()),
         "connect_timeout": 5,
+        # A server that vanished without a word is given up after 15 s, not after two hours.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 5,
+        "tcp_user_timeout": 15_000,
         "application_name": f"ledger_{settings.name}",
     }
 

@@ -11,11 +11,13 @@ import psycopg
 import pytest
 from psycopg import Connection, errors
 
+from commands.migrate import migrate
 from commands.settings import Settings
 from commands.store import Audit, CommandRow, Store, Unit
 from domain.message import Attempt, StreamName
 from domain.stock_item import StockReceived
 from tests.scale import scale
+from tests.servers import settings_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -174,6 +176,31 @@ def test_what_is_recorded_stays(settings: Settings, store: Store, statement: str
         owner.execute("SET search_path = main")
         with pytest.raises(errors.InsufficientPrivilege, match="what is recorded stays"):
             owner.execute(statement)
+
+
+def test_an_application_with_a_user_of_its_own_can_append_and_nothing_else(
+    database_url: str,
+) -> None:
+    """The role that a session takes can be given back; then it must be worth nothing."""
+    user = f"app_{uuid4().hex[:8]}"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'app'".encode())
+    place = database_url.partition("@")[2]
+    own = settings_of(f"postgresql://{user}:app@{place}", migrate_url=database_url)
+    migrate(own)
+    migrate(own)  # Again, as at each start.
+    store = Store(own)
+    with store.connect(autocommit=True) as connection:
+        assert not store.append(connection, [receipt("TEA")])[0].missed
+        assert positions(connection) == [1]
+        connection.execute("SET ROLE NONE")
+        for statement in (
+            "DELETE FROM main.ledger_event",
+            "DROP TRIGGER immutable ON main.ledger_event",
+            "INSERT INTO main.ledger_person_key VALUES ('a', 1, NULL)",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
 
 
 def test_append_insists_on_read_committed(store: Store) -> None:
