@@ -227,6 +227,7 @@ def _track(command: TrackParcel, state: Parcel) -> list[Event]:
     scan = ParcelTracked(
         parcel_id=state.parcel_id,
         order_ids=list(state.order_ids),
+        person=state.person,
         milestone=command.milestone,
         scan_id=name,
         location=command.location,

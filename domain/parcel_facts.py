@@ -50,14 +50,18 @@ class ParcelDispatched(Event, topic="parcel.dispatched.v1"):
 
 
 class ParcelTracked(Event, topic="parcel.tracked.v1"):
-    """One scan of the carrier; `at` is its time. Scans arrive late, twice and out of order."""
+    """One scan of the carrier; `at` is its time. Scans arrive late, twice and out of order.
+
+    The place is that of the scan; the note is a stranger's free text, often who took the parcel.
+    """
 
     parcel_id: str
     order_ids: list[str]
+    person: str
     milestone: Milestone
     scan_id: str  # of (carrier, number, milestone, carrier's time): a repeat is known by it
     location: str | None = None
-    note: str | None = None
+    note: Personal[str] | None = None
     estimated_at: datetime | None = None
     verbatim: dict[str, Any] | None = None
 

@@ -23,8 +23,11 @@ from domain.order_commands import (
     AddNote,
     ApproveOrder,
     CancelOrder,
+    DispatchParcel,
+    PackParcel,
     PlaceOrder,
     RecordPayment,
+    TrackParcel,
 )
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests.scale import scale
@@ -303,15 +306,28 @@ def test_no_personal_word_is_stored_in_clear(settings: Settings) -> None:
     """covers: L26, A16 (sealed part)"""
     runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))
     with Store(settings).connect() as connection:
-        runner.run(connection, [(placing(note="门铃坏了"), attempt())])
-        connection.commit()
+        order = placing(note="门铃坏了", payment_method="cash_on_delivery")
+        parcel = str(uuid4())
+        contents = [{"order_id": order.order_id, "line_no": 1, "quantity": 1}]
+        journey = {"parcel_id": parcel, "carrier": "sf", "tracking_number": "SF1", "at": NOON}
+        scan = {"event_id": "1", "milestone": "delivered", "occurred_at": NOON}
+        for command in (
+            order,
+            PackParcel.model_validate({"parcel_id": parcel, "contents": contents, "at": NOON}),
+            DispatchParcel.model_validate(journey),
+            TrackParcel.model_validate({**journey, **scan, "note": "邻居李雷代收"}),
+        ):
+            (made,) = runner.run(connection, [(command, attempt())])
+            assert isinstance(made, Outcome), made
+            connection.commit()
         stored = connection.execute(
             "SELECT string_agg(convert_from(state, 'UTF8'), '') FROM ledger_event"
             " UNION ALL SELECT string_agg(outcome, '') FROM ledger_command"
         ).fetchall()
     text = "".join(part for (part,) in stored)
     assert '"sku":"TEA"' in text
-    for word in ("王小明", "13800000000", "长安街", "门铃"):
+    assert '"milestone":"delivered"' in text
+    for word in ("王小明", "13800000000", "长安街", "门铃", "李雷"):
         assert word not in text
 
 
