@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     master_key: SecretStr = SecretStr("")
     """32 bytes as hex: wraps the keys of personal data and signs digests. `ledger up` makes one."""
     analytics_path: Path = Path("var/analytics")
-    """Directory (or object store URL) of the analytics facts."""
+    """Directory of the analytics facts."""
     analytics_threads: int = 2
     """Threads of one DuckDB connection."""
     analytics_memory_limit: str = "2GB"

@@ -202,7 +202,7 @@ def refund_share(line: RefundableLine, quantity_already: Decimal, quantity: Deci
 def _line_amount(line: PricedInput) -> Minor:
     """Quantity x price in integers, so that no decimal context can round a second time."""
     _check_rate(line.tax_rate_bp)
-    quantity, unit_price = _thousandths(line.quantity), _millionths(line.unit_price)
+    quantity, unit_price = _thousandths(line.quantity), _millionths(line)
     amount = ratio_half_up(quantity * unit_price, 10 ** (QUANTITY_PLACES + UNIT_PRICE_PLACES))
     _check_amount(f"line {line.line_no}", amount)
     _check_amount(f"discount of line {line.line_no}", line.discount_minor)
@@ -301,12 +301,15 @@ def _thousandths(quantity: Decimal, *, zero_allowed: bool = False) -> int:
     return scaled
 
 
-def _millionths(unit_price: Decimal) -> int:
-    scaled = _scaled(unit_price, UNIT_PRICE_PLACES, AMOUNT_MINOR_MAX)
+def _millionths(line: PricedInput) -> int:
+    scaled = _scaled(line.unit_price, UNIT_PRICE_PLACES, AMOUNT_MINOR_MAX)
     if scaled is None:
         raise PricingProblem(
             "unit_price_out_of_bounds",
-            f"{unit_price} is not 0 to {AMOUNT_MINOR_MAX} minor units with at most 6 places",
+            f"line {line.line_no}: unit price {line.unit_price:f} is not 0 to {AMOUNT_MINOR_MAX} "
+            "minor units with at most 6 places",
+            line_no=line.line_no,
+            allowed_minor=AMOUNT_MINOR_MAX,
         )
     return scaled
 

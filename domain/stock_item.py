@@ -113,8 +113,7 @@ def decide(command: ReceiveStock | AdjustStock, state: StockItem) -> list[Event]
     sku, location, at = command.sku, command.location, command.at
     match command:
         case ReceiveStock(quantity=units, reference=reference):
-            if state.on_hand + units > ON_HAND_MAX:
-                raise Rejected("stock_too_large", f"at most {ON_HAND_MAX} units at a location")
+            _require_room(state, units)
             return [
                 StockReceived(
                     sku=sku, location=location, quantity=units, reference=reference, at=at
@@ -126,10 +125,23 @@ def decide(command: ReceiveStock | AdjustStock, state: StockItem) -> list[Event]
             if state.available + delta < 0:
                 raise Rejected(
                     "adjustment_below_reserved",
-                    f"{-delta} to take, {state.available} not reserved",
+                    f"{quantity_json(-delta)} to take, "
+                    f"{quantity_json(state.available)} not reserved",
                     available=quantity_json(state.available),
                 )
+            _require_room(state, delta)
             return [StockAdjusted(sku=sku, location=location, delta=delta, reason=reason, at=at)]
+
+
+def _require_room(state: StockItem, units: Decimal) -> None:
+    if state.on_hand + units > ON_HAND_MAX:
+        raise Rejected(
+            "stock_too_large",
+            f"{quantity_json(units)} more than {quantity_json(state.on_hand)} is above "
+            f"{ON_HAND_MAX}, the most at a location",
+            on_hand=quantity_json(state.on_hand),
+            asked=quantity_json(units),
+        )
 
 
 def stream_key(sku: str, location: str) -> str:

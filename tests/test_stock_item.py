@@ -62,6 +62,7 @@ def test_a_location_holds_a_bounded_number_of_units() -> None:
     for _ in range(1000):
         world.run(receive(1_000_000))
     given(world).when(receive(1)).refused("stock_too_large")
+    given(world).when(adjust(1)).refused("stock_too_large")
 
 
 def test_last_unit_sold_once() -> None:
