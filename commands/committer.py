@@ -35,6 +35,8 @@ STREAMS_CACHED_MAX = 50_000
 TRIES_MAX = 50  # of one command that other processes keep overtaking
 RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0)  # then Busy
 STOP_SECONDS = 10.0
+ANSWER_SECONDS = 30.0  # then Busy: a database may be reachable and yet stand still
+DOUBTS_MAX = 10  # misses of one command after which its streams are read from the start
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -104,7 +106,11 @@ class Committer:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
             raise Busy("too many commands are waiting") from None
-        return await waiting.future
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await waiting.future
+        except TimeoutError:
+            raise Busy(f"no answer within {ANSWER_SECONDS:.0f} s") from None
 
     async def _work(self) -> None:
         while True:
@@ -112,7 +118,8 @@ class Committer:
             while len(batch) < BATCH_COMMANDS_MAX and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             taken = len(batch)
-            await self._commit_all(batch)
+            # Whoever has gone was told nothing yet, so nothing need be done.
+            await self._commit_all([one for one in batch if not one.future.done()])
             for _ in range(taken):
                 self._queue.task_done()
 
@@ -150,7 +157,7 @@ class Committer:
         self, plan: Plan, unit: Unit, group: list[Decided], answer: Answer
     ) -> list[Waiting]:
         if answer.missed:
-            self._forget(unit)
+            self._forget(unit, group)
         else:
             self._remember(plan, unit)
             if unit.events:
@@ -245,8 +252,11 @@ class Committer:
         self._vault.stored(person for person, _, _ in unit.keys)
         self._cache.keep({n: plan.after.get(n) or plan.loaded[n] for n in unit.streams})
 
-    def _forget(self, unit: Unit) -> None:
-        self._cache.doubt(unit.streams)
+    def _forget(self, unit: Unit, group: list[Decided]) -> None:
+        if max(decided.entry.tries for decided in group) < DOUBTS_MAX:
+            self._cache.doubt(unit.streams)
+        else:  # What is held may be ahead of the database: it was restored to an earlier time.
+            self._cache.drop(unit.streams)
         for person, _, _ in unit.keys:
             self._vault.forget(person)
 

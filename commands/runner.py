@@ -19,6 +19,7 @@ from domain.message import Attempt, Command, StreamName
 
 LOAD_ROUNDS_MAX = 6  # of "which streams do you need, given these?"
 STREAMS_CACHED_MAX = 20_000
+CONFLICTS_MAX = 3  # in a row, after which all streams are read from the start
 
 
 class Conflict(Exception):
@@ -72,6 +73,7 @@ class BatchRunner:
         self._vault = vault
         self._uncertain: set[str] = set()  # persons whose new key may have been rolled back
         self._cache = StreamCache(store.namespace, STREAMS_CACHED_MAX)
+        self._conflicts = 0  # one after the other
         self._made: dict[StreamName, Loaded] = {}  # by the last run, not known to be committed
 
     def run(
@@ -170,11 +172,16 @@ class BatchRunner:
         outcomes: dict[int, Outcome | Exception] = {}
         for (_, group), answer in zip(units, results, strict=True):
             if answer.missed:
-                self._cache.doubt(plan.loaded)
+                self._conflicts += 1
+                if self._conflicts < CONFLICTS_MAX:
+                    self._cache.doubt(plan.loaded)
+                else:  # What is held may be ahead of the database, restored to an earlier time.
+                    self._cache.clear()
                 raise Conflict(", ".join(sorted(set(answer.missed))))
             for index, decided in enumerate(group):
                 outcomes[id(decided.entry)] = outcome(decided, index, answer)
         self._made = plan.loaded | plan.after
+        self._conflicts = 0
         return outcomes
 
 

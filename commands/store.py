@@ -18,6 +18,7 @@ from domain.message import Attempt, Event, Recorded, StreamName
 
 EVENTS_PER_APPEND_MAX = 5_000
 FEED_LIMIT_MAX = 10_000
+FEED_BYTES_MAX = 32 * 1024 * 1024  # of states in one batch
 
 APPEND = "SELECT * FROM ledger_append(%s::json, %s::json, %s::json, %s::json, %s::json)"
 AUDIT = "SELECT ledger_audit_append(%s::json)"
@@ -35,7 +36,11 @@ REPEATS = """SELECT actor, key, digest, outcome, position FROM ledger_command
 WHERE (actor, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
 COLUMNS = """position, stream_id, version, category, key, topic, state, occurred_at, recorded_at,
 actor, origin, command_id, correlation_id, causation_id"""
-FEED = f"SELECT {COLUMNS} FROM ledger_event WHERE position > %s ORDER BY position LIMIT %s"
+# At least one event; the bytes before an event bound the memory of a batch.
+FEED = f"""SELECT {COLUMNS} FROM (
+    SELECT *, sum(octet_length(state)) OVER (ORDER BY position) - octet_length(state) AS bytes
+    FROM ledger_event WHERE position > %s ORDER BY position LIMIT %s
+) AS e WHERE bytes < {FEED_BYTES_MAX} ORDER BY position"""
 EARLIER = f"""SELECT {COLUMNS} FROM ledger_event
 WHERE stream_id = ANY(%s) AND position < %s ORDER BY position"""
 STREAM = f"""SELECT {COLUMNS} FROM ledger_event

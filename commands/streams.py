@@ -58,6 +58,11 @@ class StreamCache:
     def doubt(self, names: Iterable[StreamName]) -> None:
         self._doubted.update(name for name in names if name in self._held)
 
+    def drop(self, names: Iterable[StreamName]) -> None:
+        for name in names:
+            self._held.pop(name, None)
+            self._doubted.discard(name)
+
     def clear(self) -> None:
         self._held.clear()
         self._doubted.clear()

@@ -20,6 +20,7 @@ SUFFIX = "__rebuild"
 CATCH_UP_EVENTS_MAX = 2_000  # so few are folded while the live projection waits
 DIFFERENCES_MAX = 20  # keys named in a report
 LOCK_SECONDS = 5
+COMPARE_SECONDS = 1_800  # of one statement while the live table is held still
 
 COMPARE: LiteralString = """SELECT coalesce(l.{key}, r.{key}) FROM {live} l
 FULL JOIN {rebuilt} r ON l.{key} = r.{key} WHERE l IS DISTINCT FROM r ORDER BY 1"""
@@ -120,6 +121,9 @@ def _paused(connection: Connection[Any], schema: str, name: str) -> Iterator[int
         assert current is not None
         connection.execute(path + sql.SQL(current[0]))
         connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'".encode())
+        # Comparing and folding what came in the meantime take longer than a command may.
+        for bound in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET LOCAL {bound} = '{COMPARE_SECONDS}s'".encode())
         row = connection.execute(checkpoint.LOCK, [name]).fetchone()
         yield None if row is None else int(row[0])
 

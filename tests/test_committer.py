@@ -11,7 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from commands.committer import Committer
+from commands import committer as committer_module
+from commands.committer import Busy, Committer
 from commands.keys import Vault
 from commands.planning import KeyReused, Outcome, StaleVersion
 from commands.runner import BatchRunner
@@ -180,6 +181,21 @@ async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Set
         assert placed.position is not None
         with pytest.raises(Rejected, match="insufficient_stock"):
             await other.run(placing(quantity=1), attempt())
+
+
+async def test_a_database_that_stands_still_is_answered_busy_and_the_rest_is_let_go(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "ANSWER_SECONDS", 0.5)
+    with psycopg.connect(settings.postgres_url) as owner:
+        async with committer(settings) as one:
+            await one.run(receiving(), attempt())
+            owner.execute("LOCK TABLE main.ledger_event IN ACCESS EXCLUSIVE MODE")
+            outcomes = await settle(*(one.run(receiving(), attempt(f"k{n}")) for n in range(300)))
+            owner.rollback()
+            again = await one.run(receiving(), attempt("k0"))
+    assert {type(outcome) for outcome in outcomes} == {Busy}
+    assert again.body["on_hand"] <= 10 * (1 + committer_module.BATCH_COMMANDS_MAX)
 
 
 async def test_an_order_that_does_not_exist_yet_may_exist_later(settings: Settings) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import Connection, errors
 
+from commands import store as store_module
 from commands.migrate import migrate
 from commands.settings import Settings
 from commands.store import Audit, CommandRow, Store, Unit
@@ -283,6 +284,20 @@ def test_a_tailing_reader_misses_no_event_whatever_the_order_of_commits(store: S
     for thread in [*threads, tail]:
         thread.join()
     assert tail.seen == list(range(1, total + 1))
+
+
+def test_a_batch_of_the_feed_is_bounded_in_bytes_and_never_empty_before_the_head(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append(connection, [receipt("A"), receipt("B"), receipt("C")])
+    monkeypatch.setattr(
+        store_module, "FEED", store_module.FEED.replace(str(store_module.FEED_BYTES_MAX), "1")
+    )
+    seen: list[int] = []
+    while batch := store.feed(connection, seen[-1] if seen else 0):
+        assert len(batch) == 1
+        seen += [r.position for r in batch]
+    assert seen == [1, 2, 3]
 
 
 def test_an_idle_transaction_of_a_stranger_holds_up_nobody(

@@ -67,7 +67,6 @@ def environment(given: Settings) -> dict[str, str]:
     ours = {
         "LEDGER_NAME": given.name,
         "LEDGER_POSTGRES_URL": given.postgres_url,
-        "LEDGER_MIGRATE_URL": given.migrate_url,
         "LEDGER_KAFKA_BOOTSTRAP": given.kafka_bootstrap,
         "LEDGER_MASTER_KEY": given.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(given.analytics_path),

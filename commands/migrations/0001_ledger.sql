@@ -212,16 +212,19 @@ END $$;
 CREATE FUNCTION ledger_audit_append(entries json) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-    last bigint;
+    last  bigint;
+    stamp timestamptz;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'ledger_audit_append needs READ COMMITTED'
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger_append.' || current_schema(), 0));
-    SELECT max(a.position) INTO last FROM ledger_audit a;
+    SELECT a.position, a.recorded_at INTO last, stamp
+        FROM ledger_audit a ORDER BY a.position DESC LIMIT 1;
+    stamp := greatest(clock_timestamp(), stamp);
     INSERT INTO ledger_audit
-    SELECT coalesce(last, 0) + row_number() OVER (ORDER BY e.ordinality), clock_timestamp(),
+    SELECT coalesce(last, 0) + row_number() OVER (ORDER BY e.ordinality), stamp,
            e.kind, e.actor, e.origin, e.command_id, e.correlation_id, e.command, e.target, e.code, e.facts
     FROM ROWS FROM (json_to_recordset(entries) AS (
         kind text, actor text, origin text, command_id uuid, correlation_id uuid, command text,
