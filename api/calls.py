@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import orjson
 from fastapi import Depends, Header
@@ -21,8 +21,11 @@ from api.events import changes_since
 from api.problems import Problem, field_errors, invalid
 from commands.planning import Outcome, StaleVersion
 from domain.message import Attempt, Command, StreamName
+from domain.order_commands import with_ids
 
 BODY_BYTES_MAX = 1 << 20
+
+C = TypeVar("C", bound=Command)
 
 
 class CommandCall:
@@ -38,6 +41,13 @@ class CommandCall:
         self.sender = sender
         self.attempt = attempt
         self.at = datetime.now(UTC)
+
+    def command(self, kind: type[C], body: BaseModel, **ids: Any) -> C:
+        """The command of a body at the time of this call. Raises Problem 422 that names fields."""
+        try:
+            return with_ids(kind, body, **ids, at=self.at)
+        except ValidationError as error:
+            raise _invalid(error) from None
 
     async def run(
         self, command: Command, stream: StreamName | None = None, *, status: int = 200
@@ -204,8 +214,12 @@ def validated(body_type: type[BaseModel], value: Any) -> BaseModel:
     try:
         return body_type.__pydantic_validator__.validate_python(value)  # type: ignore[no-any-return]
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid(field_errors(found)) from None
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return invalid(field_errors(found))
 
 
 def example(summary: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from api.reads import (
 from api.views import CustomerHistory
 from domain.customer import RecordCustomer
 from domain.desk import customer_stream
-from domain.order_commands import PostalAddress, with_ids
+from domain.order_commands import PostalAddress
 from domain.values import Contact, Value
 from projections import customer_history
 
@@ -62,7 +62,7 @@ async def record(
 ) -> Answer:
     """Orders keep the address that they were placed with."""
     name = identifier("customer_id", customer_id)
-    command = with_ids(RecordCustomer, body, customer_id=name, at=call.at)
+    command = call.command(RecordCustomer, body, customer_id=name)
     return await call.run(command, customer_stream(name))
 
 

@@ -60,7 +60,6 @@ from domain.order_commands import (
     RequestRefund,
     VoidBody,
     VoidOrder,
-    with_ids,
 )
 
 NUMBER_CANDIDATES = 3  # With a million orders, all are taken once in 700 million placements.
@@ -92,7 +91,7 @@ async def place(
     """
     seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
     numbers = tuple(map(number.from_seed, seeds))
-    command = with_ids(PlaceOrder, body, order_id=new_id(), numbers=numbers, at=call.at)
+    command = call.command(PlaceOrder, body, order_id=new_id(), numbers=numbers)
     return await call.run(command, status=201)
 
 
@@ -110,7 +109,7 @@ async def approve(
 ) -> Answer:
     """An order that is approved already stays so: 200 without a new event."""
     found = await call.context.order_id(order_id)
-    command = with_ids(ApproveOrder, body, order_id=found, at=call.at)
+    command = call.command(ApproveOrder, body, order_id=found)
     return await call.run(command, order_stream(found))
 
 
@@ -128,7 +127,7 @@ async def amend(
 ) -> Answer:
     """What is absent stays; a line with quantity 0 goes. Before and after stand in the events."""
     found = await call.context.order_id(order_id)
-    command = with_ids(AmendOrder, body, order_id=found, at=call.at)
+    command = call.command(AmendOrder, body, order_id=found)
     return await call.run(command, order_stream(found))
 
 
@@ -147,7 +146,7 @@ async def pay(
 ) -> Answer:
     """Several payments by several methods add up; more than is due is kept and can be refunded."""
     found = await call.context.order_id(order_id)
-    command = with_ids(RecordPayment, body, order_id=found, payment_id=new_id(), at=call.at)
+    command = call.command(RecordPayment, body, order_id=found, payment_id=new_id())
     return await call.run(command, NEVER_CONFLICTS, status=201)
 
 
@@ -188,7 +187,7 @@ async def cancel(
 ) -> Answer:
     """Units that are not packed; their stock is freed in the same write."""
     found = await call.context.order_id(order_id)
-    command = with_ids(CancelOrder, body, order_id=found, at=call.at)
+    command = call.command(CancelOrder, body, order_id=found)
     return await call.run(command, order_stream(found))
 
 
@@ -207,7 +206,7 @@ async def refund(
 ) -> Answer:
     """Never above what was paid: requested and paid refunds both count."""
     found = await call.context.order_id(order_id)
-    command = with_ids(RequestRefund, body, order_id=found, refund_id=new_id(), at=call.at)
+    command = call.command(RequestRefund, body, order_id=found, refund_id=new_id())
     return await call.run(command, order_stream(found), status=201)
 
 
@@ -226,7 +225,7 @@ async def pay_refund(
 ) -> Answer:
     """By the method that the money came by, unless another is said."""
     found, refund = await call.context.order_id(order_id), identifier("refund_id", refund_id)
-    command = with_ids(PayRefund, body, order_id=found, refund_id=refund, at=call.at)
+    command = call.command(PayRefund, body, order_id=found, refund_id=refund)
     return await call.run(command, order_stream(found))
 
 
@@ -245,7 +244,7 @@ async def note(
 ) -> Answer:
     """Sealed like all free text: it may name people."""
     found = await call.context.order_id(order_id)
-    command = with_ids(AddNote, body, order_id=found, note_id=new_id(), at=call.at)
+    command = call.command(AddNote, body, order_id=found, note_id=new_id())
     return await call.run(command, NEVER_CONFLICTS, status=201)
 
 
@@ -263,7 +262,7 @@ async def override(
 ) -> Answer:
     """Changes what is shown, not what is decided on; ends with the next fact unless sticky."""
     found = await call.context.order_id(order_id)
-    command = with_ids(OverrideStatus, body, order_id=found, at=call.at)
+    command = call.command(OverrideStatus, body, order_id=found)
     return await call.run(command, order_stream(found))
 
 
@@ -294,5 +293,5 @@ async def void(
 ) -> Answer:
     """Before payment and packing only. Hidden from lists and figures, kept in the ledger."""
     found = await call.context.order_id(order_id)
-    command = with_ids(VoidOrder, body, order_id=found, at=call.at)
+    command = call.command(VoidOrder, body, order_id=found)
     return await call.run(command, order_stream(found))

@@ -21,7 +21,6 @@ from domain.order_commands import (
     DispatchParcel,
     PackParcel,
     PackParcelBody,
-    with_ids,
 )
 
 CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
@@ -53,7 +52,7 @@ async def pack(
     ]
     # Once more, since one order may have been named by its number and by its UUID.
     named = validated(PackParcelBody, {"contents": contents})
-    command = with_ids(PackParcel, named, parcel_id=new_id(), at=call.at)
+    command = call.command(PackParcel, named, parcel_id=new_id())
     return await call.run(command, status=201)
 
 
@@ -69,7 +68,7 @@ async def dispatch(
 ) -> Answer:
     """Needs full payment of its orders, except by methods that are paid later."""
     found = uuid_text(parcel_id, "parcel")
-    command = with_ids(DispatchParcel, body, parcel_id=found, at=call.at)
+    command = call.command(DispatchParcel, body, parcel_id=found)
     return await call.run(command, parcel_stream(found))
 
 
@@ -85,5 +84,5 @@ async def deliver(
 ) -> Answer:
     """Who took it, when, and where the picture lies. The carrier's scans come through Kafka."""
     found = uuid_text(parcel_id, "parcel")
-    command = with_ids(DeliverParcel, body, parcel_id=found, at=call.at)
+    command = call.command(DeliverParcel, body, parcel_id=found)
     return await call.run(command, parcel_stream(found))

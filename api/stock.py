@@ -14,7 +14,6 @@ from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Reader, identifier, page_router
 from domain.desk import stock_stream
-from domain.order_commands import with_ids
 from domain.stock_item import AdjustStock, Location, ReceiveStock
 from domain.values import QUANTITY_MAX, AskedQuantity, Quantity, Text, Value
 from projections import stock_levels
@@ -75,7 +74,7 @@ async def receive(
     call: Call, sku: str, body: Annotated[ReceiveBody, Body(**example("A delivery", RECEIPT))]
 ) -> Answer:
     """The first receipt makes the sku stock-kept: from then on orders reserve its units."""
-    command = with_ids(ReceiveStock, body, sku=identifier("sku", sku), at=call.at)
+    command = call.command(ReceiveStock, body, sku=identifier("sku", sku))
     return await call.run(command, stock_stream(sku, body.location))
 
 
@@ -90,7 +89,7 @@ async def adjust(
     call: Call, sku: str, body: Annotated[AdjustBody, Body(**example("Breakage", ADJUSTMENT))]
 ) -> Answer:
     """Never below what is promised to orders."""
-    command = with_ids(AdjustStock, body, sku=identifier("sku", sku), at=call.at)
+    command = call.command(AdjustStock, body, sku=identifier("sku", sku))
     return await call.run(command, stock_stream(sku, body.location))
 
 

@@ -7,12 +7,10 @@ before it is decided. Errors of a body name the field (`lines.0.quantity`).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     Field,
     ValidationInfo,
@@ -25,6 +23,8 @@ from domain.money import CURRENCIES
 from domain.order_facts import PaymentPart
 from domain.parcel_facts import Milestone
 from domain.stock_item import Location
+from domain.times import Expected, Happened
+from domain.times import Utc as Utc  # noqa: PLC0414 - for readers of carriers' records
 from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
@@ -124,13 +124,6 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
-
-
 def _country(code: str) -> str:
     if code not in COUNTRIES:
         raise ValueError("must be an ISO 3166-1 alpha-2 code such as CN")
@@ -158,7 +151,6 @@ def _all_different(keys: Iterable[Hashable], what: str) -> None:
         seen.add(key)
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
 Country = Annotated[str, AfterValidator(_country)]
 CurrencyCode = Annotated[str, AfterValidator(_currency)]
 Handle = Annotated[Identifier, AfterValidator(_without_slash)]
@@ -259,7 +251,7 @@ class PlaceOrderBody(Value):
     shipping_address: PostalAddress
     billing_address: PostalAddress | None = None
     payment_method: PaymentMethod
-    promised_at: Utc | None = None
+    promised_at: Expected | None = None
     external_ref: Identifier | None = None
     note: LongText | None = None
     total_minor: AmountMinor | None = None
@@ -276,7 +268,7 @@ class AmendBody(Value):
     contact: Contact | None = None
     shipping_address: PostalAddress | None = None
     billing_address: PostalAddress | None = None
-    promised_at: Utc | None = None
+    promised_at: Expected | None = None
     reason: Text
 
     @field_validator("lines")
@@ -298,7 +290,7 @@ class PaymentBody(Value):
     amount_minor: PositiveMinor
     reference: Text
     payer: Text | None = None
-    occurred_at: Utc | None = None  # when the money came; now when absent
+    occurred_at: Happened | None = None  # when the money came; now when absent
 
 
 class LineQuantityBody(Value):
@@ -343,14 +335,14 @@ class PackParcelBody(Value):
 class DispatchBody(Value):
     carrier: Handle
     tracking_number: Identifier
-    estimated_at: Utc | None = None
+    estimated_at: Expected | None = None
 
 
 class DeliverBody(Value):
     """Delivered, as seen by a person: who took it, when, where the picture lies."""
 
     name: Text | None = None
-    delivered_at: Utc | None = None  # now when absent
+    delivered_at: Happened | None = None  # now when absent
     picture_ref: Text | None = None
 
 
@@ -523,6 +515,9 @@ C = TypeVar("C", bound=Command)
 
 
 def with_ids(kind: type[C], body: BaseModel, **ids: Any) -> C:
-    """The command `kind` of a body that was already validated, with its ids and `at`."""
+    """The command `kind` of a body that was already validated, with its ids and `at`.
+
+    Raises ValidationError for what only `at` shows to be wrong: a time too far ahead.
+    """
     given = {name: getattr(body, name) for name in body.model_fields_set}
     return kind.model_validate({**given, **ids})

@@ -39,6 +39,7 @@ def fields(answer: Any) -> list[str]:
     return [error["field"] for error in errors]
 
 
+UNKNOWN = "01a20c2a-19a5-71f7-84ce-207d962e43a1"
 BIG = 10**12 + 1
 CONTACT = {"name": "A\u0000B"}
 ADDRESS = {"line1": "x", "city": "x", "country": "China"}
@@ -86,6 +87,8 @@ WRONG_FIELDS: list[tuple[str, Json]] = [
     ("promised_at", {"promised_at": "2026-03-01T12:00:00"}),
     ("promised_at", {"promised_at": "tomorrow"}),
     ("promised_at", {"promised_at": "9999-12-31T23:59:59-12:00"}),
+    ("promised_at", {"promised_at": "0001-01-02T00:00:00Z"}),
+    ("promised_at", {"promised_at": "9999-01-01T00:00:00Z"}),
     ("external_ref", {"external_ref": "x" * 200}),
     ("note", {"note": "x" * 10_001}),
     ("surprise", {"surprise": 1}),
@@ -97,6 +100,25 @@ WRONG_FIELDS: list[tuple[str, Json]] = [
 def test_a_wrong_field_of_an_order_is_named(api: Api, field: str, changes: Json) -> None:
     answer = api.post("/v1/orders", order(**changes))
     assert fields(answer) == [field]
+
+
+PAYMENT = {"method": "alipay", "amount_minor": 1, "reference": "A"}
+FAR_TIMES: list[tuple[str, str, Json]] = [
+    ("occurred_at", f"/v1/orders/{UNKNOWN}/payments", PAYMENT),
+    ("delivered_at", f"/v1/parcels/{UNKNOWN}/deliver", {}),
+    ("estimated_at", f"/v1/parcels/{UNKNOWN}/dispatch", {"carrier": "sf", "tracking_number": "1"}),
+    ("promised_at", f"/v1/orders/{UNKNOWN}/amend", {"reason": "A"}),
+]
+
+
+@pytest.mark.parametrize(("field", "path", "body"), FAR_TIMES)
+@pytest.mark.parametrize("time", ["0001-01-02T00:00:00Z", "9999-01-01T00:00:00Z"])
+def test_a_time_that_cannot_be_meant_is_named(
+    api: Api, field: str, path: str, body: Json, time: str
+) -> None:
+    answer = api.post(path, body | {field: time})
+    assert fields(answer) == [field]
+    assert answer.json()["errors"][0]["message"].startswith("must not be ")
 
 
 def test_a_price_that_is_too_high_names_its_line(api: Api) -> None:
@@ -221,7 +243,6 @@ def test_a_line_packed_twice_under_two_names_of_its_order_is_refused(
     assert fields(api.post("/v1/parcels", {"contents": contents})) == ["contents"]
 
 
-UNKNOWN = "01a20c2a-19a5-71f7-84ce-207d962e43a1"
 COMMANDS: list[tuple[str, Json]] = [
     ("approve", {}),
     ("amend", {"contact": {"name": "A"}, "reason": "B"}),

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from domain.message import Command
 from domain.order_commands import (
     AmendBody,
+    AmendOrder,
     CancelBody,
+    DeliverBody,
+    DeliverParcel,
     DispatchBody,
+    DispatchParcel,
     OverrideBody,
     PackBody,
     PackParcelBody,
     PaymentBody,
     PlaceOrder,
     PlaceOrderBody,
+    RecordPayment,
     RefundBody,
     with_ids,
 )
@@ -32,6 +39,7 @@ ORDER: dict[str, Any] = {
     "payment_method": "alipay",
 }
 PAYMENT = {"method": "alipay", "amount_minor": 1, "reference": "r"}
+DISPATCH = {"carrier": "sf", "tracking_number": "1"}
 NEW_LINE = {"sku": "TEA", "name": "Tea", "quantity": 1, "unit_price_minor": 1}
 
 
@@ -103,6 +111,11 @@ REFUSED: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     (PaymentBody, PAYMENT | {"amount_minor": 0}, "amount_minor"),
     (PaymentBody, PAYMENT | {"amount_minor": 10**12 + 1}, "amount_minor"),
     (PaymentBody, PAYMENT | {"occurred_at": "yesterday"}, "occurred_at"),
+    (
+        PaymentBody,
+        PAYMENT | {"occurred_at": "1989-12-31T23:59:59Z"},
+        "occurred_at: Value error, must",
+    ),
     (PackBody, {"lines": []}, "lines"),
     (PackBody, {"lines": [{"line_no": 1, "quantity": 1}] * 2}, "line_no 1 stands twice"),
     (
@@ -112,6 +125,9 @@ REFUSED: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     ),
     (DispatchBody, {"carrier": "a/b", "tracking_number": "1"}, "carrier"),
     (DispatchBody, {"carrier": "sf"}, "tracking_number"),
+    (DispatchBody, DISPATCH | {"estimated_at": "0001-01-02T00:00:00Z"}, "estimated_at"),
+    (DeliverBody, {"delivered_at": "0001-01-02T00:00:00Z"}, "delivered_at"),
+    (AmendBody, {"reason": "asked", "promised_at": "0001-01-02T00:00:00Z"}, "promised_at"),
     (CancelBody, {"reason_code": "Because I can"}, "reason_code"),
     (CancelBody, {"reason_code": "x", "initiator": "nobody"}, "initiator"),
     (RefundBody, {"reason": "damaged"}, "give amount_minor, lines or shipping_minor"),
@@ -154,3 +170,37 @@ def test_a_body_becomes_a_command_without_being_checked_twice() -> None:
     command = with_ids(PlaceOrder, body, order_id="A", numbers=("1",), at=NOON)
     assert command.lines[0] is body.lines[0]
     assert (command.shop, command.order_id) == ("main", "A")
+
+
+HAPPENED, EXPECTED = timedelta(hours=24), timedelta(days=3652.5)
+TIMES: list[tuple[type[Command], type[BaseModel], dict[str, Any], str, timedelta]] = [
+    (RecordPayment, PaymentBody, PAYMENT, "occurred_at", HAPPENED),
+    (DeliverParcel, DeliverBody, {}, "delivered_at", HAPPENED),
+    (DispatchParcel, DispatchBody, DISPATCH, "estimated_at", EXPECTED),
+    (PlaceOrder, PlaceOrderBody, ORDER, "promised_at", EXPECTED),
+    (AmendOrder, AmendBody, {"reason": "asked"}, "promised_at", EXPECTED),
+]
+IDS: dict[str, Any] = {"order_id": "A", "parcel_id": "K", "payment_id": "P", "numbers": ("1",)}
+
+
+@pytest.mark.parametrize(("kind", "body_kind", "given", "field", "ahead"), TIMES)
+def test_a_time_is_near_that_of_its_command(
+    kind: type[Command],
+    body_kind: type[BaseModel],
+    given: dict[str, Any],
+    field: str,
+    ahead: timedelta,
+) -> None:
+    """What happened lies at most a day ahead, what is expected ten years; neither before 1990."""
+    ids = {name: IDS[name] for name in IDS.keys() & kind.model_fields.keys()}
+
+    def named(time: datetime) -> Command:
+        body = body_kind.model_validate(given | {field: time})
+        return with_ids(kind, body, **ids, at=NOON)
+
+    for time in (datetime(1990, 1, 1, tzinfo=UTC), NOON + ahead):
+        assert getattr(named(time), field) == time
+    for time in (NOON + ahead + timedelta(seconds=1), datetime(9999, 1, 1, tzinfo=UTC)):
+        with pytest.raises(ValidationError, match="ahead") as refused:
+            named(time)
+        assert [error["loc"] for error in refused.value.errors()] == [(field,)]
