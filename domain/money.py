@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TypeAlias
 
 Minor: TypeAlias = int  # an amount in minor units: 12000 is 120.00 CNY, 120 JPY is 120
@@ -60,14 +59,6 @@ def ratio_half_up(numerator: int, denominator: int) -> int:
         raise ValueError(f"denominator {denominator} is not positive")
     rounded = (2 * abs(numerator) + denominator) // (2 * denominator)
     return rounded if numerator >= 0 else -rounded
-
-
-def round_half_up(value: Decimal) -> int:
-    """The integer nearest to a decimal, halves away from zero, whatever the decimal context.
-
-    Raises ValueError for NaN, OverflowError for infinity.
-    """
-    return ratio_half_up(*value.as_integer_ratio())
 
 
 def split(total_minor: Minor, weights: Sequence[int]) -> list[Minor]:

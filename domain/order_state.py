@@ -14,7 +14,6 @@ from typing import Literal, TypeVar
 
 from domain.frozen import replace
 from domain.message import Event, Sealed
-from domain.money import ratio_half_up
 from domain.order_facts import (
     BillingAddressAmended,
     ContactAmended,
@@ -39,6 +38,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.pricing import running_share
 from domain.values import Address, Contact
 
 K = TypeVar("K")
@@ -85,15 +85,8 @@ class OrderLine:
         return self.priced.tax_minor - self.share(self.priced.tax_minor, self.cancelled)
 
     def share(self, whole_minor: int, units: Decimal) -> int:
-        """The running share of `units` in an amount for all of them, rounded half up (ADR 0002).
-
-        As `pricing.quantity_share`, but total: imported lines may have no units at all.
-        """
-        if self.priced.quantity <= 0:
-            return 0
-        part, part_of = min(units, self.priced.quantity).as_integer_ratio()
-        whole, whole_of = self.priced.quantity.as_integer_ratio()
-        return ratio_half_up(whole_minor * part * whole_of, part_of * whole)
+        """The running share of `units` in an amount for all of them (ADR 0002)."""
+        return running_share(whole_minor, self.priced.quantity, units)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
 from domain.money import Currency, Minor, minor_digits, ratio_half_up, split
 
@@ -18,7 +17,6 @@ LINES_MAX = 500
 TAX_RATE_BP_MAX = 10_000  # 100 %
 _BP = 10_000  # basis points in a whole
 
-_QUANTITY_TEXT = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?")
 _UNIT_PRICE_TEXT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,6})?")
 
 
@@ -73,31 +71,6 @@ class Totals:
     shipping_tax_minor: Minor
     tax_minor: Minor  # lines and shipping
     total_minor: Minor  # what the customer pays
-
-
-class RefundableLine(Protocol):
-    """A priced line, or whatever a state keeps of it to refund by."""
-
-    @property
-    def quantity(self) -> Decimal: ...
-
-    @property
-    def gross_minor(self) -> Minor: ...
-
-
-def parse_quantity(quantity: int | str) -> Decimal:
-    """A quantity as it arrives: an integer, or a plain decimal string such as "0.335".
-
-    Raises PricingProblem `quantity_malformed` or `quantity_out_of_bounds`.
-    """
-    if not _QUANTITY_TEXT.fullmatch(str(quantity)):
-        raise PricingProblem(
-            "quantity_malformed",
-            f"{str(quantity)[:40]!r} is not a number of at most 7 digits and 3 places",
-        )
-    parsed = Decimal(quantity)
-    _thousandths(parsed)
-    return parsed
 
 
 def unit_price_in_minor(unit_price: str, currency: Currency) -> Decimal:
@@ -172,31 +145,18 @@ def price_line(
     return _priced(line, amount, order_discount_minor, prices_include_tax)
 
 
-def quantity_share(whole_minor: Minor, of: Decimal, already: Decimal, quantity: Decimal) -> Minor:
-    """What `quantity` more of `of` units, after `already`, is worth of an amount for them all.
+def running_share(whole_minor: Minor, of: Decimal, units: Decimal) -> Minor:
+    """What the first `units` of `of` are worth of an amount for them all, rounded half up once.
 
-    The difference of two rounded running shares: taken in any steps, the parts sum to the whole
-    and never pass it. Raises PricingProblem `quantity_out_of_bounds` or `quantity_exceeds_line`.
+    What more units are worth is the difference of two running shares: taken in any steps, the
+    parts sum to the whole. Total, since history is irregular: units beyond `of` are worth no more
+    than the whole, and those of a line without units nothing.
     """
-    units, before = _thousandths(of), _thousandths(already, zero_allowed=True)
-    after = before + _thousandths(quantity)
-    if after > units:
-        raise PricingProblem(
-            "quantity_exceeds_line",
-            f"{quantity} asked, {max(of - already, Decimal(0))} of {of} left",
-            asked=str(quantity),
-            left=str(max(of - already, Decimal(0))),
-        )
-    return ratio_half_up(whole_minor * after, units) - ratio_half_up(whole_minor * before, units)
-
-
-def refund_share(line: RefundableLine, quantity_already: Decimal, quantity: Decimal) -> Minor:
-    """What refunding or cancelling `quantity` more of a line gives back, in minor units.
-
-    The line's gross holds its share of the order discount and its tax, so the refund does too.
-    `quantity_already` is what was refunded or cancelled before. Errors as `quantity_share`.
-    """
-    return quantity_share(line.gross_minor, line.quantity, quantity_already, quantity)
+    if of <= 0:
+        return 0
+    part, part_of = min(units, of).as_integer_ratio()
+    all_units, all_of = of.as_integer_ratio()
+    return ratio_half_up(whole_minor * part * all_of, part_of * all_units)
 
 
 def _line_amount(line: PricedInput) -> Minor:
@@ -291,9 +251,9 @@ def _totals(
     )
 
 
-def _thousandths(quantity: Decimal, *, zero_allowed: bool = False) -> int:
+def _thousandths(quantity: Decimal) -> int:
     scaled = _scaled(quantity, QUANTITY_PLACES, QUANTITY_MAX)
-    if scaled is None or (scaled == 0 and not zero_allowed):
+    if not scaled:
         raise PricingProblem(
             "quantity_out_of_bounds",
             f"{quantity} is not above 0, at most {QUANTITY_MAX}, with at most 3 places",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given as sample
-from hypothesis import strategies as st
-
 from domain.desk import order_stream
 from domain.order_facts import (
     LineQuantity,
@@ -15,7 +12,6 @@ from domain.order_facts import (
     PaymentPart,
     RefundPaid,
 )
-from domain.pricing import quantity_share
 from tests.given import (
     NOON,
     Given,
@@ -238,18 +234,3 @@ def test_refund_keeps_fulfilment_state() -> None:
     world = given(sent.world, refund(None, (1, 1)), pay_refund()).world
     assert world.order().lines[1].delivered == 2
     given(world).when(pack((1, 1), parcel_id="K2")).refused("pack_exceeds_open", open=0)
-
-
-@sample(
-    gross=st.integers(0, 10**12),
-    quantity=st.integers(1, 10**9).map(lambda n: Decimal(n) / 1000),
-    part=st.integers(1, 10**9).map(lambda n: Decimal(n) / 1000),
-)
-def test_a_lines_own_share_is_that_of_the_pricing_rule(
-    gross: int, quantity: Decimal, part: Decimal
-) -> None:
-    state_line = after(place()).world.order().lines[1]
-    priced = state_line.priced.model_copy(update={"quantity": quantity})
-    one = type(state_line)(priced, gross)
-    part = min(part, quantity)
-    assert one.share(gross, part) == quantity_share(gross, quantity, Decimal(0), part)
