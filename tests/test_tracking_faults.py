@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from commands.settings import Settings
+from commands.store import Store
 from tests.carrier import (
     DEAD,
     OFFSETS,
@@ -185,6 +186,37 @@ def test_a_database_that_is_held_up_delays_the_batch_and_no_more(tracked: Settin
             holder.rollback()
             load.wait()
     load.check()
+
+
+class Impatient(Store):
+    """Its transactions may stand idle for so short a time that a large batch takes longer."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.session["options"] += " -c idle_in_transaction_session_timeout=40ms"
+
+
+@pytest.mark.parametrize("dispatched", ["before the scans", "while the scans wait"])
+def test_a_batch_that_takes_longer_than_a_transaction_may_stand_idle_comes_in_by_parts(
+    tracked: Settings, monkeypatch: pytest.MonkeyPatch, dispatched: str
+):
+    """covers: L19, L31 - the same batch again would fail for ever."""
+    numbers = [f"SF{n}" for n in range(500)]
+    if dispatched == "before the scans":
+        Desk(tracked).dispatch(numbers)
+    with sending(tracked) as send:
+        send(*[scan(number, "delivered") for number in numbers], partition=0)
+    if dispatched == "while the scans wait":
+        with worker(tracked):
+            wait_until(lambda: number_of(tracked, WAITING) == len(numbers))
+        Desk(tracked).dispatch(numbers)
+    monkeypatch.setattr(tracking, "Store", Impatient)
+    before = tracking.SESSIONS._value.get()
+    with worker(tracked):
+        wait_until(lambda: number_of(tracked, SCANS) == len(numbers), SECONDS)
+    assert tracking.SESSIONS._value.get() > before + 1, "no batch took too long"
+    assert number_of(tracked, WAITING) == number_of(tracked, DEAD) == number_of(tracked, GAPS) == 0
+    assert number_of(tracked, OFFSETS) == number_of(tracked, COMMANDS) == len(numbers)
 
 
 def test_one_record_that_the_code_cannot_apply_is_set_aside_alone(

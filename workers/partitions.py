@@ -63,9 +63,9 @@ class Partitions:
         """Leave the group, so that others take over at once. Raises KafkaError."""
         self._consumer.close(autocommit=False, timeout_ms=timeout_ms)
 
-    def poll(self, timeout_ms: int) -> list[Record] | None:
+    def poll(self, timeout_ms: int, records_max: int) -> list[Record] | None:
         try:
-            polled = self._consumer.poll(timeout_ms=timeout_ms)
+            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=records_max)
         except OffsetOutOfRangeError as error:
             self._alarm(error.args[0])
             return None

@@ -28,6 +28,7 @@ from workers.ingest import Ingest, OffsetMoved, Record
 from workers.partitions import Partitions
 
 POLL_RECORDS_MAX = 1_000
+GROWTH_RECORDS = 10  # by so many a batch may be larger again, after each that went well
 POLL_MS = 200
 RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2)  # then the batch is halved; one record: a new session
 SESSION_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)  # the last one for ever
@@ -71,11 +72,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def _run(settings: Settings, stop: threading.Event) -> None:
     failures = 0
+    batches, pages = Portion(POLL_RECORDS_MAX), Portion(WAITING_PAGE_ROWS)
     while not stop.is_set():
-        session = Session(settings, stop)
+        session = Session(settings, stop, batches, pages)
         try:
             session.work()
         except Exception as error:  # noqa: BLE001 - a dead loop in a living process helps nobody
+            batches.failed()
+            pages.failed()
             failures = 1 if session.rounds else failures + 1
             pause = SESSION_RETRY_SECONDS[min(failures, len(SESSION_RETRY_SECONDS)) - 1]
             expected = isinstance(error, KafkaError | psycopg.Error | Overtaken | OSError)
@@ -92,12 +96,44 @@ class TopicChanged(KafkaError):  # type: ignore[misc]  # kafka-python has no typ
     """The topic was made anew: another id, so other offsets."""
 
 
+class Portion:
+    """How much one transaction takes, from one session to the next.
+
+    Scans of the largest orders may keep a transaction waiting for us longer than it may stand
+    idle, and would do so for ever: what ends a session is halved, and slowly grows again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.count_max = most
+        self._most = most
+        self._tried: int | None = None  # what is under way
+
+    def trying(self, count: int) -> None:
+        self._tried = count
+
+    def done(self) -> None:
+        """It is behind us, well or not: no fault of its size."""
+        self._tried = None
+
+    def grow(self) -> None:
+        self.count_max = min(self._most, self.count_max + GROWTH_RECORDS)
+
+    def failed(self) -> None:
+        """The session has ended, perhaps within what was tried."""
+        if self._tried is not None:
+            self.count_max, self._tried = max(1, self._tried // 2), None
+
+
 class Session:
     """One consumer and one connection, until either fails."""
 
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, stop: threading.Event, batches: Portion, pages: Portion
+    ) -> None:
         self._settings = settings
         self._stop = stop
+        self._batches = batches
+        self._pages = pages
         self._open = ExitStack()
         self._waiting_after = 0
         self._due: dict[str, float] = {}
@@ -138,7 +174,7 @@ class Session:
 
     def _round(self) -> None:
         HEARTBEAT.set_to_current_time()
-        records = self._partitions.poll(POLL_MS)
+        records = self._partitions.poll(POLL_MS, self._batches.count_max)
         if records is None:
             self._place()
         elif records:
@@ -165,6 +201,7 @@ class Session:
         try:
             self._bring_in(records)
         except OffsetMoved as error:
+            self._batches.done()
             RETRIES.labels("offset_moved").inc()
             log.warning("another worker was here", error=str(error))
             self._place()
@@ -197,7 +234,10 @@ class Session:
         raise Overtaken(f"{len(RETRY_SECONDS)} times")
 
     def _apply(self, records: list[Record], refused: str | None = None) -> None:
+        self._batches.trying(len(records))
         counts = self._ingest.apply(self._connection, records, self._partitions.next, refused)
+        self._batches.done()
+        self._batches.grow()
         self._partitions.advance(records)
         self._tell(counts)
 
@@ -205,12 +245,14 @@ class Session:
         """A few pages a round, in a circle: so no update is forgotten, however it came to wait."""
         for _ in range(WAITING_PAGES_PER_ROUND):
             after = self._waiting_after
-            end = self._ingest.page_end(self._connection, after, WAITING_PAGE_ROWS)
-            if end is not None:
-                self._take_page(after, end)
+            end = self._ingest.page_end(self._connection, after, self._pages.count_max)
             self._waiting_after = end or 0
             if end is None:
+                self._pages.grow()  # Not before: most pages have nothing to take, and are easy.
                 return
+            self._pages.trying(self._pages.count_max)
+            self._take_page(after, end)
+            self._pages.done()
 
     def _take_page(self, after: int, end: int) -> None:
         """Halves what fails; an update that nobody can apply goes on waiting, and is named."""
