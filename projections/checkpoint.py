@@ -1,16 +1,13 @@
-"""Where each projection stands: positions moved by compare-and-set, heartbeat, lag, waiting."""
+"""Where each projection stands: positions moved by compare-and-set, heartbeat, lag."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import dict_row
 
-WAIT_POLL_SECONDS = 0.01
-WAIT_POLL_SECONDS_MAX = 0.1
 ERROR_CHARACTERS_MAX = 500
 
 # `event_at`: recorded_at of the last event folded in. `parked`: the first event of a key that could
@@ -69,14 +66,6 @@ class Overtaken(Exception):
     """Another worker moved the checkpoint first; nothing of this batch was kept."""
 
 
-class NotReached(TimeoutError):
-    """A projection did not reach the position asked for in time."""
-
-    def __init__(self, name: str, wanted: int, reached: int) -> None:
-        super().__init__(f"{name} is at {reached}, {wanted} was asked for")
-        self.name, self.wanted, self.reached = name, wanted, reached
-
-
 def read(connection: Connection[Any], name: str) -> tuple[int, int] | None:
     """Position and version of a projection, None before its first start."""
     return connection.execute(READ, [name]).fetchone()
@@ -103,25 +92,6 @@ def parked_keys(connection: Connection[Any], name: str) -> set[str]:
     return {key for (key,) in connection.execute(PARKED_KEYS, [name])}
 
 
-async def wait_for(
-    connection: AsyncConnection[Any], name: str, position: int, timeout_seconds: float
-) -> int:
-    """Wait until a projection has folded in `position`; the position reached. Raises NotReached.
-
-    The connection should be in autocommit mode, so that waiting holds no snapshot.
-    """
-    deadline = asyncio.get_running_loop().time() + timeout_seconds
-    pause = WAIT_POLL_SECONDS
-    while True:
-        reached = await position_of(connection, name)
-        if reached >= position:
-            return reached
-        if asyncio.get_running_loop().time() >= deadline:
-            raise NotReached(name, position, reached)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, WAIT_POLL_SECONDS_MAX)
-
-
 async def position_of(connection: AsyncConnection[Any], name: str) -> int:
     """0 before the projection's first start."""
     row = await (await connection.execute(READ, [name])).fetchone()
@@ -132,11 +102,4 @@ async def lag(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     """Per projection {name, position, lag_events, lag_seconds, heartbeat_at, head, parked}."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(LAG)
-        return await cursor.fetchall()
-
-
-async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
-    """Keys set aside: {projection, key, position, error, parked_at}."""
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(PARKED)
         return await cursor.fetchall()

@@ -114,7 +114,7 @@ def test_the_feed_streams_and_resumes_where_it_was_cut(api: Api) -> None:
 
 
 def test_who_reads_waits_for_a_position_but_not_for_ever(api: Api) -> None:
-    """covers: L18"""
+    """covers: L18, A29"""
     began = time.monotonic()
     late = api.get("/v1/orders", min_position=2**40)
     assert (late.status_code, late.json()["code"]) == (504, "position_not_reached")

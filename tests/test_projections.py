@@ -17,7 +17,7 @@ from domain import order_status as domain_status
 from domain.message import Recorded
 from domain.values import quantity_json
 from projections import checkpoint, customer_history, order_status, read_models, stock_levels
-from projections.checkpoint import NotReached, Overtaken
+from projections.checkpoint import Overtaken
 from projections.engine import Engine, Projection
 from projections.order_status import OrderFilters
 from projections.rebuild import rebuild, release
@@ -25,6 +25,7 @@ from tests import given
 from tests.given import NOON, hours
 from tests.histories import CUSTOMERS, History, write
 from tests.scale import scale
+from workers.upkeep import parked
 
 ORDERS = scale(400, 20)
 A, B = "0193aaaa-0000-7000-8000-00000000000a", "0193bbbb-0000-7000-8000-00000000000b"
@@ -324,23 +325,6 @@ def test_projection_never_skips_late_commit(empty: Shop) -> None:
     assert empty.rebuild(stock_levels.PROJECTION, compare=True).differing == 0
 
 
-def test_a_reader_can_wait_for_what_it_wrote(empty: Shop) -> None:
-    """covers: L18, A29"""
-    position = empty.run(given.receive(3), given.place(A))
-    name = order_status.NAME
-    read_models.prepare(empty.connection, empty.settings.read_schema)
-    with pytest.raises(NotReached) as late:
-        empty.ask(lambda c: checkpoint.wait_for(c, name, position, 0.05))
-    assert (late.value.reached, late.value.wanted) == (0, position)
-
-    folding = threading.Timer(0.1, lambda: empty.fold(order_status.PROJECTION))
-    folding.start()
-    assert empty.ask(lambda c: checkpoint.wait_for(c, name, position, 10.0)) >= position
-    folding.join()
-    order, at = empty.ask(lambda c: order_status.get_order(c, A))
-    assert (order["number"], at) == (f"number-{A}", position)
-
-
 def test_lag_is_told_in_events_and_in_seconds(shop: Shop) -> None:
     """covers: L20"""
     head = shop.fold(stock_levels.PROJECTION)
@@ -374,13 +358,13 @@ def test_an_order_that_cannot_be_folded_waits_alone(shop: Shop) -> None:
     faulty = failing_at(projection, key, mine[2])
     head = shop.fold(faulty, batch_events=100)
     assert shop.engine(projection).position(shop.connection) == head
-    (parked,) = shop.ask(checkpoint.parked)
-    assert (parked["projection"], parked["key"], parked["position"]) == (
+    (one,) = parked(shop.settings)
+    assert (one["projection"], one["key"], one["position"]) == (
         "order_status",
         key,
         mine[2],
     )
-    assert "ZeroDivisionError" in parked["error"]
+    assert "ZeroDivisionError" in one["error"]
     assert [lag["parked"] for lag in shop.ask(checkpoint.lag)] == [1]
     query = "SELECT position FROM order_status WHERE order_id = %s"
     assert shop.connection.execute(query, [key]).fetchone() == (mine[1],)
@@ -388,7 +372,7 @@ def test_an_order_that_cannot_be_folded_waits_alone(shop: Shop) -> None:
     still = release(shop.connection, shop.engine(faulty), key, shop.feed)
     assert still == mine[2]
     assert release(shop.connection, shop.engine(projection), key, shop.feed) is None
-    assert shop.ask(checkpoint.parked) == []
+    assert parked(shop.settings) == []
     assert shop.rebuild(projection, compare=True).differing == 0
     with pytest.raises(KeyError):
         release(shop.connection, shop.engine(projection), key, shop.feed)
@@ -413,7 +397,7 @@ def test_a_row_that_cannot_be_stored_waits_alone(shop: Shop) -> None:
 
     head = shop.fold(replace(projection, dump=dump))
     assert shop.engine(projection).position(shop.connection) == head
-    assert [row["key"] for row in shop.ask(checkpoint.parked)] == [key]
+    assert [row["key"] for row in parked(shop.settings)] == [key]
     assert len(shop.table(projection)) == ORDERS - 1
     release(shop.connection, shop.engine(projection), key, shop.feed)
     assert shop.rebuild(projection, compare=True).differing == 0
