@@ -14,7 +14,7 @@ from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Reader, identifier, page_router
 from domain.desk import stock_stream
-from domain.stock_item import AdjustStock, Location, ReceiveStock
+from domain.stock_item import AdjustmentReason, AdjustStock, Location, ReceiveStock
 from domain.values import QUANTITY_MAX, AskedQuantity, Quantity, Text, Value
 from projections import stock_levels
 
@@ -38,7 +38,7 @@ class AdjustBody(Value):
     delta: Annotated[
         Quantity, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX, decimal_places=3, allow_inf_nan=False)
     ]
-    reason: Text
+    reason: AdjustmentReason
     location: Location = "main"
 
 

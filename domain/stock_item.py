@@ -23,6 +23,9 @@ def _without_at(text: str) -> str:
 
 
 Location = Annotated[Identifier, AfterValidator(_without_at)]
+AdjustmentReason = Annotated[
+    Text, Field(description="About the goods, never about a person; stored in clear")
+]
 
 
 class StockReceived(Event, topic="stock_item.received.v1"):
@@ -33,6 +36,10 @@ class StockReceived(Event, topic="stock_item.received.v1"):
 
 
 class StockAdjusted(Event, topic="stock_item.adjusted.v1"):
+    """`reason` is about the goods, never about a person: stored in clear, since stock is nobody's
+    and there is no person's key to seal it with. Who adjusted is the event's actor.
+    """
+
     sku: str
     location: str
     delta: Quantity
@@ -74,7 +81,7 @@ class AdjustStock(Command):
     delta: Annotated[
         Quantity, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX, decimal_places=3, allow_inf_nan=False)
     ]
-    reason: Text
+    reason: AdjustmentReason
 
 
 @dataclass(frozen=True, slots=True)

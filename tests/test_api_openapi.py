@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from domain.stock_item import StockAdjusted
 from tests.api_server import Api
 from tests.scale import scale
 
@@ -164,6 +165,13 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         (method, path) for method, path, one in operations(described) if "requestBody" in one
     }
     assert examples.sent == with_example
+
+
+def test_who_adjusts_stock_is_told_that_the_reason_is_stored_in_clear(described: Json) -> None:
+    """A stock item is nobody's: there is no key of a person to seal free text with."""
+    reason = described["components"]["schemas"]["AdjustBody"]["properties"]["reason"]
+    assert reason["description"] == "About the goods, never about a person; stored in clear"
+    assert StockAdjusted.PERSONAL_FIELDS == ()
 
 
 # -- any input -----------------------------------------------------------------------------------
