@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID, uuid5
 
 from domain import number
@@ -129,9 +129,15 @@ def history(record: Record, order_id: str, order_number: str) -> History:
     return History(order_id, Decision({stream: telling.events}, claims), irregular)
 
 
-def _noticed(record: Record, irregular: Sequence[str]) -> dict[str, str | list[str]]:
-    noticed: dict[str, str | list[str]] = {"source": record.origin}
-    return {**noticed, "irregular": list(irregular)} if irregular else noticed
+def _noticed(record: Record, irregular: Sequence[str]) -> dict[str, Any]:
+    """The source, what is irregular, and by line number the locations that we could not keep."""
+    noticed: dict[str, Any] = {"source": record.origin}
+    if irregular:
+        noticed["irregular"] = list(irregular)
+    lines = enumerate(record.order.lines, start=1)
+    if unclear := {str(no): line.location for no, line in lines if line.location_unclear}:
+        noticed["locations"] = unclear
+    return noticed
 
 
 # -- the facts -------------------------------------------------------------------------------------
@@ -338,6 +344,8 @@ def _unlikely(record: Record, placed: OrderPlaced, state: Order) -> Iterator[str
         yield "channel_unknown"
     if not order.lines:
         yield "lines_missing"
+    if any(line.location_unclear for line in order.lines):
+        yield "location_unclear"
     if state.parcels and not state.approved:
         yield "never_approved"
     yield from _unlikely_money(placed, state)

@@ -162,7 +162,7 @@ def _line(
         order_discount_minor=share,
         base_minor=amount - found.discount_minor - share,
         tax_minor=tax,
-        location=found.location,
+        location=UNKNOWN if found.location_unclear else found.location,
     )
 
 

@@ -119,6 +119,11 @@ class FoundLine(Value):
     discount_minor: Amount = 0
     location: Identifier = "main"
 
+    @property
+    def location_unclear(self) -> bool:
+        """With an @ it would name the stock of another sku: a stream's key is `sku@location`."""
+        return "@" in self.location
+
     @field_validator("unit_price")
     @classmethod
     def _one_price(cls, value: str | None, info: ValidationInfo) -> str | None:

@@ -149,6 +149,20 @@ def test_what_has_no_field_of_ours_is_kept_verbatim_beside() -> None:
     assert shown(state).code == "cancelled"
 
 
+def test_a_location_never_names_the_stock_of_another_sku() -> None:
+    """`TEA` at `x@main` would be the stream of the sku `TEA@x` at `main`."""
+    line = '{"sku": "TEA", "unit_price_minor": 1, "location": "%s"}'
+    lines = ", ".join(line % location for location in ("x@main", "annex"))
+    order = f'"placed_at": "2024-05-01", "currency": "CNY", "lines": [{lines}]'
+    result = told(f'{{"order": {{"external_ref": "SO-9", {order}}}}}')
+    (placed,) = next(iter(result.decision.events.values()))
+    assert isinstance(placed, OrderPlaced)
+    assert [line.location for line in placed.lines] == ["unknown", "annex"]
+    assert "location_unclear" in result.irregular
+    assert placed.verbatim is not None
+    assert placed.verbatim["import"]["locations"] == {"1": "x@main"}
+
+
 def test_history_that_contradicts_itself_is_kept_and_named() -> None:
     result, events, _ = of_fixture("SO-4")
     placed = events[0]
