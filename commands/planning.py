@@ -198,12 +198,18 @@ def _row(decided: Decided) -> CommandRow:
         refusal.code,
         refusal.facts,
     )
-    return CommandRow(attempt, None if not_found(refusal) else refusal_json(refusal), audit)
+    return CommandRow(attempt, refusal_json(refusal) if kept_for_ever(refusal) else None, audit)
 
 
 def not_found(refusal: Rejected) -> bool:
-    """What does not exist may exist later: such an answer is not kept for ever."""
     return refusal.code.endswith("_not_found")
+
+
+def kept_for_ever(refusal: Rejected) -> bool:
+    """Whether the same attempt is refused again, whatever has changed. Not where something does not
+    exist, which it may later, nor where all numbers drawn were taken: the next try draws others.
+    """
+    return not not_found(refusal) and refusal.code != desk.NUMBERS_TAKEN
 
 
 def refusal_json(refusal: Rejected) -> str:

@@ -55,6 +55,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NUMBERS_TAKEN",
     "Claim",
     "States",
     "Write",
@@ -77,6 +78,8 @@ __all__ = [
 ]
 
 Claim = tuple[str, str, str]  # kind, key, owner
+
+NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
@@ -176,7 +179,7 @@ def _free_number(command: PlaceOrder, write: Write) -> str:
     for number in command.numbers:
         if write.states[number_claim(number)] is None:
             return number
-    raise Rejected("numbers_taken", "none of the candidates is free: try again")
+    raise Rejected(NUMBERS_TAKEN, "none of the candidates is free: try again")
 
 
 def _register_customer(command: PlaceOrder, write: Write) -> None:
