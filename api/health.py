@@ -17,7 +17,7 @@ from api.answers import Answer, Lag
 from api.context import Context
 from api.permissions import Permission, needs
 from api.problems import responses
-from api.reads import Reader
+from api.reads import ReaderNow
 from commands.store import HEAD
 from projections import checkpoint
 
@@ -91,7 +91,7 @@ async def _failing(context: Context) -> dict[str, str]:
     summary="How far each projection is behind the ledger",
     **needs(Permission.LEDGER_READ),
 )
-async def lag(reader: Reader) -> Answer:
+async def lag(reader: ReaderNow) -> Answer:
     """In events, and in seconds since the oldest event that is not folded in was recorded."""
     return Answer(await lag_of(reader.context))
 

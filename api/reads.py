@@ -71,17 +71,24 @@ class ReadCall:
         return Permission.CUSTOMER_READ_PERSONAL in permissions.granted(self.sender.actor)
 
 
+_Actor = Annotated[
+    str | None, Header(description="Who is calling: an opaque id, never a name. Required.")
+]
+
+
 async def _read_call(
     request: Request,
-    x_actor: Annotated[
-        str | None, Header(description="Who is calling: an opaque id, never a name. Required.")
-    ] = None,
+    x_actor: _Actor = None,
     min_position: Annotated[
         int | None,
         Query(ge=0, le=POSITION_MAX, description="Wait until the answer reflects this position"),
     ] = None,
 ) -> ReadCall:
     return ReadCall(request.app.state.context, _allowed(request, x_actor), min_position)
+
+
+async def _read_call_now(request: Request, x_actor: _Actor = None) -> ReadCall:
+    return ReadCall(request.app.state.context, _allowed(request, x_actor), None)
 
 
 def _allowed(request: Request, _x_actor: str | None) -> Sender:
@@ -94,6 +101,7 @@ def _allowed(request: Request, _x_actor: str | None) -> Sender:
 
 
 Reader = Annotated[ReadCall, Depends(_read_call)]
+ReaderNow = Annotated[ReadCall, Depends(_read_call_now)]  # of what waits for no position
 
 
 def page_router(tag: str) -> APIRouter:

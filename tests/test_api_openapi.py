@@ -104,6 +104,14 @@ def test_every_operation_says_what_it_is_and_how_it_fails(described: Json) -> No
             assert headers == {"x-actor", "idempotency-key", "x-correlation-id", "if-match"}
 
 
+def test_what_takes_a_position_to_wait_for_may_wait_in_vain(described: Json) -> None:
+    """covers: L18. And what waits for none, such as the lag itself, does not take one."""
+    for method, path, operation in operations(described):
+        taken = {one["name"] for one in operation.get("parameters", [])}
+        assert ("min_position" in taken) == ("504" in operation["responses"]), (method, path)
+    assert "504" not in described["paths"]["/v1/lag"]["get"]["responses"]
+
+
 # -- examples ------------------------------------------------------------------------------------
 
 
