@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +33,7 @@ from api.problems import ProblemDetails
 from commands.logs import configure_logs
 from commands.settings import Settings
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 TITLE = "Order ledger"
 DESCRIPTION = """Every fact of an order is an immutable event. Commands answer with the position of
 their last event; reads take it as `min_position` to see at least that much. All errors are problem
@@ -133,6 +136,13 @@ def __getattr__(name: str) -> Any:
     """`app`, built when a server asks for it: only then is the environment read."""
     if name != "app":
         raise AttributeError(name)
+    _end_with_parent()
     settings = Settings()
     configure_logs(settings.log_level)
     return create_app(settings)
+
+
+def _end_with_parent() -> None:
+    """A worker whose server was killed would go on listening beside the next one. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

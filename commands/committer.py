@@ -130,6 +130,10 @@ class Committer:
                 batch = await self._commit(batch)
             except Exception as error:  # noqa: BLE001 (answered to the senders)
                 self._cache.clear()
+                # What was decided on a state that is behind may fail in any way: once more, afresh.
+                if len(batch) == 1 and not isinstance(error, Busy) and batch[0].tries == 0:
+                    batch[0].tries += 1
+                    continue
                 if len(batch) == 1 or isinstance(error, Busy):
                     log.error("commands failed", count=len(batch), error=repr(error))
                     for waiting in batch:

@@ -1,4 +1,4 @@
-"""The vault: one key per person, wrapped by the master key, and the cipher that uses them."""
+"""The vault: one key per person, wrapped by the master key; and the cipher of kept records."""
 
 from __future__ import annotations
 
@@ -102,3 +102,32 @@ class Vault:
             raise ValueError(
                 f"the key of {person} was wrapped by another LEDGER_MASTER_KEY"
             ) from None
+
+
+class RecordCipher:
+    """Seals what others sent, kept as it came: nobody can say yet whom it is about, so all of a
+    ledger is under one key. A value opens only in the table, column and row it was sealed for.
+    """
+
+    def __init__(self, ledger: str, key: bytes) -> None:
+        """`key`: 32 bytes, `Settings.record_key`."""
+        self._ledger = ledger
+        self._cipher = AESGCM(key)
+
+    def seal(self, column: str, source: str, clear: bytes) -> bytes:
+        """`column` with its table, `source` as the row names where its record stood."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, clear, self._bound(column, source))
+
+    def open(self, column: str, source: str, sealed: bytes) -> bytes:
+        """Raises ValueError when it was sealed by another key, or for another place."""
+        bound = self._bound(column, source)
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+        except InvalidTag:
+            raise ValueError(
+                f"{column} of {source} was sealed by another LEDGER_MASTER_KEY, or changed"
+            ) from None
+
+    def _bound(self, column: str, source: str) -> bytes:
+        return f"{self._ledger}|{column}|{source}".encode()

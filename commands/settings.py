@@ -90,3 +90,7 @@ class Settings(BaseSettings):
     def digest_key(self) -> bytes:
         """Key of the digests of requests; another use, so another key."""
         return hashlib.blake2b(b"request digest", key=self.master_key_bytes()).digest()[:32]
+
+    def record_key(self) -> bytes:
+        """Key of the records of others that are kept as they came."""
+        return hashlib.blake2b(b"kept record", key=self.master_key_bytes()).digest()[:32]

@@ -50,6 +50,13 @@ def kill(api: Api) -> None:
     api._process.wait(timeout=10)
 
 
+def test_a_worker_does_not_outlive_its_killed_server(settings: Settings, tmp_path: Path) -> None:
+    with serving(settings, tmp_path) as [api]:
+        [worker] = psutil.Process(api.pid).children(recursive=True)
+        os.kill(api.pid, signal.SIGKILL)
+        assert worker.wait(timeout=20) is None or not worker.is_running()
+
+
 class Buyers(threading.Thread):
     """Places orders one after the other, each under its key, sent again until it is answered."""
 

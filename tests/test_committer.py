@@ -198,6 +198,24 @@ async def test_a_database_that_stands_still_is_answered_busy_and_the_rest_is_let
     assert again.body["on_hand"] <= 10 * (1 + committer_module.BATCH_COMMANDS_MAX)
 
 
+async def test_a_parcel_packed_by_another_process_can_be_dispatched_here(
+    settings: Settings,
+) -> None:
+    """Here the order is held as it was before it was packed, the parcel not at all."""
+    order, parcel_id = placing(), str(uuid4())
+    paid = {"method": "alipay", "amount_minor": 8_800, "reference": "r", "at": NOON}
+    payment = RecordPayment.model_validate({"order_id": order.order_id, "payment_id": "P", **paid})
+    content = {"order_id": order.order_id, "line_no": 1, "quantity": 1}
+    pack = PackParcel.model_validate({"parcel_id": parcel_id, "contents": [content], "at": NOON})
+    sent = {"carrier": "sf", "tracking_number": "SF1", "parcel_id": parcel_id, "at": NOON}
+    async with committer(settings) as there, committer(settings) as here:
+        await there.run(order, attempt())
+        await here.run(payment, attempt())
+        await there.run(pack, attempt())
+        outcome = await here.run(DispatchParcel.model_validate(sent), attempt())
+    assert outcome.body["orders"][0]["status"] == "shipped"
+
+
 async def test_an_order_that_does_not_exist_yet_may_exist_later(settings: Settings) -> None:
     order = placing()
     note = AddNote(order_id=order.order_id, note_id="n", text="call first", at=NOON)

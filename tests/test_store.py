@@ -204,6 +204,19 @@ def test_an_application_with_a_user_of_its_own_can_append_and_nothing_else(
                 connection.execute(statement.encode())
 
 
+def test_no_time_can_be_stored_that_its_leaf_could_not_hold(
+    store: Store, connection: Connection
+) -> None:
+    unit = receipt("TEA")
+    late = datetime(2999, 1, 1, tzinfo=UTC)
+    unit.events = [
+        (n, name, event.model_copy(update={"at": late})) for n, name, event in unit.events
+    ]
+    with pytest.raises(errors.CheckViolation):
+        store.append(connection, [unit])
+    assert positions(connection) == []
+
+
 def test_append_insists_on_read_committed(store: Store) -> None:
     with store.connect() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -8,7 +8,8 @@ CREATE TABLE ledger_event (
     key            text        NOT NULL,
     topic          text        NOT NULL,
     state          bytea       NOT NULL,
-    occurred_at    timestamptz NOT NULL,
+    -- In microseconds these are integers that JSON holds exactly, as the Merkle leaf needs them.
+    occurred_at    timestamptz NOT NULL CHECK (occurred_at BETWEEN '1700-01-01 UTC' AND '2250-01-01 UTC'),
     recorded_at    timestamptz NOT NULL,
     actor          text        NOT NULL,
     origin         text        NOT NULL,

@@ -11,7 +11,8 @@ CREATE TABLE ingest_offset (
 );
 
 -- Updates of parcels that the ledger does not know yet; taken when the parcel is dispatched.
--- `source` is cluster/topic id/partition/offset, `tracking` the claim `carrier/number`.
+-- `source` is cluster/topic id/partition/offset, `tracking` the claim `carrier/number`, `record` is
+-- sealed.
 CREATE TABLE waiting_update (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source      text        NOT NULL UNIQUE,
@@ -22,14 +23,15 @@ CREATE TABLE waiting_update (
 CREATE INDEX waiting_update_tracking ON waiting_update (tracking);
 
 -- Records that nobody could read, with the reason. `sent_at`: copied to the dead-letter topic;
--- `resent_at`: given back to the topic it came from. `headers` is JSON [[name, base64]].
+-- `resent_at`: given back to the topic it came from. Key, record and headers are sealed; `headers`
+-- is JSON [[name, base64]].
 CREATE TABLE dead_letter (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source      text        NOT NULL UNIQUE,
     reason      text        NOT NULL,
     record_key  bytea,
     record      bytea,
-    headers     text        NOT NULL DEFAULT '[]',
+    headers     bytea,
     received_at timestamptz NOT NULL DEFAULT now(),
     sent_at     timestamptz,
     resent_at   timestamptz
