@@ -2,6 +2,7 @@
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from psycopg import Connection
 
+from commands.keys import RecordCipher
 from commands.settings import Settings
 from commands.store import Store
 from tests.carrier import (
@@ -33,11 +35,12 @@ from tests.carrier import (
     worker,
 )
 from workers import dead_letters, kafka_topics, partitions, tracking
-from workers.ingest import Ingest, OffsetMoved, Record, Topic
+from workers.ingest import WAITING_RECORD, Ingest, OffsetMoved, Record, Topic
 from workers.tracking_records import TrackingUpdate, Unreadable, decode
 
 STATUS = """SELECT topic, state::jsonb ->> 'milestone', occurred_at
 FROM ledger_event_json WHERE category = %s AND key = %s ORDER BY version"""
+LETTERS = f"SELECT {dead_letters.COLUMNS} FROM dead_letter ORDER BY id"
 HERE = Topic("logistics.tracking.v1", "cluster", "topic")
 
 
@@ -80,7 +83,8 @@ def test_an_update_is_read_with_its_optional_parts():
         (raw(note="\x00"), "note: Value error, must not contain the character U+0000"),
         (raw(location="x" * 1_001), "location: "),
         (raw(wait=1), "wait: Extra inputs are not permitted"),
-        (raw(**{"\x00": 1}), "x00: Extra inputs are not permitted"),
+        (raw(**{"\x00": 1}), "a field of no plain name: Extra inputs are not permitted"),
+        (raw(**{"13800138000": 1}), "a field of no plain name: Extra inputs"),
         (json.dumps(scan("SF1"), ensure_ascii=True).replace("in_transit", "\\ud800").encode(), ""),
     ],
 )
@@ -165,14 +169,12 @@ def test_poison_is_set_aside_with_its_reason_and_stops_nobody(tracked: Settings)
         )
         wait_for_offset(tracked, 4)
     assert number_of(tracked, SCANS) == 2
-    letters = rows(
-        tracked, "SELECT source, reason, record_key, record FROM dead_letter ORDER BY id"
-    )
-    assert [source.rsplit("/", 2)[1:] for source, *_ in letters] == [["0", "0"], ["0", "2"]]
-    assert letters[0][1].startswith("value: Invalid JSON")
-    assert letters[1][1].startswith("milestone: ")
-    assert bytes(letters[0][3]) == b"\xff garbage \x00"
-    assert bytes(letters[0][2]) == b"garbage"
+    letters = dead_letters.opened(tracked, rows(tracked, LETTERS))
+    assert [one.source.rsplit("/", 2)[1:] for one in letters] == [["0", "0"], ["0", "2"]]
+    assert letters[0].reason.startswith("value: Invalid JSON")
+    assert letters[1].reason.startswith("milestone: ")
+    assert letters[0].record == b"\xff garbage \x00"
+    assert letters[0].key == b"garbage"
 
 
 def test_unknown_numbers_wait_until_their_parcel_is_dispatched(tracked: Settings):
@@ -194,11 +196,12 @@ def test_a_dispatch_between_the_look_and_the_wait_strands_no_update(
     tracked: Settings, connection: Connection
 ):
     """The row waits although its parcel is known by now: the next round takes it."""
+    cipher = RecordCipher(tracked.name, tracked.record_key())
     Desk(tracked).dispatch(["SF1"])
     with connection.transaction():
         connection.execute(
             "INSERT INTO waiting_update (source, tracking, record) VALUES ('x/y/0/0', %s, %s)",
-            [f"{CARRIER}/SF1", raw()],
+            [f"{CARRIER}/SF1", cipher.seal(WAITING_RECORD, "x/y/0/0", raw())],
         )
     with worker(tracked):
         wait_until(lambda: number_of(tracked, WAITING) == 0)
@@ -383,6 +386,57 @@ def _records(settings: Settings, topic: str) -> list[Any]:
     found = list(consumer)
     consumer.close()
     return found
+
+
+def test_nothing_that_a_carrier_said_is_stored_in_clear_beside_the_ledger(
+    tracked: Settings, connection: Connection
+):
+    """Nobody knows yet whom such a record is about: all of it is sealed, for its own row alone."""
+    garbage = b'{"hint": "handed to Wang Xiaoming", "13800138000": 1, "at": "West Lake 7"'
+    batch = [
+        Record(0, 0, b"SF1", raw(note="handed to Wang Xiaoming", location="West Lake 7")),
+        Record(0, 1, b"13800138000", garbage, [("courier", b"Wang Xiaoming")]),
+        Record(0, 2, b"13800138000", garbage + b"}"),
+        Record(0, 3, b"13800138000", raw(milestone="Xiaoming", occurred_at="13800138000 ?")),
+    ]
+    counts = Ingest(tracked, HERE).apply(connection, batch, {0: None})
+    assert (counts["waiting"], counts["unreadable"]) == (1, 3)
+    for table in ("waiting_update", "dead_letter"):
+        stored = b" ".join(repr(row).encode() for row in rows(tracked, f"SELECT * FROM {table}"))
+        texts = rows(tracked, f"SELECT string_agg(t::text, ' ') FROM {table} AS t")
+        for word in (b"Xiaoming", b"West Lake", b"13800138000", b"handed", b"courier"):
+            assert word not in stored
+            assert word.decode() not in texts[0][0]
+            assert word.hex() not in texts[0][0]
+            assert b64encode(word).decode()[:6] not in texts[0][0]
+    letters = dead_letters.opened(tracked, rows(tracked, LETTERS))
+    assert [(one.key, one.record) for one in letters] == [(one.key, one.value) for one in batch[1:]]
+    assert letters[0].headers == [("courier", b"Wang Xiaoming")]
+    elsewhere = LETTERS.replace("source,", "source || '0',")
+    with pytest.raises(ValueError, match="another LEDGER_MASTER_KEY, or changed"):
+        dead_letters.opened(tracked, rows(tracked, elsewhere))
+
+
+def test_another_record_at_a_known_offset_is_set_aside_also_when_it_had_to_wait(
+    tracked: Settings, connection: Connection
+):
+    """covers: L19"""
+    desk = Desk(tracked)
+    desk.dispatch(["SF1"])
+    ingest = Ingest(tracked, HERE)
+    other = json.dumps(scan("SF2")).encode()
+    ingest.apply(connection, [Record(0, 0, b"SF1", raw())], {0: None})
+    with connection.transaction():
+        connection.execute("UPDATE ingest_offset SET next_offset = 0")
+    assert ingest.apply(connection, [Record(0, 0, b"SF2", other)], {0: 0})["waiting"] == 1
+    desk.dispatch(["SF2"])
+    end = ingest.page_end(connection, 0, 10)
+    assert end is not None
+    assert ingest.take_waiting(connection, 0, end)["unreadable"] == 1
+    assert (number_of(tracked, WAITING), number_of(tracked, SCANS)) == (0, 1)
+    letters = dead_letters.opened(tracked, rows(tracked, LETTERS))
+    assert [(one.key, one.record) for one in letters] == [(b"SF2", other)]
+    assert letters[0].reason == "another record stood at this offset before"
 
 
 def test_a_letter_without_key_and_value_can_be_copied_too(tracked: Settings):

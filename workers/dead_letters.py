@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
@@ -15,9 +15,11 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 from psycopg import Connection
 
+from commands.keys import RecordCipher
 from commands.settings import Settings
 from commands.store import Store
 from workers import kafka_topics
+from workers.ingest import DEAD_HEADERS, DEAD_KEY, DEAD_RECORD
 
 BATCH_ROWS_MAX = 500
 POLL_SECONDS = 1.0
@@ -29,9 +31,8 @@ LEASE = "SELECT pg_try_advisory_lock(hashtextextended('dead_letters.' || current
 COLUMNS = "id, source, reason, record_key, record, headers"
 UNSENT = f"SELECT {COLUMNS} FROM dead_letter WHERE sent_at IS NULL ORDER BY id LIMIT %s"
 SENT = "UPDATE dead_letter SET sent_at = now() WHERE id = ANY(%s)"
-LISTED = (
-    f"SELECT {COLUMNS} FROM dead_letter WHERE id > %s AND resent_at IS NULL ORDER BY id LIMIT %s"
-)
+LISTED = """SELECT id, source, reason FROM dead_letter
+WHERE id > %s AND resent_at IS NULL ORDER BY id LIMIT %s"""
 CHOSEN = f"SELECT {COLUMNS} FROM dead_letter WHERE id = ANY(%s) ORDER BY id"
 RESENT = "UPDATE dead_letter SET resent_at = now() WHERE id = ANY(%s)"
 
@@ -41,18 +42,23 @@ HEARTBEAT = Gauge("ledger_dead_letters_heartbeat_seconds", "Unix time of the las
 log = structlog.get_logger()
 
 
+class Listed(NamedTuple):
+    """What may be told of a row: `source` is cluster/topic id/partition/offset."""
+
+    id: int
+    source: str
+    reason: str
+
+
 class DeadLetter(NamedTuple):
-    """One row: `source` is cluster/topic id/partition/offset, `headers` JSON [[name, base64]]."""
+    """One row with its record opened."""
 
     id: int
     source: str
     reason: str
     key: bytes | None
     record: bytes | None
-    headers: str
-
-    def original_headers(self) -> list[tuple[str, bytes]]:
-        return [(name, base64.b64decode(value)) for name, value in json.loads(self.headers)]
+    headers: list[tuple[str, bytes]]
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -60,14 +66,31 @@ def run(settings: Settings, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             _session(settings, stop)
-        except (KafkaError, psycopg.Error, OSError) as error:
+        except (KafkaError, psycopg.Error, OSError, ValueError) as error:
             log.warning("dead letters begin anew", error=repr(error))
             stop.wait(RETRY_SECONDS)
 
 
-def listed(connection: Connection, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+def listed(connection: Connection, after: int = 0, limit: int = 100) -> list[Listed]:
     """Those that were not sent again yet, behind the id `after`."""
-    return [DeadLetter(*row) for row in connection.execute(LISTED, [after, limit])]
+    return [Listed(*row) for row in connection.execute(LISTED, [after, limit])]
+
+
+def opened(settings: Settings, rows: Iterable[tuple[Any, ...]]) -> list[DeadLetter]:
+    """Rows of COLUMNS. Raises ValueError when one was sealed by another master key."""
+    cipher = RecordCipher(settings.name, settings.record_key())
+    return [_opened(cipher, *row) for row in rows]
+
+
+def _opened(
+    cipher: RecordCipher, number: int, source: str, reason: str, *sealed: bytes | None
+) -> DeadLetter:
+    key, record, headers = (
+        None if value is None else cipher.open(column, source, value)
+        for column, value in zip((DEAD_KEY, DEAD_RECORD, DEAD_HEADERS), sealed, strict=True)
+    )
+    pairs = [(name, base64.b64decode(value)) for name, value in json.loads(headers or b"[]")]
+    return DeadLetter(number, source, reason, key, record, pairs)
 
 
 def resend(settings: Settings, ids: Sequence[int]) -> int:
@@ -77,11 +100,11 @@ def resend(settings: Settings, ids: Sequence[int]) -> int:
     """
     topic = settings.kafka_topic(kafka_topics.TRACKING)
     with Store(settings).connect(autocommit=True) as connection:
-        letters = [DeadLetter(*row) for row in connection.execute(CHOSEN, [list(ids)])]
+        letters = opened(settings, connection.execute(CHOSEN, [list(ids)]))
         if letters:
             producer = _producer(settings)
             try:
-                _send(producer, topic, [(one, one.original_headers()) for one in letters])
+                _send(producer, topic, [(one, one.headers) for one in letters])
             finally:
                 producer.close(timeout=CLOSE_SECONDS)
             connection.execute(RESENT, [[one.id for one in letters]])
@@ -98,7 +121,7 @@ def _session(settings: Settings, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
                 HEARTBEAT.set_to_current_time()
-                if not _copy(connection, producer, topic):
+                if not _copy(settings, connection, producer, topic):
                     stop.wait(POLL_SECONDS)
         finally:
             producer.close(timeout=CLOSE_SECONDS)
@@ -115,9 +138,9 @@ def _leased(connection: Connection, stop: threading.Event) -> bool:
     return False
 
 
-def _copy(connection: Connection, producer: KafkaProducer, topic: str) -> int:
+def _copy(settings: Settings, connection: Connection, producer: KafkaProducer, topic: str) -> int:
     """One batch. A crash between the two steps sends it twice: readers know `source` again."""
-    letters = [DeadLetter(*row) for row in connection.execute(UNSENT, [BATCH_ROWS_MAX])]
+    letters = opened(settings, connection.execute(UNSENT, [BATCH_ROWS_MAX]))
     if letters:
         _send(producer, topic, [(one, _headers(one)) for one in letters])
         connection.execute(SENT, [[one.id for one in letters]])
@@ -127,7 +150,7 @@ def _copy(connection: Connection, producer: KafkaProducer, topic: str) -> int:
 
 def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     ours = [("dead.source", letter.source.encode()), ("dead.reason", letter.reason.encode())]
-    return [*letter.original_headers(), *ours]
+    return [*letter.headers, *ours]
 
 
 def _send(

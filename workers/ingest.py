@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
-from commands.keys import Vault
+from commands.keys import RecordCipher, Vault
 from commands.planning import KeyReused, Outcome
 from commands.runner import BatchRunner
 from commands.settings import Settings
@@ -48,6 +48,12 @@ TAKE = """DELETE FROM waiting_update AS w USING ledger_claim AS c
 WHERE w.id > %s AND w.id <= %s AND c.kind = 'tracking' AND c.key = w.tracking
 RETURNING w.source, w.record, c.owner"""
 
+# What a sealed value is bound to, beside its source.
+WAITING_RECORD = "waiting_update.record"
+DEAD_KEY = "dead_letter.record_key"
+DEAD_RECORD = "dead_letter.record"
+DEAD_HEADERS = "dead_letter.headers"
+
 
 class OffsetMoved(Exception):
     """Another worker has taken these partitions: nothing of the batch may be written."""
@@ -79,8 +85,8 @@ class _Sorted:
     """A batch by what becomes of it."""
 
     known: list[tuple[Record, Command, Attempt]]
-    waiting: list[tuple[str, str, bytes]]  # source, claim, value
-    unreadable: list[tuple[Record, str]]  # with the reason
+    waiting: list[tuple[str, str, bytes]]  # source, claim, sealed value
+    unreadable: list[tuple[str, Record, str]]  # source, record, reason
 
 
 class Ingest:
@@ -91,6 +97,7 @@ class Ingest:
         self._digest_key = settings.digest_key()
         vault = Vault(settings.name, settings.master_key_bytes())
         self._runner = BatchRunner(Store(settings), vault)
+        self._cipher = RecordCipher(settings.name, settings.record_key())
 
     def offsets(self, connection: Connection) -> dict[int, int]:
         """Partition → the offset to go on from. A partition that is not there begins afresh."""
@@ -132,9 +139,9 @@ class Ingest:
         with connection.transaction():
             rows = connection.execute(TAKE, [after, end]).fetchall()
             now = datetime.now(UTC)
-            commands = [self._taken(source, value, owner, now) for source, value, owner in rows]
-            outcomes = self._runner.run(connection, commands) if commands else []
-        if commands:
+            taken = [self._taken(source, sealed, owner, now) for source, sealed, owner in rows]
+            outcomes = self._run(connection, taken)
+        if taken:
             self._runner.committed()
         return Counter(_kind(outcome) for outcome in outcomes)
 
@@ -156,22 +163,24 @@ class Ingest:
     def _sort(
         self, connection: Connection, records: Sequence[Record], refused: str | None
     ) -> _Sorted:
-        now = datetime.now(UTC)
+        now, source_of = datetime.now(UTC), self._topic.source
         if refused is not None:
-            return _Sorted([], [], [(record, refused) for record in records])
+            dead = [(source_of(one.partition, one.offset), one, refused) for one in records]
+            return _Sorted([], [], dead)
         decoded = [(record, decode(record.value, record.headers, now)) for record in records]
         numbers = {u.tracking for _, u in decoded if isinstance(u, TrackingUpdate)}
         owners: dict[str, str] = dict(connection.execute(OWNERS, [[*numbers]]).fetchall())
         batch = _Sorted([], [], [])
         for record, update in decoded:
-            source = self._topic.source(record.partition, record.offset)
+            source = source_of(record.partition, record.offset)
             if isinstance(update, Unreadable):
-                batch.unreadable.append((record, update.reason))
+                batch.unreadable.append((source, record, update.reason))
                 continue
             assert record.value is not None
             owner = owners.get(update.tracking)
             if owner is None:
-                batch.waiting.append((source, update.tracking, record.value))
+                sealed = self._cipher.seal(WAITING_RECORD, source, record.value)
+                batch.waiting.append((source, update.tracking, sealed))
             else:
                 name = attempt(source, update, record.value, self._digest_key)
                 batch.known.append((record, track(update, owner, now), name))
@@ -189,37 +198,48 @@ class Ingest:
             return []
         outcomes = self._runner.run(connection, [(command, name) for _, command, name in known])
         reused = [
-            (record, "another record stood at this offset before")
-            for (record, _, _), outcome in zip(known, outcomes, strict=True)
+            (name.key, record, "another record stood at this offset before")
+            for (record, _, name), outcome in zip(known, outcomes, strict=True)
             if isinstance(outcome, KeyReused)
         ]
         self._bury(connection, reused)
         return outcomes
 
-    def _bury(self, connection: Connection, dead: Iterable[tuple[Record, str]]) -> None:
-        for record, reason in dead:
-            source = self._topic.source(record.partition, record.offset)
-            row = [source, reason, record.key, record.value, _headers_json(record.headers)]
-            connection.execute(BURY, row)
+    def _bury(self, connection: Connection, dead: Iterable[tuple[str, Record, str]]) -> None:
+        for source, record, reason in dead:
+            parts = (
+                (DEAD_KEY, record.key),
+                (DEAD_RECORD, record.value),
+                (DEAD_HEADERS, _headers_json(record.headers)),
+            )
+            sealed = [
+                None if clear is None else self._cipher.seal(column, source, clear)
+                for column, clear in parts
+            ]
+            connection.execute(BURY, [source, reason, *sealed])
 
     def _taken(
-        self, source: str, value: bytes, owner: str, now: datetime
-    ) -> tuple[Command, Attempt]:
+        self, source: str, sealed: bytes, owner: str, now: datetime
+    ) -> tuple[Record, Command, Attempt]:
+        value = self._cipher.open(WAITING_RECORD, source, sealed)
         update = decode(value, (), now)
         assert isinstance(update, TrackingUpdate), "it was readable when it came in"
-        return track(update, owner, now), attempt(source, update, value, self._digest_key)
+        _, partition, offset = source.rsplit("/", 2)
+        record = Record(int(partition), int(offset), update.tracking_number.encode(), value)
+        name = attempt(source, update, value, self._digest_key)
+        return record, track(update, owner, now), name
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _headers_json(headers: Headers) -> str:
+def _headers_json(headers: Headers) -> bytes:
     pairs = [
         (name.replace("\x00", ""), base64.b64encode(value or b"").decode())
         for name, value in headers
     ]
-    return orjson.dumps(pairs).decode()
+    return orjson.dumps(pairs)
 
 
 def _kind(outcome: Outcome | Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ FORMAT = "ledger"
 FUTURE_MAX = timedelta(days=366)
 REASON_LENGTH_MAX = 1_000  # characters
 ERRORS_NAMED_MAX = 5
+FIELD_NAME = re.compile("[a-z][a-z_]{0,39}")
 NAMESPACE = UUID("b0a5c6f1-6f4e-5d0c-8a43-6b0f3f1d2c90")  # of the ids that a record's place gives
 
 Headers = Iterable[tuple[str, bytes]]
@@ -75,15 +77,18 @@ def decode(value: bytes | None, headers: Headers, now: datetime) -> TrackingUpda
 def _reason(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     named = [
-        f"{'.'.join(map(_printable, one['loc'])) or 'value'}: {one['msg']}"
+        f"{'.'.join(map(_name, one['loc'])) or 'value'}: {one['msg']}"
         for one in found[:ERRORS_NAMED_MAX]
     ]
     return "; ".join(named)[:REASON_LENGTH_MAX]
 
 
-def _printable(part: int | str) -> str:
-    """An unknown field's name is a stranger's text; PostgreSQL stores no U+0000."""
-    return ascii(part)[1:-1] if isinstance(part, str) else str(part)
+def _name(part: int | str) -> str:
+    """An unknown field's name is a stranger's text: said only where it reads like a name of ours,
+    and not like that of a person or a telephone.
+    """
+    plain = isinstance(part, int) or FIELD_NAME.fullmatch(part)
+    return str(part) if plain else "a field of no plain name"
 
 
 def track(update: TrackingUpdate, parcel_id: str, at: datetime) -> TrackParcel:
