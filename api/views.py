@@ -76,7 +76,7 @@ class LineShown(BaseModel):
     category: str
     unit: str
     location: str
-    unit_price: str
+    unit_price_minor: str  # decimal string, up to 6 places
     unit_cost_minor: int | None
     tax_rate_bp: int
     amount_minor: int

@@ -24,7 +24,7 @@ class Line(Value):
     category: str
     unit: str = "pcs"
     quantity: Quantity
-    unit_price: str  # decimal string, minor units with up to 6 places
+    unit_price_minor: str  # decimal string, up to 6 places
     unit_cost_minor: int | None = None
     tax_rate_bp: int = 0
     amount_minor: int

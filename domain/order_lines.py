@@ -161,7 +161,7 @@ def _changed(item: AmendLineBody, old: OrderLine, state: Order, kept: Kept) -> L
     if quantity < min(_least_quantity(old), old.quantity):
         _refuse_to_shrink(old, quantity)
     before = old.priced
-    price = _amended_price(item, state.currency, Decimal(before.unit_price))
+    price = _amended_price(item, state.currency, Decimal(before.unit_price_minor))
     discount = before.discount_minor if item.discount_minor is None else item.discount_minor
     amounts = price_line(
         _priced_input(before.line_no, quantity, price, discount, before.tax_rate_bp),
@@ -174,7 +174,7 @@ def _changed(item: AmendLineBody, old: OrderLine, state: Order, kept: Kept) -> L
             "name": item.name or before.name,
             "category": item.category or before.category,
             "unit": item.unit or before.unit,
-            "unit_price": price_text(price),
+            "unit_price_minor": price_text(price),
             "unit_cost_minor": cost,
             "reserved": _reserved(old, quantity, kept),
             **_amounts(amounts),
@@ -274,7 +274,7 @@ def _line(body: LineBody, unit_price: Decimal, amounts: PricedLine, kept: Kept) 
         name=body.name,
         category=body.category,
         unit=body.unit,
-        unit_price=price_text(unit_price),
+        unit_price_minor=price_text(unit_price),
         unit_cost_minor=body.unit_cost_minor,
         tax_rate_bp=body.tax_rate_bp,
         location=body.location,

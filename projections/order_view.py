@@ -96,7 +96,7 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
         "category": priced.category,
         "unit": priced.unit,
         "location": priced.location,
-        "unit_price": priced.unit_price,
+        "unit_price_minor": priced.unit_price_minor,
         "unit_cost_minor": priced.unit_cost_minor,
         "tax_rate_bp": priced.tax_rate_bp,
         "amount_minor": priced.amount_minor,

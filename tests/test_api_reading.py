@@ -39,6 +39,18 @@ def test_a_look_at_personal_data_is_recorded(api: Api) -> None:
     assert "王小明" not in first[3]
 
 
+def test_a_price_that_came_in_major_units_is_told_in_minor_ones(api: Api) -> None:
+    """In the answer and in the fact, by a name that no request gives another unit."""
+    line = order()["lines"][0] | {"unit_price": "29.005"}
+    line.pop("unit_price_minor", None)
+    placed = api.place(lines=[line])
+    shown = api.shown(f"/v1/orders/{placed['order_id']}", min_position=placed["position"])
+    told = events(api, placed["order_id"])[0]["data"]
+    for found in (shown["lines"][0], told["lines"][0]):
+        assert found["unit_price_minor"] == "2900.5"
+        assert "unit_price" not in found
+
+
 def test_lists_and_the_feed_show_nothing_personal(api: Api) -> None:
     placed = api.place(note="Ring twice: 13800000000")
     body = {"method": "alipay", "amount_minor": 1, "reference": "A", "payer": "王小明"}

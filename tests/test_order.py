@@ -47,7 +47,7 @@ TEA = Line(
     name="Tea",
     category="drinks",
     quantity=Decimal(2),
-    unit_price="5000",
+    unit_price_minor="5000",
     amount_minor=10000,
     base_minor=10000,
     tax_minor=0,
@@ -192,7 +192,7 @@ def test_every_edit_names_the_reason_and_before_and_after() -> None:
             before.model_copy(
                 update={
                     "quantity": Decimal(3),
-                    "unit_price": "4000",
+                    "unit_price_minor": "4000",
                     "amount_minor": 12000,
                     "base_minor": 12000,
                 }

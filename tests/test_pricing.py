@@ -113,7 +113,7 @@ def sold(line: PricedLine) -> OrderLine:
         name="Tea",
         category="tea",
         quantity=line.quantity,
-        unit_price="1",
+        unit_price_minor="1",
         amount_minor=line.amount_minor,
         base_minor=line.base_minor,
         tax_minor=line.tax_minor,
