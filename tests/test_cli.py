@@ -87,6 +87,16 @@ def test_an_event_that_was_taken_out_is_missed(
     assert "are missing" in result.output.replace("\n", " ")
 
 
+def test_an_event_that_has_no_leaf_is_named(settings: Settings, ledger: Ledger):
+    """covers: L34: a time beyond what canonical integers hold."""
+    Desk(settings).dispatch(["SF1"])
+    tamper(settings, "ALTER TABLE ledger_event DROP CONSTRAINT ledger_event_occurred_at_check")
+    tamper(settings, "UPDATE ledger_event SET occurred_at = '1066-10-14Z' WHERE position = 3")
+    told = ledger("verify", fails=True).output.replace("\n", " ")
+    assert "position 3 has no leaf" in told
+    assert "1 problem" in told
+
+
 def test_pages_of_verify_join_without_a_seam(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ):
