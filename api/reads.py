@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import AwareDatetime, BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from api import attempts, permissions
 from api.attempts import Sender
@@ -23,6 +23,7 @@ from api.events import Open
 from api.permissions import Permission
 from api.problems import field_errors, field_problem, invalid
 from domain.message import Sealed
+from domain.times import Written
 from domain.values import Identifier
 from projections.analytics_queries import SHOP_ZONE
 
@@ -47,7 +48,7 @@ def _shop_day(value: Any) -> Any:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_shop_day)]
+Instant = Annotated[Written, BeforeValidator(_shop_day)]
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _identifier: TypeAdapter[str] = TypeAdapter(Identifier)

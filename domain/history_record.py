@@ -8,6 +8,7 @@ personal belongs there. An unknown field is an error, because it may hold just t
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from domain.money import CURRENCIES
 from domain.order_commands import Handle
+from domain.times import recordable
 from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
@@ -38,6 +40,9 @@ IMPORT = "import"  # key of what the import found out, within an order's `verbat
 MISSING = "-"  # for a part of an address that the source does not know
 
 
+_DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)  # digits alone would be seconds since 1970
+
+
 def _utc(at: datetime) -> datetime:
     """A source without a zone is read as UTC."""
     try:
@@ -47,7 +52,7 @@ def _utc(at: datetime) -> datetime:
 
 
 def _written(value: Any) -> Any:
-    if not isinstance(value, str | datetime):
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _DATED.match(value)):
         raise ValueError("must be a text such as 2018-01-31 12:00:00 or 2018-01-31T12:00:00Z")
     return value
 
@@ -82,7 +87,8 @@ def _without_import(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Instant = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
+Foreseen = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
+Instant = Annotated[Foreseen, AfterValidator(recordable)]  # becomes a fact's own time
 Amount = Annotated[int, Field(ge=-AMOUNT_MINOR_MAX, le=AMOUNT_MINOR_MAX, strict=True)]
 FoundQuantity = Annotated[
     Quantity,
@@ -150,7 +156,7 @@ class FoundOrder(Value):
     shipping_address: FoundAddress | None = None
     billing_address: FoundAddress | None = None
     payment_method: Text | None = None  # that of the first payment when absent
-    promised_at: Instant | None = None
+    promised_at: Foreseen | None = None
     note: LongText | None = None
     total_minor: Amount | None = None
     verbatim: Annotated[Verbatim, AfterValidator(_without_import)] | None = None
@@ -196,7 +202,7 @@ class Dispatched(Value):
     at: Instant
     carrier: Handle = UNKNOWN
     tracking_number: Identifier | None = None
-    estimated_at: Instant | None = None
+    estimated_at: Foreseen | None = None
     parcel: Identifier | None = None
     lines: Lines | None = None
     verbatim: Verbatim | None = None

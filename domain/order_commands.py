@@ -23,8 +23,7 @@ from domain.money import CURRENCIES
 from domain.order_facts import PaymentPart
 from domain.parcel_facts import Milestone
 from domain.stock_item import Location
-from domain.times import Expected, Happened
-from domain.times import Utc as Utc  # noqa: PLC0414 - for readers of carriers' records
+from domain.times import Expected, Happened, Recordable, Utc
 from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
@@ -455,7 +454,7 @@ class TrackParcel(Command):
     carrier: Handle
     tracking_number: Identifier
     milestone: Milestone
-    occurred_at: Utc
+    occurred_at: Recordable
     location: Text | None = None
     note: Text | None = None
     estimated_at: Utc | None = None

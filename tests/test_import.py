@@ -35,6 +35,7 @@ from domain.order_facts import (
 )
 from domain.order_state import Order, evolve
 from domain.order_status import shown
+from domain.proof import INTEGER_MAX, microseconds
 from tests.scale import scale
 from tests.servers import fresh_database, settings_of
 from workers.import_reading import Unreadable, parse
@@ -240,6 +241,12 @@ UNREADABLE = {
     "must not contain U+0000 or lone surrogates",
     '"verbatim": ' + '{"a":' * 30 + "1" + "}" * 30: "order.verbatim: Value error, "
     "must not be nested deeper than 20",
+    '"placed_at": "1699-12-31T23:59:59Z"': "order.placed_at: Value error, "
+    "must be from 1700-01-01 to before 2250-01-01",
+    '"placed_at": "2250-01-01"': "order.placed_at: Value error, "
+    "must be from 1700-01-01 to before 2250-01-01",
+    '"placed_at": "12345"': "order.placed_at: Value error, "
+    "must be a text such as 2018-01-31 12:00:00 or 2018-01-31T12:00:00Z",
     '"lines": [{"sku": "A", "unit_price": "1.00"}], "currency": "XXX"': "order.lines: "
     "Value error, unit_price needs an ISO 4217 currency; give unit_price_minor",
 }
@@ -248,6 +255,22 @@ UNREADABLE = {
 @pytest.mark.parametrize("order", UNREADABLE)
 def test_what_cannot_be_read_names_its_field(order: str) -> None:
     assert parse("f", 7, (LINE % order).encode()) == Unreadable("f", 7, UNREADABLE[order])
+
+
+def test_the_first_and_the_last_time_of_a_record_have_leaves() -> None:
+    for time in ("1700-01-01", "2249-12-31 23:59:59.999999"):
+        order = {"external_ref": "A", "placed_at": time, "currency": "CNY"}
+        assert (
+            abs(microseconds(Record.model_validate({"order": order}).order.placed_at))
+            <= INTEGER_MAX
+        )
+
+
+def test_a_fact_of_a_record_is_of_a_time_that_can_be_recorded() -> None:
+    order = {"external_ref": "A", "placed_at": "2024-01-01", "currency": "CNY"}
+    note = {"type": "note", "at": "1066-10-14", "text": "x"}
+    with pytest.raises(ValidationError, match=r"facts\.0\.note\.at"):
+        Record.model_validate({"order": order, "facts": [note]})
 
 
 def test_a_record_has_bounds() -> None:

@@ -78,6 +78,11 @@ REFUSED: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     (PlaceOrderBody, order(shipping_tax_rate_bp=10001), "shipping_tax_rate_bp"),
     (PlaceOrderBody, order(promised_at="2025-03-01T12:00:00"), "promised_at"),
     (PlaceOrderBody, order(promised_at="0001-01-01T00:00:00+14:00"), "promised_at"),
+    *(
+        (PlaceOrderBody, order(promised_at=time), "promised_at: Value error, must be RFC 3339")
+        for time in (5, 5.5, True, "5", "1772445600", "2026-03-02", "2026-03-02T12:00:00")
+    ),
+    (PaymentBody, PAYMENT | {"occurred_at": 1_772_445_600}, "occurred_at"),
     (PlaceOrderBody, order(shipping_address=ADDRESS | {"country": "China"}), "country"),
     (PlaceOrderBody, order(shipping_address=ADDRESS | {"country": "ZZ"}), "country"),
     (PlaceOrderBody, order(note="a\x00b"), "note"),

@@ -14,8 +14,9 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from domain.message import Attempt
-from domain.order_commands import Handle, TrackParcel, Utc
+from domain.order_commands import Handle, TrackParcel
 from domain.parcel_facts import Milestone
+from domain.times import Recordable, Utc
 from domain.values import Identifier, Text, Value
 
 FORMAT_HEADER = "format"  # absent or FORMAT: our normalised form
@@ -38,7 +39,7 @@ class TrackingUpdate(Value):
     carrier: Handle
     tracking_number: Identifier
     milestone: Milestone
-    occurred_at: Utc  # by the carrier's clock
+    occurred_at: Recordable  # by the carrier's clock
     location: Text | None = None
     note: Text | None = None
     estimated_at: Utc | None = None
