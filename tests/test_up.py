@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ class Up:
         """Without the frame and the line ends that a narrow terminal makes."""
         return re.sub(r"\s+", " ", self._output.read_text().replace("│", " "))
 
+    def says(self, text: str) -> bool:
+        return text in self.said
+
     @property
     def endpoints(self) -> dict[str, str]:
         return dict(json.loads((self.directory / "var" / "endpoints.json").read_text()))
@@ -60,6 +64,12 @@ class Up:
     def child(self, name: str) -> psutil.Process | None:
         for one in psutil.Process(self.running.pid).children():
             if one.cmdline()[-2:] == ["workers", name]:
+                return one
+        return None
+
+    def server(self, program: str) -> psutil.Process | None:
+        for one in psutil.Process(self.running.pid).children():
+            if one.name() == program and one.status() != psutil.STATUS_ZOMBIE:
                 return one
         return None
 
@@ -121,6 +131,8 @@ def test_one_command_starts_all_and_ctrl_c_keeps_the_data(directory: Path):
             order = _place(first)
             _check_secrets(directory)
             _a_worker_that_dies_is_started_again(first)
+            _a_server_that_dies_is_started_again(first, order)
+            _the_panel_can_be_copied(first)
             _only_one_at_a_time(directory)
             first.interrupt()
     begun = time.monotonic()
@@ -163,6 +175,28 @@ def _a_worker_that_dies_is_started_again(running: Up) -> None:
     before.kill()
     wait_until(lambda: "tracking ended with code -9 and starts again" in running.said)
     wait_until(lambda: running.child("tracking") not in {None, before})
+
+
+def _a_server_that_dies_is_started_again(running: Up, order: dict[str, Any]) -> None:
+    for name, program in (("PostgreSQL", "postgres"), ("Kafka", "java")):
+        before = running.server(program)
+        assert before is not None
+        before.kill()
+        wait_until(partial(running.says, f"{name} ended and starts again in"), 30)
+        wait_until(partial(running.says, f"{name} runs again"), 60)
+        assert running.server(program) not in {None, before}
+    with running.client() as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200, 60)
+        found = client.get(f"/v1/orders/{order['number']}").raise_for_status().json()
+        assert found["order_id"] == order["order_id"]
+
+
+def _the_panel_can_be_copied(running: Up) -> None:
+    assert "jq" not in running.said
+    place = running.endpoints["postgres"].partition("@")[2]
+    assert f"PostgreSQL {place}" in running.said
+    password = running.endpoints["postgres"].split(":")[2].partition("@")[0]
+    assert password not in running.said
 
 
 def _only_one_at_a_time(directory: Path) -> None:

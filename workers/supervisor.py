@@ -12,12 +12,38 @@ from pathlib import Path
 
 from workers.local import process
 from workers.local.logfile import LogFile
+from workers.local.server import LocalServer, LocalServerError
 
 RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # the last one for ever
 STEADY_SECONDS = 60.0  # after so long a run, the next death is a first one again
 STOP_SECONDS = 15.0
 
 Tell = Callable[[str], None]
+
+
+@dataclass
+class Pauses:
+    """How long to wait before what died is started again: longer with each death."""
+
+    deaths: int = 0
+    due: float = 0.0  # monotonic time of the next start
+    begun: float = 0.0
+
+    def begin(self) -> None:
+        self.begun = time.monotonic()
+
+    def end(self) -> float:
+        """After a death: seconds until the next start."""
+        now = time.monotonic()
+        self.deaths = 0 if now - self.begun > STEADY_SECONDS else self.deaths
+        pause = RESTART_SECONDS[min(self.deaths, len(RESTART_SECONDS) - 1)]
+        self.due = now + pause
+        self.deaths += 1
+        return pause
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.due
 
 
 @dataclass
@@ -28,9 +54,7 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str]
     log: LogFile
-    deaths: int = 0
-    due: float = 0.0  # monotonic time of the next start
-    started: float = 0.0
+    pauses: Pauses = field(default_factory=Pauses)
     running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -43,20 +67,27 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us: we end the others in order.
             )
-        self.started = time.monotonic()
+        self.pauses.begin()
 
     def died(self) -> int | None:
-        """Its exit code, once, when it has ended by itself; its next start is then planned."""
+        """Its exit code, once, when it has ended by itself."""
         code = self.running.poll() if self.running else None
         if code is None:
             return None
         self.running = None
         self.log.close()
-        lived = time.monotonic() - self.started
-        self.deaths = 0 if lived > STEADY_SECONDS else self.deaths
-        self.due = time.monotonic() + RESTART_SECONDS[min(self.deaths, len(RESTART_SECONDS) - 1)]
-        self.deaths += 1
         return code
+
+    def watch(self, tell: Tell) -> None:
+        code = self.died()
+        if code is not None:
+            pause = self.pauses.end()
+            tell(
+                f"{self.name} ended with code {code} and starts again in {pause:.1f} s; "
+                f"its log: {self.log.path}"
+            )
+        if self.running is None and self.pauses.over:
+            self.start()
 
     def stop(self) -> None:
         if self.running is None:
@@ -69,6 +100,41 @@ class Child:
         self.log.close()
 
 
+@dataclass
+class Kept:
+    """A local server that runs when it is given to us. Whoever made it stops it."""
+
+    server: LocalServer
+    pauses: Pauses = field(default_factory=Pauses)
+    gone: bool = False
+
+    def watch(self, tell: Tell) -> None:
+        """A start waits until the server answers; meanwhile nothing else is watched."""
+        if not self.gone and not self.server.running:
+            self.gone = True
+            self.server.log.close()
+            self._later(tell, "ended")
+        if self.gone and self.pauses.over:
+            self._start(tell)
+
+    def _start(self, tell: Tell) -> None:
+        self.pauses.begin()
+        try:
+            self.server.start()
+        except (LocalServerError, OSError) as error:
+            self._later(tell, f"does not start ({str(error).splitlines()[0]})")
+            return
+        self.gone = False
+        tell(f"{self.server.name} runs again")
+
+    def _later(self, tell: Tell, what: str) -> None:
+        pause = self.pauses.end()
+        tell(
+            f"{self.server.name} {what} and starts again in {pause:.1f} s; "
+            f"its log: {self.server.log.path}"
+        )
+
+
 class Supervisor:
     """Call `watch` now and then from the thread that made it: children end with that thread."""
 
@@ -76,6 +142,13 @@ class Supervisor:
         self._logs = logs
         self._tell = tell
         self.children: list[Child] = []
+        self._servers: list[Kept] = []
+
+    def keep(self, server: LocalServer) -> None:
+        """Start it again when it has died; the first start and the stop are its maker's."""
+        kept = Kept(server)
+        kept.pauses.begin()
+        self._servers.append(kept)
 
     def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """`arguments` of `python -m workers`."""
@@ -86,16 +159,10 @@ class Supervisor:
         child.start()
 
     def watch(self) -> None:
+        for kept in self._servers:
+            kept.watch(self._tell)
         for child in self.children:
-            code = child.died()
-            if code is not None:
-                pause = child.due - time.monotonic()
-                self._tell(
-                    f"{child.name} ended with code {code} and starts again in {pause:.1f} s; "
-                    f"its log: {child.log.path}"
-                )
-            if child.running is None and time.monotonic() >= child.due:
-                child.start()
+            child.watch(self._tell)
 
     def stop(self) -> None:
         """The last started first."""

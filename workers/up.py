@@ -16,6 +16,7 @@ from types import FrameType
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -30,6 +31,7 @@ from workers.local.kafka import LocalKafka
 from workers.local.lock import DirectoryLock
 from workers.local.mail import MailCatcher
 from workers.local.postgres import LocalPostgres
+from workers.local.server import LocalServer
 from workers.supervisor import Supervisor
 
 DATABASE = "ledger"
@@ -61,12 +63,14 @@ def up(settings: Settings, *, simulate: bool) -> None:
         lock.claim()
         stack.callback(lock.release)
         settings = _with_key(settings)
-        found, settings = _servers(settings, stack)
+        servers, found, settings = _servers(settings, stack)
         migrate(settings)
         kafka_topics.ensure(settings)
         settings = _with_port(settings)
         supervisor = Supervisor(var / "logs", lambda text: console.print(f"[yellow]{text}[/]"))
         stack.callback(supervisor.stop)
+        for server in servers:
+            supervisor.keep(server)
         stack.callback(console.print, "Stopping …")
         for name in WORKERS:
             supervisor.start(name, [name], environment(settings))
@@ -127,7 +131,7 @@ def _write_secret(path: Path, content: str) -> None:
     unfinished.rename(path)
 
 
-def _servers(settings: Settings, stack: ExitStack) -> tuple[Endpoints, Settings]:
+def _servers(settings: Settings, stack: ExitStack) -> tuple[list[LocalServer], Endpoints, Settings]:
     """Start what the settings do not name, side by side, and say where everything is."""
     var = settings.var_path
     postgres = None if settings.postgres_url else LocalPostgres(var / "postgres", POSTGRES_PORT)
@@ -143,7 +147,8 @@ def _servers(settings: Settings, stack: ExitStack) -> tuple[Endpoints, Settings]
     url = _database(postgres) if postgres else settings.postgres_url
     bootstrap = kafka.bootstrap if kafka else settings.kafka_bootstrap
     settings = settings.model_copy(update={"postgres_url": url, "kafka_bootstrap": bootstrap})
-    return Endpoints(kafka=bootstrap, postgres=url, mail=mail.url), settings
+    kept: list[LocalServer] = [server for server in servers if isinstance(server, LocalServer)]
+    return kept, Endpoints(kafka=bootstrap, postgres=url, mail=mail.url), settings
 
 
 def _database(postgres: LocalPostgres) -> str:
@@ -180,14 +185,20 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _place(url: str) -> str:
+    """host:port/database of a PostgreSQL URL, which holds a password as well."""
+    parts = conninfo_to_dict(url)
+    return f"{parts.get('host')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
 def _say(found: Endpoints, settings: Settings, supervisor: Supervisor, seconds: float) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_row("Page", f"[bold]{found.api}[/]")
     table.add_row("API documentation", f"[bold]{found.api}docs[/]")
     table.add_row("Mails", f"[bold]{found.mail}[/]")
     table.add_row("Kafka", f"{found.kafka}")
-    table.add_row("PostgreSQL", f'psql "$(jq -r .postgres {settings.var_path / ENDPOINTS})"')
+    table.add_row("PostgreSQL", _place(settings.postgres_url))
     table.add_row("Running", ", ".join(child.name for child in supervisor.children))
-    table.add_row("Logs, data", f"{settings.var_path}")
+    table.add_row("Logs, data", f"{settings.var_path}; URLs with passwords in {ENDPOINTS}")
     console.print(Panel(table, title=f"Order ledger, up after {seconds:.1f} s", expand=False))
     console.print("Ctrl-C stops everything; data are kept.")
