@@ -19,16 +19,16 @@ from commands.settings import Settings
 from commands.store import Store, Unit
 from domain.message import Recorded
 from domain.order_facts import OrderPlaced
-from projections import analytics_facts
+from projections import analytics_facts, analytics_rebuild
 from projections.analytics import FactWriter, Lake, LakeUnreachable
 from projections.analytics_queries import Analytics, Period
-from projections.analytics_rebuild import rebuild_facts
+from projections.analytics_rebuild import LiveWriterTooFast, rebuild_facts
 from projections.checkpoint import Overtaken
 from tests import given
 from tests.given import hours
 from tests.histories import History, write
 from tests.scale import scale
-from workers.projector import lake_of
+from workers.projector import FACTS_COMMIT_SECONDS, lake_of
 
 A, B = "0193aaaa-0000-7000-8000-00000000000a", "0193bbbb-0000-7000-8000-00000000000b"
 K = "0193cccc-0000-7000-8000-00000000000c"
@@ -369,6 +369,57 @@ def test_many_readers_beside_the_writer_see_whole_commits(shop: Shop, analyst: A
     for answer in answers:
         again = analyst.payments("method", Period(currency="CNY", as_of=answer["position"]))
         assert answer["rows"] == again["rows"]
+
+
+def test_a_rebuild_comes_through_beside_a_writer_that_goes_on(shop: Shop) -> None:
+    """covers: L34. Both move checkpoints of one table, so each makes commits of the other fail."""
+    shop.fold()
+    with ThreadPoolExecutor(1) as pool:
+        done = threading.Event()
+        selling = pool.submit(sell_until, done, shop)
+        try:
+            found = [shop.rebuild(compare=True) for _ in range(2)]
+        finally:
+            done.set()
+        assert selling.result() > 0
+    assert [(one.differing, one.swapped) for one in found] == [(0, True)] * 2
+    shop.fold()
+    assert shop.rebuild(compare=True).differing == 0
+
+
+def sell_until(done: threading.Event, shop: Shop) -> int:
+    """What the projector does while shops sell; how many commits came through."""
+    lake, commits = lake_of(shop.settings).connect(), 0
+    with shop.store.connect(autocommit=True) as connection:
+        writer = FactWriter(lake, partial(shop.store.earlier, connection))
+        while not done.wait(FACTS_COMMIT_SECONDS):
+            write(shop.store, connection, shop.history.units(1))
+            try:
+                position = writer.position()
+                writer.apply(shop.store.feed(connection, position, 500), position)
+                commits += 1
+            except duckdb.TransactionException:
+                continue
+    lake.close()
+    return commits
+
+
+def test_a_rebuild_that_never_gets_between_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tries are bounded, and the live facts stand as they were."""
+    monkeypatch.setattr(analytics_rebuild, "PAUSES_SECONDS", (0.0,) * 20)
+    position = shop.fold()
+
+    def feed(after: int, limit: int) -> list[Recorded]:
+        shop.write(shop.history.units(1))
+        shop.fold()  # The live facts are ahead again when this batch is folded.
+        return shop.feed(after, limit)
+
+    with pytest.raises(LiveWriterTooFast, match="try again when fewer events come in"):
+        rebuild_facts(shop.lake, feed, partial(shop.store.earlier, shop.connection))
+    assert shop.writer().position() > position
+    assert shop.rebuild(compare=True).differing == 0
 
 
 def test_maintenance_changes_no_figure(shop: Shop, analyst: Analytics) -> None:
