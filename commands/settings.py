@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Of the ledgers of the world: stream ids of natural keys are uuid5 in a namespace below this one.
 LEDGERS = uuid.UUID("7a3c1d52-94f0-4c63-9f0a-2f1f3a1f8a10")
+PORT_MAX = 65_535
 
 
 class Settings(BaseSettings):
@@ -37,15 +38,17 @@ class Settings(BaseSettings):
     """Memory that one DuckDB connection may use."""
     api_host: str = "127.0.0.1"
     """Loopback only, until there are accounts."""
-    api_port: int = 8000
+    api_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 8000
     """Wished port of the API; a free one is taken when it is in use."""
     metrics_host: str = "127.0.0.1"
     """Where a worker's own /metrics listens."""
-    metrics_port: int = 0
+    metrics_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 0
     """Port of a worker's own /metrics; 0: none."""
     var_path: Path = Path("var")
     """Where local servers and endpoints.json live."""
-    log_level: str = "INFO"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)
+    ] = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
     @property

@@ -164,9 +164,11 @@ def test_a_file_of_history_is_imported_once(settings: Settings, ledger: Ledger, 
     }
     path = tmp_path / "history.jsonl"
     path.write_text(json.dumps({"order": order, "facts": []}) + "\nnot json\n")
-    first = ledger("import", str(path))
+    first = ledger("import", str(path), fails=True)
+    assert "1 could not be read" in first.output
     assert "1 orders came in" in first.output
     assert f"{path}:2" in first.output.replace("\n", "")
+    path.write_text(json.dumps({"order": order, "facts": []}) + "\n")
     assert "0 orders came in" in ledger("import", str(path)).output
     assert number_of(settings, "SELECT count(*) FROM ledger_event WHERE category = 'order'") == 1
     ledger("import", str(tmp_path / "absent.jsonl"), fails=True)
@@ -182,6 +184,7 @@ def test_dead_letters_are_listed_and_sent_again(tracked: Settings, monkeypatch: 
         number = listed.split()[0]
         assert "value: Invalid JSON" in listed
         assert "1 sent again" in ledger("dead-letters", "--resend", number).output
+        assert "of no dead letter" in ledger("dead-letters", "--resend", "999", fails=True).output
         wait_for_offset(tracked, 3)
     assert number not in [
         line.split()[0] for line in ledger("dead-letters", "--list").stdout.splitlines()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
 import typer
 from rich.console import Console
 
 from workers import entry
+
+if TYPE_CHECKING:
+    from projections.rebuild import Rebuilt
 
 FOLLOW_SECONDS = 0.5
 STOP_SECONDS = 15
@@ -33,8 +37,19 @@ def main() -> None:
     try:
         app()
     except entry.NotConfigured as error:
-        err.print(f"[red]{error}[/]")
-        sys.exit(2)
+        _refuse(str(error))
+    except Exception as error:
+        from workers.trouble import explained
+
+        line = explained(error)
+        if line is None:
+            raise
+        _refuse(line)
+
+
+def _refuse(line: str) -> NoReturn:
+    err.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 @app.command()
@@ -49,8 +64,10 @@ def up(
     from workers.up import up as run
 
     configure_logs("WARNING")
+    given = Settings()
+    entry.check(given)
     try:
-        run(Settings(), simulate=simulate)
+        run(given, simulate=simulate)
     except (AlreadyOwnedError, LocalServerError) as error:
         err.print(f"[red]{error}[/]")
         raise typer.Exit(1) from None
@@ -108,7 +125,11 @@ def dead_letters(
             for one in letters.listed(connection):
                 out.print(f"{one.id}  {one.source}  {one.reason}", highlight=False, markup=False)
     elif resend:
-        err.print(f"{letters.resend(entry.needs_kafka(given), resend)} sent again")
+        sent = letters.resend(entry.needs_kafka(given), resend)
+        err.print(f"{sent} sent again")
+        if unknown := len(set(resend)) - sent:
+            err.print(f"[red]{unknown} of these numbers are of no dead letter: see --list[/]")
+            raise typer.Exit(1)
     else:
         entry.work(entry.needs_kafka(given), letters.run)
 
@@ -158,8 +179,8 @@ def rebuild(
     """Fold a read model again from zero, beside the live one, and put it in its place."""
     from workers.upkeep import rebuild as run
 
-    given, differing = entry.settings(), 0
-    for found in run(given, name, compare=compare):
+    differing = 0
+    for found in _until_too_fast(run(entry.settings(), name, compare=compare)):
         differing += found.differing
         out.print(
             f"{found.name}: {found.rows} rows at position {found.position}, "
@@ -169,6 +190,16 @@ def rebuild(
             highlight=False,
         )
     raise typer.Exit(1 if differing else 0)
+
+
+def _until_too_fast(rebuilt: Iterator[Rebuilt]) -> Iterator[Rebuilt]:
+    from projections.analytics_rebuild import LiveWriterTooFast
+
+    try:
+        yield from rebuilt
+    except LiveWriterTooFast as error:
+        err.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
 
 
 @app.command()

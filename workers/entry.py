@@ -7,13 +7,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from types import FrameType
+from urllib.parse import urlsplit
 
+import psycopg
 import structlog
 from prometheus_client import start_http_server
+from psycopg.conninfo import conninfo_to_dict
 
 from commands.logs import configure_logs
-from commands.settings import Settings
+from commands.settings import PORT_MAX, Settings
 from workers.local import endpoints
 
 Work = Callable[[Settings, threading.Event], None]
@@ -42,6 +46,7 @@ def settings() -> Settings:
     )
     if not given.master_key.get_secret_value() and key_file.exists():
         complete = with_master_key(complete, key_file.read_text().strip())
+    check(complete)
     if not complete.postgres_url:
         raise NotConfigured("LEDGER_POSTGRES_URL is not set, and no `ledger up` runs here")
     try:
@@ -49,6 +54,40 @@ def settings() -> Settings:
     except ValueError as error:
         raise NotConfigured(str(error)) from None
     return complete
+
+
+def check(given: Settings) -> None:
+    """Raises NotConfigured for addresses that cannot be, or that the API must not listen on."""
+    for name in ("postgres_url", "migrate_url"):
+        if not _is_postgres_url(getattr(given, name)):  # It may hold a password: do not quote it.
+            raise NotConfigured(f"LEDGER_{name.upper()} is no URL of PostgreSQL with a valid port")
+    for server in filter(None, given.kafka_bootstrap.split(",")):
+        if not _has_valid_port(f"//{server.strip()}"):
+            raise NotConfigured(f"LEDGER_KAFKA_BOOTSTRAP: {server.strip()} is no host:port")
+    if not _is_loopback(given.api_host):
+        raise NotConfigured(f"LEDGER_API_HOST is {given.api_host}: only loopback is allowed")
+
+
+def _is_postgres_url(url: str) -> bool:
+    try:
+        given = str(conninfo_to_dict(url).get("port") or "")
+        return all(0 < int(port) <= PORT_MAX for port in given.split(",") if port)
+    except (psycopg.ProgrammingError, ValueError):
+        return False
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def needs_kafka(given: Settings) -> Settings:

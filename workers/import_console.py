@@ -21,7 +21,7 @@ console = Console(stderr=True)
 
 
 def import_path(settings: Settings, path: Path) -> int:
-    """Import a file of the neutral format; returns the exit code."""
+    """Import a file of the neutral format; returns the exit code, 1 when a place was unreadable."""
     return _shown(lambda tell: importing.import_file(settings, path, tell))
 
 
@@ -44,7 +44,9 @@ def _shown(run: Callable[[Tell], Summary]) -> int:
         console.print(f"[red]{error}[/]")
         return 1
     _report(summary)
-    return 130 if summary.stopped else 0
+    if summary.stopped:
+        return 130
+    return 1 if summary.unreadable_count else 0
 
 
 def _report(summary: Summary) -> None:
@@ -58,7 +60,7 @@ def _report(summary: Summary) -> None:
     for place in summary.unreadable[:PLACES_MAX]:
         console.print(f"[yellow]{place.file}:{place.line}: {place.reason}[/]", markup=True)
     if summary.unreadable_count:
-        console.print(f"[yellow]{summary.unreadable_count:,} could not be read[/]")
+        console.print(f"[red]{summary.unreadable_count:,} could not be read and did not come in[/]")
     if summary.stopped:
         console.print("[yellow]Stopped. What came in is complete; run it again to go on.[/]")
     console.print(f"All irregular orders and unreadable places: {summary.report}")

@@ -1,0 +1,87 @@
+"""What an operator reads when a setting is wrong or a server is away: one line, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands.settings import Settings
+from tests.servers import MASTER_KEY
+from workers.local import ports
+
+SECRET = "s3cret"
+AWAY = f"postgresql://me:{SECRET}@127.0.0.1:1/ledger"
+
+
+def refused(directory: Path, *arguments: str, **environment: str) -> str:
+    """The one line with which `ledger` refuses."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+    given = {"LEDGER_POSTGRES_URL": AWAY, "LEDGER_MASTER_KEY": MASTER_KEY, **environment}
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers", *(arguments or ("verify",))],
+        cwd=directory,
+        env={**clean, **given},
+        capture_output=True,
+        timeout=60,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert SECRET not in ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("LEDGER_LOG_LEVEL", "foo", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LEDGER_API_PORT", "65536", "less than or equal to 65535"),
+        ("LEDGER_API_PORT", "-1", "greater than or equal to 0"),
+        ("LEDGER_METRICS_PORT", "x", "valid integer"),
+        ("LEDGER_NAME", "Main", "should match pattern"),
+        ("LEDGER_API_HOST", "0.0.0.0", "only loopback"),
+        ("LEDGER_POSTGRES_URL", f"no url {SECRET}", "no URL of PostgreSQL"),
+        ("LEDGER_POSTGRES_URL", f"postgresql://me:{SECRET}@h:99999/l", "valid port"),
+        ("LEDGER_KAFKA_BOOTSTRAP", "localhost:99999", "no host:port"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_rule(
+    tmp_path: Path, name: str, value: str, rule: str
+):
+    line = refused(tmp_path, **{name: value})
+    assert name in line
+    assert rule in line
+
+
+def test_a_url_of_several_servers_is_one(tmp_path: Path):
+    url = f"postgresql://me:{SECRET}@127.0.0.1:1,127.0.0.1:2/ledger"
+    assert "cannot be reached" in refused(tmp_path, LEDGER_POSTGRES_URL=url)
+
+
+def test_up_refuses_settings_before_it_starts_anything(tmp_path: Path):
+    assert "LEDGER_API_HOST" in refused(tmp_path, "up", LEDGER_API_HOST="example.org")
+    assert "LEDGER_LOG_LEVEL" in refused(tmp_path, "up", LEDGER_LOG_LEVEL="foo")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_is_away_is_named_without_its_password(tmp_path: Path):
+    for command in (("verify",), ("migrate",), ("rebuild", "all")):
+        assert "127.0.0.1:1/ledger (LEDGER_POSTGRES_URL)" in refused(tmp_path, *command)
+    kafka = f"127.0.0.1:{ports.choose()}"
+    line = refused(tmp_path, "up", LEDGER_KAFKA_BOOTSTRAP=kafka)
+    assert "127.0.0.1:1/ledger" in line
+
+
+def test_a_database_without_a_ledger_says_what_to_do(tmp_path: Path, database_url: str):
+    for command in (("verify",), ("feed",), ("dead-letters", "--list"), ("rebuild", "all")):
+        line = refused(tmp_path, *command, LEDGER_POSTGRES_URL=database_url, LEDGER_NAME="absent")
+        assert "run `ledger migrate`" in line
+
+
+def test_a_database_that_is_absent_is_named(tmp_path: Path, settings: Settings):
+    line = refused(tmp_path, LEDGER_POSTGRES_URL=f"{settings.postgres_url}_absent")
+    assert "_absent" in line
+    assert "does not exist" in line
