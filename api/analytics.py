@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.answers import Answer
 from api.permissions import Permission, needs
@@ -53,8 +53,8 @@ def _zone(name: str) -> str:
 
 
 Zone = Annotated[
-    Annotated[str, AfterValidator(_zone)],
-    Query(max_length=64, description="Whose months are meant; the shop's when absent"),
+    Annotated[str, Field(max_length=64), AfterValidator(_zone)],
+    Query(description="Whose months are meant; the shop's when absent"),
 ]
 
 

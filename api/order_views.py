@@ -27,7 +27,7 @@ from api.reads import (
 from api.views import OrderEvents, OrderPage, OrderShown
 from domain.desk import order_stream
 from domain.order_status import LABELS
-from domain.values import Identifier, Text
+from domain.values import Identifier, storable_text
 from projections import order_status
 from projections.order_status import OrderFilters
 
@@ -44,6 +44,7 @@ def _headline(code: str) -> str:
     return code
 
 
+Sought = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable_text)]
 Headline = Annotated[str, AfterValidator(_headline), Field(json_schema_extra={"enum": [*LABELS]})]
 
 
@@ -61,9 +62,8 @@ async def list_orders(
     placed_from: Annotated[Instant | None, Query()] = None,
     placed_to: Annotated[Instant | None, Query(description="Not included")] = None,
     q: Annotated[
-        Text | None,
+        Sought | None,
         Query(
-            max_length=200,
             description="Number, external reference, customer, sku or tracking number as a "
             "whole, or the beginning of the order's id",
         ),

@@ -26,6 +26,7 @@ from domain.values import (
     Identifier,
     LongText,
     Quantity,
+    ShortText,
     Text,
     Value,
 )
@@ -106,7 +107,7 @@ class FoundAddress(Value):
     line2: Text | None = None
     city: Text = MISSING
     region: Text | None = None
-    postal_code: Annotated[Text, Field(max_length=40)] | None = None
+    postal_code: ShortText | None = None
     country: Text = MISSING
 
 

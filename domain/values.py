@@ -30,9 +30,21 @@ def _storable(text: str) -> str:
     return text
 
 
-def _printable(text: str) -> str:
+def storable_text(text: str) -> str:
+    """Raises ValueError for text that is blank or that cannot be stored."""
+    _storable(text)
+    if not any(c.isprintable() and not c.isspace() for c in text):
+        raise ValueError("must hold a character that is not blank")
+    return text
+
+
+def _identifier(text: str) -> str:
+    """Printable, which no blank is but the space: `X` and `X ` are not to be two goods."""
+    _storable(text)
     if not text.isprintable():
         raise ValueError("must consist of printable characters")
+    if text != text.strip():
+        raise ValueError("must not begin or end with a blank")
     return text
 
 
@@ -54,12 +66,13 @@ def quantity_json(value: Decimal) -> int | str:
     return whole if whole == value else format(value.normalize(), "f")
 
 
-Text = Annotated[str, AfterValidator(_storable), Field(min_length=1, max_length=1_000)]
-LongText = Annotated[str, AfterValidator(_storable), Field(min_length=1, max_length=10_000)]
+# The bounds stand first, so that their errors speak of characters.
+Text = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(storable_text)]
+LongText = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(storable_text)]
+Email = Annotated[str, Field(min_length=1, max_length=254), AfterValidator(storable_text)]
+ShortText = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(storable_text)]
 # Ids that others chose: customer, sku, location, shop.
-Identifier = Annotated[
-    str, AfterValidator(_storable), AfterValidator(_printable), Field(min_length=1, max_length=128)
-]
+Identifier = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_identifier)]
 # Units as stored: at most 3 decimals, written as an integer where whole.
 Quantity = Annotated[
     Decimal,
@@ -82,8 +95,8 @@ class Contact(Value):
     """How a customer is reached."""
 
     name: Text
-    email: Annotated[Text, Field(max_length=254)] | None = None
-    phone: Annotated[Text, Field(max_length=40)] | None = None
+    email: Email | None = None
+    phone: ShortText | None = None
 
 
 class Address(Value):
@@ -93,5 +106,5 @@ class Address(Value):
     line2: Text | None = None
     city: Text
     region: Text | None = None
-    postal_code: Annotated[Text, Field(max_length=40)] | None = None
+    postal_code: ShortText | None = None
     country: Text

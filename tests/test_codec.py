@@ -212,7 +212,7 @@ def test_a_clear_personal_field_is_never_encoded() -> None:
 @pytest.mark.parametrize("kind", [Text, LongText, Identifier])
 def test_text_that_cannot_be_stored_is_refused(bad: str, kind: Any) -> None:
     """covers: L10: U+0000 and lone surrogates, in every kind of text."""
-    with pytest.raises(ValidationError, match=r"must not contain|surrogate"):
+    with pytest.raises(ValidationError, match=r"must not contain|unicode string"):
         TypeAdapter(kind).validate_python(bad)
 
 

@@ -86,6 +86,24 @@ REFUSED: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     (PlaceOrderBody, order(shipping_address=ADDRESS | {"country": "China"}), "country"),
     (PlaceOrderBody, order(shipping_address=ADDRESS | {"country": "ZZ"}), "country"),
     (PlaceOrderBody, order(note="a\x00b"), "note"),
+    *(
+        (PlaceOrderBody, order(**{name: text}), f"{name}: Value error, must not begin or end")
+        for name, text in (("customer_id", "   "), ("shop", " "), ("external_ref", "A "))
+    ),
+    *(
+        (PlaceOrderBody, with_line(sku=text), "lines.0.sku")
+        for text in ("   ", "X ", " X", "X\u00a0")
+    ),
+    (PlaceOrderBody, with_line(location="   "), "lines.0.location"),
+    (PlaceOrderBody, order(contact={"name": " "}), "contact.name: Value error, must hold"),
+    (PlaceOrderBody, order(note="\n\u3000\u200b"), "note: Value error, must hold"),
+    (PlaceOrderBody, order(note="x" * 10_001), "note: String should have at most 10000 characters"),
+    (PlaceOrderBody, order(customer_id="x" * 129), "should have at most 128 characters"),
+    (PlaceOrderBody, order(contact={"name": "A", "email": "x" * 255}), "at most 254 characters"),
+    (PlaceOrderBody, order(shipping_address=ADDRESS | {"postal_code": "1" * 41}), "40 characters"),
+    (AmendBody, amended({"line_no": 1}) | {"reason": " "}, "reason"),
+    (AmendBody, amended({"line_no": 1}) | {"reason": "x" * 1_001}, "at most 1000 characters"),
+    (OverrideBody, {"dimension": "payment", "value": "paid", "reason": " "}, "reason"),
     (PlaceOrderBody, with_line(quantity=1.5), "lines.0.quantity"),
     (PlaceOrderBody, with_line(quantity=True), "lines.0.quantity"),
     (PlaceOrderBody, with_line(quantity=0), "lines.0.quantity"),
