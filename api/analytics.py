@@ -108,7 +108,9 @@ class Payments(BaseModel):
     summary="Orders by status, source status, channel or shop",
     **needs(Permission.REPORT_RUN),
 )
-async def orders(reader: Reader, group: OrdersGroup) -> Answer:
+async def orders(
+    reader: Reader, group: Annotated[OrdersGroup, Query(examples=["status"])]
+) -> Answer:
     """Voided ones left out. The source status is an import's own word, else empty."""
     await reader.reach(order_status.NAME)
     async with reader.context.reading() as connection:
@@ -126,7 +128,7 @@ async def orders(reader: Reader, group: OrdersGroup) -> Answer:
 )
 async def sales(
     reader: Reader,
-    group: SalesGroup,
+    group: Annotated[SalesGroup, Query(examples=["month"])],
     start: From = None,
     end: To = None,
     currency: Currency = None,
@@ -147,7 +149,7 @@ async def sales(
 )
 async def payments(
     reader: Reader,
-    group: PaymentsGroup,
+    group: Annotated[PaymentsGroup, Query(examples=["month"])],
     start: From = None,
     end: To = None,
     currency: Currency = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from importlib import resources
@@ -205,14 +206,27 @@ def _groups(schema: Mapping[str, Any], base: str) -> dict[str, list[dict[str, An
                     status: answer["description"]
                     for status, answer in operation["responses"].items()
                 },
-                "curl": _curl(method.upper(), base + path, operation),
+                "curl": _curl(method.upper(), _url(base + path, operation), operation),
             }
             groups.setdefault(operation["tags"][0], []).append(described)
     return groups
 
 
+def _url(url: str, operation: Mapping[str, Any]) -> str:
+    """With variables of the shell for what the path names, which curl would take for a choice,
+    and an example of each query parameter that is required.
+    """
+    query = "&".join(
+        f"{one['name']}={one['schema']['examples'][0]}"
+        for one in operation.get("parameters", [])
+        if one["in"] == "query" and one["required"]
+    )
+    filled = re.sub(r"\{(\w+)\}", lambda name: f"${name[1].upper()}", url)
+    return f"{filled}?{query}" if query else filled
+
+
 def _curl(method: str, url: str, operation: Mapping[str, Any]) -> str:
-    parts = [f"curl '{url}'" if method == "GET" else f"curl -X {method} '{url}'"]
+    parts = [f'curl "{url}"' if method == "GET" else f'curl -X {method} "{url}"']
     if operation["x-permission"] != Permission.PUBLIC:
         parts.append("-H 'X-Actor: you'")
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})

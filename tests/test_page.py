@@ -1,7 +1,9 @@
 """The live page in a real browser: what it shows, that it follows, and that it trusts nothing."""
 
+import html
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +133,20 @@ def test_the_documentation_shows_every_operation_with_a_command(api: Api) -> Non
             assert f'<b class="method">{method.upper()}</b> <code>{path}</code>' in text
     assert "curl -X POST" in text
     assert not re.search(r"<script|\son\w+=|\sstyle=", text)
+
+
+def test_the_printed_commands_run_as_they_stand(api: Api) -> None:
+    """Once the shell knows what the path names. curl takes braces for a choice."""
+    text = html.unescape(api.get("/docs").text)
+    commands = re.findall(r"<pre>(curl .*?)</pre>", text, re.DOTALL)
+    urls = [shlex.split(command)[1] for command in commands if command.startswith('curl "')]
+    assert not [url for url in urls if re.search(r"[{}\[\]]", url)]
+    assert any(url.endswith("/v1/orders/$ORDER_ID") for url in urls)
+    analytics = [url for url in urls if "/analytics/" in url]
+    assert len(analytics) == 3
+    for url in analytics:
+        answer = api.client.get(url)
+        assert answer.is_success, answer.text
 
 
 def test_the_served_files_are_part_of_the_package() -> None:
