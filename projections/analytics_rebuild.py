@@ -14,7 +14,8 @@ from projections.analytics_facts import TABLES
 from projections.engine import BATCH_EVENTS_MAX
 from projections.rebuild import DIFFERENCES_MAX, SUFFIX, Feed, Rebuilt
 
-SWAP_TRIES_MAX = 20  # against the live writer, whose commits go on
+SWAP_TRIES_MAX = 100  # against the live writer, whose commits go on; each is short
+SWAP_PAUSE_SECONDS = 0.1
 # Between the tries of one commit, which fails when the live writer commits meanwhile: 30 s in all.
 PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, *(1.0,) * 9, *(2.0,) * 10)
 
@@ -55,7 +56,7 @@ def rebuild_facts(
     _catch_up(beside, live, feed)
     seen = _compare(connection, beside) if compare else None
     for tried in range(SWAP_TRIES_MAX):
-        time.sleep(PAUSES_SECONDS[tried] if tried else 0)
+        time.sleep(SWAP_PAUSE_SECONDS if tried else 0)
         _catch_up(beside, live, feed)
         try:
             found = _finish(connection, beside, live, seen)

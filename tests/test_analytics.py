@@ -408,7 +408,7 @@ def test_a_rebuild_that_never_gets_between_says_so(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tries are bounded, and the live facts stand as they were."""
-    monkeypatch.setattr(analytics_rebuild, "PAUSES_SECONDS", (0.0,) * 20)
+    monkeypatch.setattr(analytics_rebuild, "SWAP_TRIES_MAX", 5)
     position = shop.fold()
 
     def feed(after: int, limit: int) -> list[Recorded]:
