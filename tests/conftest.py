@@ -1,9 +1,11 @@
 """Fixtures for all tests: the real PostgreSQL and Kafka, each started when first asked for."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from commands.migrate import migrate
@@ -12,6 +14,12 @@ from tests.api_server import Api, running
 from tests.servers import fresh_database, settings_of, temporary_directory
 from workers.local.kafka import LocalKafka
 from workers.local.postgres import LocalPostgres
+
+# CI tells of a change, not of chance: it draws the same examples for the same code. `make test` at
+# home and `make soak` draw new ones each time.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
