@@ -118,10 +118,6 @@ class EventShown(BaseModel):
     data: dict[str, Any]
 
 
-class Events(BaseModel):
-    events: list[EventShown]
-
-
 class FeedPage(BaseModel):
     """`next_after` is what the next page's `after` must be; `head` the newest position there is."""
 

@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, replay
-from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store, Unit
+from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store
 from commands.streams import StreamCache, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName
@@ -129,10 +129,6 @@ class BatchRunner:
         assert len(set(keys)) == len(keys), "an idempotency key stands twice in one batch"
         rows = connection.execute(REPEATS, [[a for a, _ in keys], [k for _, k in keys]])
         return {(actor, key): Repeat(*first) for actor, key, *first in rows}
-
-    def append(self, connection: Connection, units: Sequence[Unit]) -> list[Answer]:
-        """Facts that were decided elsewhere (an import): no rule is asked."""
-        return self._store.append(connection, units)
 
     def _load(
         self, connection: Connection, entries: Sequence[Entry]
