@@ -192,7 +192,7 @@ def _a_server_that_dies_is_started_again(running: Up, order: dict[str, Any]) -> 
 
 
 def _the_panel_can_be_copied(running: Up) -> None:
-    assert "jq" not in running.said
+    assert "jq -r" not in running.said
     place = running.endpoints["postgres"].partition("@")[2]
     assert f"PostgreSQL {place}" in running.said
     password = running.endpoints["postgres"].split(":")[2].partition("@")[0]
