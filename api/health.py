@@ -44,7 +44,7 @@ class Health(BaseModel):
 @router.get(
     "/healthz",
     response_model=Health,
-    responses={422: {"description": "Does not happen"}},
+    responses=responses(422),
     summary="Whether the process lives",
     **needs(Permission.PUBLIC),
 )
@@ -56,7 +56,10 @@ async def healthz() -> Answer:
 @router.get(
     "/readyz",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Not ready, and why"}},
+    responses={
+        **responses(422),
+        503: {"model": Health, "description": "Not ready, and why"},
+    },
     summary="Whether the API can do its work",
     **needs(Permission.PUBLIC),
 )
@@ -118,7 +121,10 @@ def _without_head(projection: dict[str, Any]) -> dict[str, Any]:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        **responses(422),
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+    },
     summary="Measurements for Prometheus",
     **needs(Permission.PUBLIC),
 )

@@ -25,6 +25,7 @@ from api import (
     page,
     parcels,
     problems,
+    queries,
     stock,
 )
 from api.context import Context
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     # Not include_router(): that would run each route by its own code again.
     for router in ROUTERS:
-        app.router.routes.extend(router.routes)
+        app.router.routes.extend(map(queries.strict, router.routes))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
