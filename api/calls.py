@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import orjson
@@ -18,7 +19,7 @@ from api.answers import Answer, etag
 from api.attempts import Headers, Sender
 from api.context import Context
 from api.events import changes_since
-from api.problems import Problem, field_errors, invalid
+from api.problems import Problem, field_errors, field_problem, invalid
 from commands.planning import Outcome, StaleVersion
 from domain.message import Attempt, Command, StreamName
 from domain.order_commands import with_ids
@@ -26,6 +27,13 @@ from domain.order_commands import with_ids
 BODY_BYTES_MAX = 1 << 20
 
 C = TypeVar("C", bound=Command)
+
+
+class Unmatched(Enum):
+    """Why an If-Match has no stream whose version it could name."""
+
+    NEVER_CONFLICTS = auto()  # DOMAIN.md, 'Modification': applied whatever version there is
+    NO_VERSION = auto()  # nothing is there yet, or several things with a version each
 
 
 class CommandCall:
@@ -50,16 +58,26 @@ class CommandCall:
             raise _invalid(error) from None
 
     async def run(
-        self, command: Command, stream: StreamName | None = None, *, status: int = 200
+        self, command: Command, about: StreamName | Unmatched, *, status: int = 200
     ) -> Answer:
-        """Run it; `stream` is what an If-Match would be about. Raises what the committer raises."""
-        version = attempts.expected_version(self.headers)
-        if_match = None if stream is None or version is None else (stream, version)
+        """Run it; `about` is what an If-Match names. Raises what the committer raises."""
+        if_match = self._if_match(about)
         try:
             outcome = await self.context.committer.run(command, self.attempt, if_match)
         except StaleVersion as stale:
             raise await _stale(self.context, stale) from None
         return self._answer(outcome, status)
+
+    def _if_match(self, about: StreamName | Unmatched) -> tuple[StreamName, int] | None:
+        """Raises Problem 422 rather than pass over a condition that it cannot check."""
+        version = attempts.expected_version(self.headers)
+        if version is None or about is Unmatched.NEVER_CONFLICTS:
+            return None
+        if isinstance(about, Unmatched):
+            raise field_problem(
+                "If-Match", "no_version", "is not taken here: there is no one version to match"
+            )
+        return about, version
 
     def _answer(self, outcome: Outcome, status: int) -> Answer:
         headers = [
@@ -98,15 +116,28 @@ def _declared(
     x_correlation_id: Annotated[
         str | None, Header(description="UUID of the conversation that this belongs to")
     ] = None,
-    if_match: Annotated[
-        str | None, Header(description='The version that you have seen, such as "3"')
-    ] = None,
 ) -> CommandCall:
     """For OpenAPI only: CommandRoute reads these headers itself."""
-    raise AssertionError(x_actor, idempotency_key, x_correlation_id, if_match)
+    raise AssertionError(x_actor, idempotency_key, x_correlation_id)
 
 
 Call = Annotated[CommandCall, Depends(_declared)]
+
+
+def _declared_matched(
+    call: Call,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description='The version that you have seen, such as "3". If there is another by now, '
+            "the answer is 409 `stale_version` with the events in between."
+        ),
+    ] = None,
+) -> CommandCall:
+    raise AssertionError(call, if_match)
+
+
+MatchedCall = Annotated[CommandCall, Depends(_declared_matched)]  # it honours an If-Match
 
 
 class CommandRoute(APIRoute):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 from pydantic import model_validator
 
 from api.answers import Answer, CustomerRecorded
-from api.calls import Call, CommandRoute, example
+from api.calls import CommandRoute, MatchedCall, example
 from api.examples import CUSTOMER
 from api.permissions import Permission, needs
 from api.problems import responses
@@ -56,7 +56,7 @@ class CustomerBody(Value):
     **needs(Permission.CUSTOMER_WRITE),
 )
 async def record(
-    call: Call,
+    call: MatchedCall,
     customer_id: str,
     body: Annotated[CustomerBody, Body(**example("Contact and address", CUSTOMER))],
 ) -> Answer:

@@ -17,7 +17,7 @@ from api.answers import (
     RefundRecorded,
 )
 from api.attempts import new_id
-from api.calls import Call, CommandRoute, example
+from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example
 from api.examples import (
     AMENDMENT,
     CANCELLATION,
@@ -70,10 +70,6 @@ PLACING = responses(400, 401, 403, 409, 413, 422, 503)
 CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
 
 
-# DOMAIN.md, 'Modification': these never conflict, so an If-Match does not stop them.
-NEVER_CONFLICTS = None
-
-
 @router.post(
     "/v1/orders",
     status_code=201,
@@ -92,7 +88,7 @@ async def place(
     seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
     numbers = tuple(map(number.from_seed, seeds))
     command = call.command(PlaceOrder, body, order_id=new_id(), numbers=numbers)
-    return await call.run(command, status=201)
+    return await call.run(command, Unmatched.NO_VERSION, status=201)
 
 
 @router.post(
@@ -103,7 +99,7 @@ async def place(
     **needs(Permission.ORDER_APPROVE),
 )
 async def approve(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[ApproveBody, Body(**example("Nothing to say", {}))],
 ) -> Answer:
@@ -121,7 +117,7 @@ async def approve(
     **needs(Permission.ORDER_AMEND),
 )
 async def amend(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[AmendBody, Body(**example("One more", AMENDMENT))],
 ) -> Answer:
@@ -144,10 +140,13 @@ async def pay(
     order_id: str,
     body: Annotated[PaymentBody, Body(**example("Paid in part", PAYMENT))],
 ) -> Answer:
-    """Several payments by several methods add up; more than is due is kept and can be refunded."""
+    """Several payments by several methods add up; more than is due is kept and can be refunded.
+
+    Never conflicts: money that came in is recorded whatever else has happened.
+    """
     found = await call.context.order_id(order_id)
     command = call.command(RecordPayment, body, order_id=found, payment_id=new_id())
-    return await call.run(command, NEVER_CONFLICTS, status=201)
+    return await call.run(command, Unmatched.NEVER_CONFLICTS, status=201)
 
 
 @router.post(
@@ -159,7 +158,7 @@ async def pay(
     **needs(Permission.PARCEL_PACK),
 )
 async def pack(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[PackBody, Body(**example("One unit", PACKING))],
 ) -> Answer:
@@ -181,7 +180,7 @@ async def pack(
     **needs(Permission.ORDER_CANCEL),
 )
 async def cancel(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[CancelBody, Body(**example("One unit less", CANCELLATION))],
 ) -> Answer:
@@ -200,7 +199,7 @@ async def cancel(
     **needs(Permission.REFUND_REQUEST),
 )
 async def refund(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[RefundBody, Body(**example("An amount", REFUND))],
 ) -> Answer:
@@ -218,7 +217,7 @@ async def refund(
     **needs(Permission.REFUND_PAY),
 )
 async def pay_refund(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     refund_id: str,
     body: Annotated[PayRefundBody, Body(**example("Sent back", REFUND_PAYMENT))],
@@ -242,10 +241,10 @@ async def note(
     order_id: str,
     body: Annotated[NoteBody, Body(**example("A call", NOTE))],
 ) -> Answer:
-    """Sealed like all free text: it may name people."""
+    """Sealed like all free text: it may name people. Never conflicts with other changes."""
     found = await call.context.order_id(order_id)
     command = call.command(AddNote, body, order_id=found, note_id=new_id())
-    return await call.run(command, NEVER_CONFLICTS, status=201)
+    return await call.run(command, Unmatched.NEVER_CONFLICTS, status=201)
 
 
 @router.post(
@@ -256,7 +255,7 @@ async def note(
     **needs(Permission.ORDER_OVERRIDE),
 )
 async def override(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[OverrideBody, Body(**example("Delivered, says the neighbour", OVERRIDE))],
 ) -> Answer:
@@ -273,7 +272,7 @@ async def override(
     summary="Show the status as the facts are again",
     **needs(Permission.ORDER_OVERRIDE),
 )
-async def end_override(call: Call, order_id: str) -> Answer:
+async def end_override(call: MatchedCall, order_id: str) -> Answer:
     """Ends every override of the order."""
     found = await call.context.order_id(order_id)
     return await call.run(EndOverride(order_id=found, at=call.at), order_stream(found))
@@ -287,7 +286,7 @@ async def end_override(call: Call, order_id: str) -> Answer:
     **needs(Permission.ORDER_VOID),
 )
 async def void(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     body: Annotated[VoidBody, Body(**example("Entered twice", VOIDING))],
 ) -> Answer:

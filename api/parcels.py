@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from api.answers import Answer, ParcelRecorded
 from api.attempts import new_id
-from api.calls import Call, CommandRoute, example, validated
+from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example, validated
 from api.context import uuid_text
 from api.examples import DELIVERY, DISPATCH
 from api.permissions import Permission, needs
@@ -53,7 +53,7 @@ async def pack(
     # Once more, since one order may have been named by its number and by its UUID.
     named = validated(PackParcelBody, {"contents": contents})
     command = call.command(PackParcel, named, parcel_id=new_id())
-    return await call.run(command, status=201)
+    return await call.run(command, Unmatched.NO_VERSION, status=201)
 
 
 @router.post(
@@ -64,7 +64,9 @@ async def pack(
     **needs(Permission.PARCEL_DISPATCH),
 )
 async def dispatch(
-    call: Call, parcel_id: str, body: Annotated[DispatchBody, Body(**example("SF", DISPATCH))]
+    call: MatchedCall,
+    parcel_id: str,
+    body: Annotated[DispatchBody, Body(**example("SF", DISPATCH))],
 ) -> Answer:
     """Needs full payment of its orders, except by methods that are paid later."""
     found = uuid_text(parcel_id, "parcel")
@@ -80,7 +82,9 @@ async def dispatch(
     **needs(Permission.PARCEL_DELIVER),
 )
 async def deliver(
-    call: Call, parcel_id: str, body: Annotated[DeliverBody, Body(**example("Proof", DELIVERY))]
+    call: MatchedCall,
+    parcel_id: str,
+    body: Annotated[DeliverBody, Body(**example("Proof", DELIVERY))],
 ) -> Answer:
     """Who took it, when, and where the picture lies. The carrier's scans come through Kafka."""
     found = uuid_text(parcel_id, "parcel")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, Field
 
 from api.answers import Answer, StockRecorded
-from api.calls import Call, CommandRoute, example
+from api.calls import CommandRoute, MatchedCall, example
 from api.examples import ADJUSTMENT, RECEIPT
 from api.permissions import Permission, needs
 from api.problems import responses
@@ -71,7 +71,9 @@ class StockLevels(BaseModel):
     **needs(Permission.STOCK_RECEIVE),
 )
 async def receive(
-    call: Call, sku: str, body: Annotated[ReceiveBody, Body(**example("A delivery", RECEIPT))]
+    call: MatchedCall,
+    sku: str,
+    body: Annotated[ReceiveBody, Body(**example("A delivery", RECEIPT))],
 ) -> Answer:
     """The first receipt makes the sku stock-kept: from then on orders reserve its units."""
     command = call.command(ReceiveStock, body, sku=identifier("sku", sku))
@@ -86,7 +88,9 @@ async def receive(
     **needs(Permission.STOCK_ADJUST),
 )
 async def adjust(
-    call: Call, sku: str, body: Annotated[AdjustBody, Body(**example("Breakage", ADJUSTMENT))]
+    call: MatchedCall,
+    sku: str,
+    body: Annotated[AdjustBody, Body(**example("Breakage", ADJUSTMENT))],
 ) -> Answer:
     """Never below what is promised to orders."""
     command = call.command(AdjustStock, body, sku=identifier("sku", sku))

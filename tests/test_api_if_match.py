@@ -1,0 +1,73 @@
+"""If-Match over HTTP: honoured where it is described, and nowhere passed over in silence."""
+
+from typing import Any
+
+import pytest
+
+from tests.api_server import Api
+
+Json = dict[str, Any]
+
+STALE = '"999"'
+NEVER_CONFLICT = {"/v1/orders/{order_id}/payments", "/v1/orders/{order_id}/notes"}
+WITHOUT_VERSION = {"/v1/orders", "/v1/parcels"}
+
+
+@pytest.fixture(scope="module")
+def ids(api: Api) -> dict[str, str]:
+    """What the commands of the description can be sent to."""
+    order_id = api.place()["order_id"]
+    at = f"/v1/orders/{order_id}"
+    api.made(f"{at}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"})
+    packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
+    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 1})
+    api.made("/v1/stock/TEA/receive", {"quantity": 1})
+    body = {"contact": {"name": "A"}}
+    assert api.client.put("/v1/customers/C-1", json=body).is_success
+    return {
+        "order_id": order_id,
+        "parcel_id": packed["parcel_id"],
+        "refund_id": refund["refund_id"],
+        "sku": "TEA",
+        "customer_id": "C-1",
+    }
+
+
+def commands(api: Api) -> list[tuple[str, str, Json]]:
+    return [
+        (method, path, operation)
+        for path, methods in api.shown("/openapi.json")["paths"].items()
+        for method, operation in methods.items()
+        if method != "get"
+    ]
+
+
+def body_of(operation: Json, order_id: str) -> Json:
+    if "requestBody" not in operation:
+        return {}
+    content = operation["requestBody"]["content"]["application/json"]
+    body: Json = content["examples"]["example"]["value"]
+    if "contents" in body:
+        return {"contents": [{**body["contents"][0], "order_id": order_id}]}
+    return body
+
+
+def test_a_stale_version_stops_exactly_the_commands_that_describe_it(
+    api: Api, ids: dict[str, str]
+) -> None:
+    """covers: A77"""
+    for method, path, operation in commands(api):
+        described = "if-match" in {one["name"] for one in operation["parameters"]}
+        assert described == (path not in NEVER_CONFLICT | WITHOUT_VERSION), path
+        body, head = body_of(operation, ids["order_id"]), api.head()
+        answer = api.client.request(
+            method, path.format(**ids), json=body, headers={"If-Match": STALE}
+        )
+        if described:
+            assert (answer.status_code, answer.json()["code"]) == (409, "stale_version"), path
+        elif path in NEVER_CONFLICT:
+            assert answer.status_code == 201, path
+        else:
+            (error,) = answer.json()["errors"]
+            assert (answer.status_code, error["field"]) == (422, "If-Match"), path
+        assert api.head() == head + (path in NEVER_CONFLICT), path
