@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, Connection, sql
 
 from commands.settings import Settings
 from domain import codec
-from domain.message import Attempt, Event, Recorded, StreamName
+from domain.message import EVENT_TYPES, Attempt, Event, Recorded, StreamName
 
 EVENTS_PER_APPEND_MAX = 5_000
 FEED_LIMIT_MAX = 10_000
@@ -187,10 +187,19 @@ def answers(units: Sequence[Unit], rows: Iterable[tuple[Any, ...]]) -> list[Answ
 
 
 def recorded(row: tuple[Any, ...]) -> Recorded:
-    """One row of COLUMNS. Raises UnknownTopic."""
+    """One row of COLUMNS. Raises UnknownTopic at once, also for those who would pass it over."""
     (position, stream, version, category, key, topic, state, _occurred_at, *rest) = row
-    event = codec.decode(topic, state)
-    return Recorded(position, stream, version, category, key, event, *rest)
+    decode = partial(codec.decode, topic, state)
+    return Recorded(position, stream, version, category, key, _newest(topic), decode, *rest)
+
+
+def _newest(topic: str) -> str:
+    """The topic that a stored one is decoded to."""
+    while topic in codec.UPCASTERS:
+        topic, _ = codec.UPCASTERS[topic]
+    if topic not in EVENT_TYPES:
+        raise codec.UnknownTopic(topic)
+    return topic
 
 
 class Store:

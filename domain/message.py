@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 from uuid import UUID
 
@@ -107,16 +108,14 @@ class Attempt:
     digest: bytes  # HMAC of the canonical request: another body under the same key is refused
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One event as the ledger holds it."""
-
+class _Recorded(NamedTuple):
     position: int  # gap-free over the whole ledger, from 1
     stream_id: UUID
     version: int  # gap-free in its stream, from 1
     category: str
     key: str
-    event: Event
+    topic: str  # the event's, also where an older version of it is stored
+    decode: Callable[[], Event]
     recorded_at: datetime  # when the ledger learned it, UTC
     actor: str
     origin: str
@@ -124,13 +123,18 @@ class Recorded:
     correlation_id: UUID
     causation_id: UUID | None
 
-    @property
-    def topic(self) -> str:
-        return self.event.TOPIC
 
-    @property
-    def occurred_at(self) -> datetime:
-        return self.event.at
+class Recorded(_Recorded):
+    """One event as the ledger holds it, decoded when it is first asked for.
+
+    Readers pass over most events by their topic. A tuple, because a frozen dataclass of so many
+    fields takes longer to make than most events to decode.
+    """
+
+    @cached_property
+    def event(self) -> Event:
+        """Raises pydantic's ValidationError for a state that is none of its topic."""
+        return self.decode()
 
 
 @dataclass(frozen=True, slots=True)

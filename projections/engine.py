@@ -157,7 +157,7 @@ class Engine(Generic[R]):
         groups: _Groups = {}
         topics, keys = self.projection.topics, self.projection.keys
         for recorded in batch:
-            if recorded.event.TOPIC in topics:
+            if recorded.topic in topics:
                 for key in keys(recorded):
                     if key not in parked:
                         groups.setdefault(key, []).append(recorded)

@@ -141,14 +141,13 @@ TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
 
 def keys(recorded: Recorded) -> Sequence[str]:
     """The orders that an event concerns."""
+    if recorded.category != "parcel":
+        return (recorded.key,)
     event = recorded.event
-    match event:
-        case ParcelDispatched() | ParcelTracked() | ParcelDelivered():
-            return event.order_ids
-        case ParcelPacked():
-            return list(dict.fromkeys(item.order_id for item in event.contents))
-        case _:
-            return (recorded.key,)
+    if isinstance(event, ParcelPacked):
+        return list(dict.fromkeys(item.order_id for item in event.contents))
+    assert isinstance(event, ParcelDispatched | ParcelTracked | ParcelDelivered)
+    return event.order_ids
 
 
 def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, Connection
 
 from commands.settings import Settings
 from commands.store import Store, Unit
+from domain import codec
 from domain import order_status as domain_status
 from domain.message import Recorded
 from domain.values import quantity_json
@@ -282,7 +283,7 @@ def test_the_staging_table_does_not_grow_with_the_batches(shop: Shop) -> None:
     sizes: list[int] = []
     for number in range(20):
         batch = [
-            replace(one, position=number * len(events) + place)
+            one._replace(position=number * len(events) + place)
             for place, one in enumerate(events, start=1)
         ]
         position = engine.apply(shop.connection, batch, position)
@@ -386,6 +387,33 @@ def test_parked_replay_keeps_checkpoint(shop: Shop) -> None:
     release(shop.connection, shop.engine(projection), key, shop.feed)
     assert shop.engine(projection).position(shop.connection) == head
     assert shop.rebuild(projection, compare=True).differing == 0
+
+
+def test_an_order_with_a_fact_that_cannot_be_read_waits_alone(shop: Shop) -> None:
+    """covers: L19. What nobody asks for is not even looked at."""
+    projection, key = order_status.PROJECTION, shop.history.orders[2]
+    batch = shop.feed(0, 10_000)
+    at = next(n for n, one in enumerate(batch) if one.key == key and one.version == 2)
+    batch[at] = batch[at]._replace(decode=partial(codec.decode, batch[at].topic, b"{"))
+    for model in (projection, stock_levels.PROJECTION):
+        assert shop.engine(model).apply(shop.connection, batch, 0) == batch[-1].position
+    (one,) = parked(shop.settings)
+    assert (one["key"], one["position"]) == (key, batch[at].position)
+    assert len(shop.table(projection)) == ORDERS
+    release(shop.connection, shop.engine(projection), key, shop.feed)
+    assert shop.rebuild(projection, compare=True).differing == 0
+
+
+def test_no_projection_passes_over_a_topic_that_is_unknown(shop: Shop) -> None:
+    """covers: L19. A newer version of the code may have meant it for any of them."""
+    with psycopg.connect(shop.settings.postgres_url) as owner:
+        owner.execute(
+            """INSERT INTO main.ledger_event SELECT position + 1, gen_random_uuid(), 1, category,
+            key, 'order.unheard_of.v1', state, occurred_at, recorded_at, actor, origin, command_id,
+            correlation_id, causation_id FROM main.ledger_event ORDER BY position DESC LIMIT 1"""
+        )
+    with pytest.raises(codec.UnknownTopic, match="unheard_of"):
+        shop.fold(stock_levels.PROJECTION)
 
 
 def test_a_row_that_cannot_be_stored_waits_alone(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-GC_THRESHOLDS = (100_000, 20, 50)
+GC_THRESHOLDS = (1_000_000, 20, 50)  # more objects than a few batches hold
 
 
 @contextmanager
