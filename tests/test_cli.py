@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from commands.settings import Settings
+from commands.store import Store
+from projections import order_status
+from projections.analytics import FactWriter
+from projections.engine import Engine
 from tests.carrier import CARRIER, Desk, number_of, rows, scan, sending, wait_for_offset, worker
 from workers import entry, inspection
 from workers.cli import app
+from workers.projector import lake_of
 
 Ledger = Callable[..., Result]
 
@@ -140,6 +148,61 @@ def test_read_models_are_rebuilt_and_compared(settings: Settings, ledger: Ledger
             assert f"{name}: " in told
         assert told.count(" 0 differ") == 4
     assert ledger("park").stdout == ""
+
+
+def failing(_row: Any, _recorded: Any) -> Any:
+    raise ZeroDivisionError("a fault in the fold")
+
+
+def set_aside(settings: Settings) -> str:
+    """An order that neither its read model nor the facts could fold, until the fault was mended."""
+    Desk(settings).dispatch(["SF1"])
+    store, lake = Store(settings), lake_of(settings).connect()
+    with store.connect(autocommit=True) as connection, closing(lake):
+        events = store.feed(connection, 0)
+        engine = Engine(replace(order_status.PROJECTION, fold=failing), settings.read_schema)
+        engine.prepare(connection)
+        engine.apply(connection, events, 0)
+        writer = FactWriter(lake, partial(store.earlier, connection), fold=failing)
+        writer.prepare()
+        writer.apply(events, 0)
+        (key,) = writer.parked()
+    return key
+
+
+def test_a_key_that_was_set_aside_is_released_after_the_fix(settings: Settings, ledger: Ledger):
+    """covers: L19"""
+    key = set_aside(settings)
+    assert f"order_status/{key}  position " in ledger("park").stdout
+    for name in ("order_status", "analytics"):
+        assert "released" in ledger("park", "--release", f"{name}/{key}").output
+        again = ledger("park", "--release", f"{name}/{key}", fails=True)
+        assert again.output == f"{name}/{key} is not parked: `ledger park` lists what is\n"
+        assert again.exit_code == 1
+        assert " 0 differ" in ledger("rebuild", name, "--compare").stdout
+    assert ledger("park").stdout == ""
+
+
+def test_a_release_is_of_one_key(ledger: Ledger):
+    assert ledger("park").stdout == ""  # Also before any projection ran.
+    for name in ("order_status", "order_status/", ""):
+        assert ledger("park", "--release", name, fails=True).exit_code == 2
+    for name in ("order_status/[/]", "analytics/nonsense", "customer_history/C-1"):
+        told = ledger("park", "--release", name, fails=True)
+        assert told.output == f"{name} is not parked: `ledger park` lists what is\n"
+
+
+def test_what_cannot_be_imported_is_named(ledger: Ledger, tmp_path: Path):
+    for what, reason in (
+        ((f"{tmp_path}/[/].jsonl",), f"{tmp_path}/[/].jsonl: No such file or directory"),
+        ((str(tmp_path),), f"{tmp_path}: Is a directory"),
+        (("olist", f"{tmp_path}/absent"), f"{tmp_path}/absent has neither olist_orders_dataset"),
+    ):
+        told = ledger("import", *what, fails=True)
+        assert told.exit_code == 1
+        assert told.output.startswith(reason)
+        assert told.output.count("\n") == 1
+    assert ledger("import", "olist", fails=True).exit_code == 2
 
 
 def test_a_file_of_history_is_imported_once(settings: Settings, ledger: Ledger, tmp_path: Path):

@@ -67,8 +67,24 @@ def test_up_refuses_settings_before_it_starts_anything(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+COMMANDS = (
+    ("verify",),
+    ("migrate",),
+    ("rebuild", "all"),
+    ("rebuild", "analytics"),
+    ("park",),
+    ("park", "--release", "order_status/x"),
+    ("park", "--release", "analytics/x"),
+    ("replay", "1000000008"),
+    ("feed", "--follow"),
+    ("dead-letters", "--list"),
+    ("import", "history.jsonl"),
+)
+
+
 def test_a_server_that_is_away_is_named_without_its_password(tmp_path: Path):
-    for command in (("verify",), ("migrate",), ("rebuild", "all")):
+    (tmp_path / "history.jsonl").write_text("{}\n")
+    for command in COMMANDS:
         assert "127.0.0.1:1/ledger (LEDGER_POSTGRES_URL)" in refused(tmp_path, *command)
     kafka = f"127.0.0.1:{ports.choose()}"
     line = refused(tmp_path, "up", LEDGER_KAFKA_BOOTSTRAP=kafka)
@@ -85,3 +101,15 @@ def test_a_database_that_is_absent_is_named(tmp_path: Path, settings: Settings):
     line = refused(tmp_path, LEDGER_POSTGRES_URL=f"{settings.postgres_url}_absent")
     assert "_absent" in line
     assert "does not exist" in line
+
+
+def test_a_file_where_a_directory_should_be_is_named(tmp_path: Path):
+    (tmp_path / "blocked").write_text("")
+    for command in ("verify", "up"):
+        assert "blocked" in refused(tmp_path, command, LEDGER_VAR_PATH="blocked")
+
+
+def test_a_projection_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path):
+    for command in (("rebuild", "order_state"), ("park", "--release", "order_state/x")):
+        line = refused(tmp_path, *command)
+        assert line.startswith("order_state is no projection: order_status, customer_history,")

@@ -16,6 +16,7 @@ from rich.console import Console
 from workers import entry
 
 if TYPE_CHECKING:
+    from commands.settings import Settings
     from projections.rebuild import Rebuilt
 
 FOLLOW_SECONDS = 0.5
@@ -47,9 +48,10 @@ def main() -> None:
         _refuse(line)
 
 
-def _refuse(line: str) -> NoReturn:
+def _refuse(line: str, code: int = 2) -> NoReturn:
+    """One line, as it is: what was typed may look like markup. Code 1: asked well, but in vain."""
     err.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(2)
+    sys.exit(code)
 
 
 @app.command()
@@ -69,8 +71,7 @@ def up(
     try:
         run(given, simulate=simulate)
     except (AlreadyOwnedError, LocalServerError) as error:
-        err.print(f"[red]{error}[/]")
-        raise typer.Exit(1) from None
+        _refuse(str(error), 1)
 
 
 @app.command()
@@ -128,8 +129,7 @@ def dead_letters(
         sent = letters.resend(entry.needs_kafka(given), resend)
         err.print(f"{sent} sent again")
         if unknown := len(set(resend)) - sent:
-            err.print(f"[red]{unknown} of these numbers are of no dead letter: see --list[/]")
-            raise typer.Exit(1)
+            _refuse(f"{unknown} of these numbers are of no dead letter: see --list", 1)
     else:
         entry.work(entry.needs_kafka(given), letters.run)
 
@@ -198,8 +198,7 @@ def _until_too_fast(rebuilt: Iterator[Rebuilt]) -> Iterator[Rebuilt]:
     try:
         yield from rebuilt
     except LiveWriterTooFast as error:
-        err.print(f"[red]{error}[/]")
-        raise typer.Exit(1) from None
+        _refuse(str(error), 1)
 
 
 @app.command()
@@ -208,20 +207,31 @@ def park(
 ) -> None:
     """List what projections have set aside, or release one key after the fix."""
     from workers.upkeep import parked
-    from workers.upkeep import release as run
 
     given = entry.settings()
     if release is not None:
-        projection, _, key = release.partition("/")
-        stuck = run(given, projection, key)
-        err.print("released" if stuck is None else f"still fails at position {stuck}")
-        raise typer.Exit(0 if stuck is None else 1)
+        _release(given, release)
+        return
     for one in parked(given):
         out.print(
             f"{one['projection']}/{one['key']}  position {one['position']}  {one['error']}",
             highlight=False,
             markup=False,
         )
+
+
+def _release(given: Settings, name: str) -> None:
+    from workers.upkeep import NotReleased
+    from workers.upkeep import release as run
+
+    projection, slash, key = name.partition("/")
+    if not slash or not key:
+        raise typer.BadParameter("--release takes PROJECTION/KEY, as `ledger park` lists them")
+    try:
+        run(given, projection, key)
+    except NotReleased as error:
+        _refuse(str(error), 1)
+    err.print("released")
 
 
 @app.command()
@@ -234,7 +244,7 @@ def verify() -> None:
         verdict = run(entry.settings(), lambda n, all_: status.update(f"{n:,} of {all_:,} events"))
     out.print(f"events {verdict.head}\nroot {verdict.root}", highlight=False)
     for problem in verdict.problems[:PROBLEMS_MAX]:
-        err.print(f"[red]{problem}[/]")
+        err.print(problem, style="red", markup=False)
     if verdict.problems:
         err.print(f"[red]{len(verdict.problems)} problems[/]")
         raise typer.Exit(1)
@@ -248,8 +258,7 @@ def replay(order: Annotated[str, typer.Argument(help="UUID or number")]) -> None
 
     events = order_events(entry.settings(), order)
     if not events:
-        err.print(f"[red]no order {order}[/]")
-        raise typer.Exit(1)
+        _refuse(f"no order {order}", 1)
     for event in events:
         _print(event)
 

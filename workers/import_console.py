@@ -13,6 +13,7 @@ from commands.settings import Settings
 from workers import importing, olist
 from workers.importing import Summary, Tell
 from workers.olist_files import NoOlist
+from workers.trouble import of_system
 
 KINDS_MAX = 30
 PLACES_MAX = 20
@@ -30,9 +31,12 @@ def import_olist(settings: Settings, directory: Path) -> int:
 
 
 def _shown(run: Callable[[Tell], Summary]) -> int:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()),
+        TimeElapsedColumn(),
+    )
     try:
-        with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("reading", total=1.0)
 
             def tell(now: importing.Progress) -> None:
@@ -41,7 +45,8 @@ def _shown(run: Callable[[Tell], Summary]) -> int:
 
             summary = run(tell)
     except (OSError, NoOlist, importing.ImportFailed) as error:
-        console.print(f"[red]{error}[/]")
+        line = of_system(error) if isinstance(error, OSError) else str(error)
+        console.print(line, style="red", markup=False, soft_wrap=True)
         return 1
     _report(summary)
     if summary.stopped:
@@ -58,12 +63,13 @@ def _report(summary: Summary) -> None:
     if summary.irregular:
         console.print(_irregular(summary))
     for place in summary.unreadable[:PLACES_MAX]:
-        console.print(f"[yellow]{place.file}:{place.line}: {place.reason}[/]", markup=True)
+        text = f"{place.file}:{place.line}: {place.reason}"
+        console.print(text, style="yellow", markup=False)
     if summary.unreadable_count:
         console.print(f"[red]{summary.unreadable_count:,} could not be read and did not come in[/]")
     if summary.stopped:
         console.print("[yellow]Stopped. What came in is complete; run it again to go on.[/]")
-    console.print(f"All irregular orders and unreadable places: {summary.report}")
+    console.print(f"All irregular orders and unreadable places: {summary.report}", markup=False)
 
 
 def _irregular(summary: Summary) -> Table:

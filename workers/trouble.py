@@ -23,7 +23,7 @@ NOT_MIGRATED = (
 
 
 def explained(error: Exception) -> str | None:
-    """The line for an error of the settings or of a server; None for any other error."""
+    """The line for an error of settings, a server or the system; None for any other error."""
     if isinstance(error, ValidationError) and error.title == Settings.__name__:
         return "; ".join(
             f"LEDGER_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
@@ -37,7 +37,14 @@ def explained(error: Exception) -> str | None:
         return f"The analytics in PostgreSQL at {place()} cannot be opened: {error}"
     if isinstance(error, KafkaError):
         return f"Kafka at {_bootstrap()} cannot be reached: {_first(error)}"
+    if isinstance(error, OSError):  # A disk that is full, a directory that is not ours.
+        return of_system(error)
     return None
+
+
+def of_system(error: OSError) -> str:
+    """`file: reason`, where it is about a file."""
+    return f"{error.filename}: {error.strerror}" if error.filename else _first(error)
 
 
 def _lacks_role(error: Exception) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
 
+import duckdb
+import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 
@@ -25,6 +28,8 @@ from workers.entry import NotConfigured
 from workers.projector import PROJECTIONS, lake_of
 
 NAMES = (*(projection.name for projection in PROJECTIONS), ANALYTICS)
+# Before each try to release facts: the projector's commits make ours fail.
+RELEASE_PAUSES_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def rebuild(settings: Settings, name: str, *, compare: bool) -> Iterator[Rebuilt]:
@@ -45,31 +50,67 @@ def _rebuild(settings: Settings, connection: Connection, name: str, *, compare: 
 
 def parked(settings: Settings) -> list[dict[str, Any]]:
     """Keys set aside: {projection, key, position, error, parked_at}."""
-    with Store(settings).connect(autocommit=True) as connection:
+    store = Store(settings)
+    with store.connect(autocommit=True) as connection:
+        store.head(connection)  # Without a ledger, this is what fails.
         cursor = connection.cursor(row_factory=dict_row)
-        return cursor.execute(checkpoint.PARKED).fetchall()
+        try:
+            return cursor.execute(checkpoint.PARKED).fetchall()
+        except psycopg.errors.UndefinedTable:  # No projection has run yet.
+            return []
 
 
-def release(settings: Settings, name: str, key: str) -> int | None:
-    """Fold a key again and go on with it; the position that still fails, or None.
+class NotReleased(Exception):
+    """A key stays as it is; the message says why."""
 
-    Raises NotConfigured for what is no projection, KeyError for a key that is not parked.
+
+def release(settings: Settings, name: str, key: str) -> None:
+    """Fold a key again and go on with it.
+
+    Raises NotConfigured for what is no projection, NotReleased for a key that is not parked or
+    still fails.
     """
+    _known(name)
     with Store(settings).connect(autocommit=True) as connection:
-        if _known(name) == ANALYTICS:
+        if name == ANALYTICS:
             _release_facts(settings, connection, key)
-            return None
-        projection = next(one for one in PROJECTIONS if one.name == name)
-        engine: Engine[Any] = Engine(projection, settings.read_schema)
-        engine.prepare(connection)
-        return release_key(connection, engine, key, _feed(settings, connection))
+        else:
+            _release_row(settings, connection, name, key)
+
+
+def _release_row(settings: Settings, connection: Connection, name: str, key: str) -> None:
+    projection = next(one for one in PROJECTIONS if one.name == name)
+    engine: Engine[Any] = Engine(projection, settings.read_schema)
+    engine.prepare(connection)
+    if connection.execute(checkpoint.PARKED_AT, [name, key]).fetchone() is None:
+        raise _not_parked(name, key)
+    position = release_key(connection, engine, key, _feed(settings, connection))
+    if position is not None:
+        raise NotReleased(f"{name}/{key} still fails at position {position}")
 
 
 def _release_facts(settings: Settings, connection: Connection, key: str) -> None:
     with closing(lake_of(settings).connect()) as lake:
         writer = FactWriter(lake, _earlier(settings, connection))
         writer.prepare()
-        writer.release(key, stream_id(settings.namespace, StreamName("order", key)))
+        if key not in writer.parked():
+            raise _not_parked(ANALYTICS, key)
+        stream = stream_id(settings.namespace, StreamName("order", key))
+        for pause in RELEASE_PAUSES_SECONDS:
+            time.sleep(pause)
+            try:
+                return writer.release(key, stream)
+            except (duckdb.TransactionException, checkpoint.Overtaken):
+                continue  # The projector committed meanwhile.
+            except (duckdb.Error, psycopg.Error):
+                raise
+            except Exception as error:
+                raise NotReleased(f"{ANALYTICS}/{key} still fails: {error!r}") from error
+        raise NotReleased(f"{ANALYTICS}/{key}: the projector committed during every try; try again")
+
+
+def _not_parked(name: str, key: str) -> NotReleased:
+    return NotReleased(f"{name}/{key} is not parked: `ledger park` lists what is")
 
 
 def _known(name: str) -> str:
