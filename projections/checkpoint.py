@@ -36,7 +36,7 @@ START = """INSERT INTO checkpoint (name, version, position) VALUES (%s, %s, 0)
 ON CONFLICT DO NOTHING"""
 READ = "SELECT position, version FROM checkpoint WHERE name = %s"
 MOVE = """UPDATE checkpoint SET position = %s, event_at = %s, beat_at = clock_timestamp()
-WHERE name = %s AND position = %s"""
+WHERE name = %s AND position = %s RETURNING to_regclass(quote_ident(name))::oid::bigint"""
 MIRROR = """INSERT INTO checkpoint (name, version, position, event_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position,
     event_at = coalesce(excluded.event_at, checkpoint.event_at), beat_at = clock_timestamp()"""
@@ -73,14 +73,16 @@ def read(connection: Connection[Any], name: str) -> tuple[int, int] | None:
 
 def move(
     connection: Connection[Any], name: str, expected: int, position: int, event_at: datetime | None
-) -> None:
+) -> int | None:
     """Compare and set, first thing in the transaction of the rows: it also locks others out.
 
-    Raises Overtaken.
+    The table's oid, which a rebuild changes. Raises Overtaken.
     """
-    moved = connection.execute(MOVE, [position, event_at, name, expected])
-    if moved.rowcount != 1:
+    moved = connection.execute(MOVE, [position, event_at, name, expected]).fetchone()
+    if moved is None:
         raise Overtaken(f"{name} is no longer at {expected}")
+    table: int | None = moved[0]
+    return table
 
 
 def park(connection: Connection[Any], name: str, key: str, position: int, error: Exception) -> None:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from domain.order_status import LABELS, shown
 from domain.values import quantity_json
-from projections.engine import Projection, Table
+from projections.engine import Projection, Table, array_text
 from projections.order_row import TOPICS, OrderStatus, fold, keys
 from projections.order_view import view
 
@@ -52,7 +52,7 @@ def dump(row: OrderStatus) -> tuple[Any, ...]:
         status.dimensions.payment,
         status.dimensions.fulfilment,
         status.dimensions.returns,
-        list(status.overridden),
+        array_text(status.overridden),
         order.total_minor,
         order.paid_minor,
         row.paid_out_minor,
@@ -64,7 +64,7 @@ def dump(row: OrderStatus) -> tuple[Any, ...]:
         row.estimated_at,
         row.delivered and row.delivered.at,
         order.promised_at,
-        _terms(row),
+        array_text(_terms(row)),
         row.version,
         row.position,
         _STATE.dump_json(row, exclude_defaults=True).decode(),

@@ -19,9 +19,9 @@ from commands.store import Store
 from domain.message import Recorded
 from projections import checkpoint
 
-BATCH_EVENTS_MAX = 5_000
-GROWTH_EVENTS = 50  # by so many a batch may be larger again, after each that went well
-WINDOWS_MAX = 4  # decoded batches that followers at different places share
+BATCH_EVENTS_MAX = 10_000
+GROWTH_EVENTS = 100  # by so many a batch may be larger again, after each that went well
+WINDOWS_MAX = 3  # decoded batches that followers at different places share
 POLL_SECONDS = 0.5  # notifications get lost
 BEAT_SECONDS = 1.0
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  # then the last, for ever

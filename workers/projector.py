@@ -23,7 +23,8 @@ from projections.engine import Engine, Projection, create_tables, no_kill_point
 from workers.calm import calm_gc
 from workers.following import Follower, News, Target, Window, listen
 
-FACTS_BATCHES_MAX = 4  # in one commit: a commit to the lake costs 40 ms and more
+MODEL_BATCHES_MAX = 2  # in one transaction, the engine's BATCH_EVENTS_MAX
+FACTS_BATCHES_MAX = 2  # in one commit: a commit to the lake costs 40 ms and more
 FACTS_COMMIT_SECONDS = 0.25  # between commits of fewer events than a batch
 FACTS_MAINTENANCE_SECONDS = 300.0
 STOP_SECONDS = 15.0
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 
 
 class ReadModel:
-    batches_max = 1
+    batches_max = MODEL_BATCHES_MAX
 
     def __init__(self, projection: Projection[Any], schema: str, kill_point: KillPoint) -> None:
         self._new = partial(Engine, projection, schema, kill_point=kill_point)
