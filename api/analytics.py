@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.answers import Answer
@@ -30,18 +30,6 @@ READING = responses(401, 403, 422, 503, 504)
 
 router = APIRouter(tags=["analytics"])
 
-From = Annotated[
-    Instant | None, Query(alias="from", description="First day or instant that counts")
-]
-To = Annotated[Instant | None, Query(alias="to", description="Day or instant that ends it")]
-Currency = Annotated[
-    CurrencyCode | None, Query(description="The one of most orders when absent; never a sum of two")
-]
-By = Annotated[
-    Dated, Query(description="By the time of the fact, or of the placement of its order")
-]
-
-
 # DuckDB knows all of them but this machine's own, which is no place on earth.
 ZONES = available_timezones() - {"localtime"}
 
@@ -56,6 +44,28 @@ Zone = Annotated[
     Annotated[str, Field(max_length=64), AfterValidator(_zone)],
     Query(description="Whose months are meant; the shop's when absent"),
 ]
+
+
+def _period(
+    start: Annotated[
+        Instant | None, Query(alias="from", description="First day or instant that counts")
+    ] = None,
+    end: Annotated[
+        Instant | None, Query(alias="to", description="Day or instant that ends it")
+    ] = None,
+    currency: Annotated[
+        CurrencyCode | None,
+        Query(description="The one of most orders when absent; never a sum of two"),
+    ] = None,
+    dated: Annotated[
+        Dated, Query(description="By the time of the fact, or of the placement of its order")
+    ] = "occurred",
+    zone: Zone = SHOP_ZONE,
+) -> Period:
+    return Period(start, end, currency, dated=dated, zone=zone)
+
+
+Asked = Annotated[Period, Depends(_period)]
 
 
 class OrdersRow(BaseModel):
@@ -127,16 +137,9 @@ async def orders(
     **needs(Permission.REPORT_RUN),
 )
 async def sales(
-    reader: Reader,
-    group: Annotated[SalesGroup, Query(examples=["month"])],
-    start: From = None,
-    end: To = None,
-    currency: Currency = None,
-    dated: By = "occurred",
-    zone: Zone = SHOP_ZONE,
+    reader: Reader, group: Annotated[SalesGroup, Query(examples=["month"])], period: Asked
 ) -> Answer:
     """Amounts in minor units of one currency; months are the shop's."""
-    period = Period(start, end, currency, dated=dated, zone=zone)
     return await _answer(reader, lambda analytics: analytics.sales(group, period))
 
 
@@ -148,16 +151,9 @@ async def sales(
     **needs(Permission.REPORT_RUN),
 )
 async def payments(
-    reader: Reader,
-    group: Annotated[PaymentsGroup, Query(examples=["month"])],
-    start: From = None,
-    end: To = None,
-    currency: Currency = None,
-    dated: By = "occurred",
-    zone: Zone = SHOP_ZONE,
+    reader: Reader, group: Annotated[PaymentsGroup, Query(examples=["month"])], period: Asked
 ) -> Answer:
     """What came in, and what was paid back."""
-    period = Period(start, end, currency, dated=dated, zone=zone)
     return await _answer(reader, lambda analytics: analytics.payments(group, period))
 
 

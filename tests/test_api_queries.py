@@ -95,3 +95,17 @@ def test_a_search_is_found_as_it_was_typed(api: Api) -> None:
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     (found,) = json.loads(answer.partition(b"\r\n\r\n")[2])["items"]
     assert found["order_id"] == placed["order_id"]
+
+
+def test_sales_and_payments_are_asked_for_the_same_periods(api: Api) -> None:
+    placed = api.place(currency="EUR")
+    payment = {"method": "alipay", "amount_minor": 100, "reference": "A-1"}
+    position = api.made(f"/v1/orders/{placed['order_id']}/payments", payment)["position"]
+    known = {path: names for _, path, names in routes(api)}
+    period = {"currency", "dated", "from", "to", "zone"}
+    for path in ("/v1/analytics/sales", "/v1/analytics/payments"):
+        assert set(known[path]) == period | {"group", "min_position"}
+        query = {"group": "month", "currency": "EUR", "dated": "placed", "zone": "UTC"}
+        found = api.shown(path, **query, min_position=position, **{"from": "2020-01-01"})
+        assert (found["currency"], len(found["rows"])) == ("EUR", 1)
+        assert api.shown(path, **query, to="2020-01-01T00:00:00Z")["rows"] == []
