@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import psycopg
 import structlog
 from psycopg import AsyncConnection
 
 from commands.keys import SELECT_KEYS, Vault
+from commands.link import RECONNECT_SECONDS, Busy, Link
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion, replay
 from commands.runner import LOAD_ROUNDS_MAX, Needs, outcome, persons
 from commands.store import (
@@ -33,17 +37,16 @@ BATCH_COMMANDS_MAX = 256
 QUEUE_COMMANDS_MAX = 10_000
 STREAMS_CACHED_MAX = 50_000
 TRIES_MAX = 50  # of one command that other processes keep overtaking
-RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0)  # then Busy
 STOP_SECONDS = 10.0
+NOTIFY_PAUSE_SECONDS = 0.01
 ANSWER_SECONDS = 30.0  # then Busy: a database may be reachable and yet stand still
 DOUBTS_MAX = 10  # misses of one command after which its streams are read from the start
 
-T = TypeVar("T")
+Name = tuple[str, str]  # of an attempt, for ever: actor and idempotency key
+Group = tuple[Unit, list[Decided]]  # what leaves together, and the commands that it is made of
 log = structlog.get_logger()
 
-
-class Busy(Exception):
-    """Not done now, and safe to send again: the database is away, or the queue is full."""
+__all__ = ["Busy", "Committer"]
 
 
 class Waiting(Entry):
@@ -61,22 +64,43 @@ class Waiting(Entry):
         else:
             self.future.set_result(result)
 
+    def expire(self) -> None:
+        self.resolve(Busy(f"no answer within {ANSWER_SECONDS:.0f} s"))
+
+
+@dataclass(slots=True)
+class Batch:
+    """Commands that are decided together, each on the outcome of those before it."""
+
+    plan: Plan
+    waiting: dict[Name, Waiting] = field(default_factory=dict)
+    again: list[Waiting] = field(default_factory=list)  # to be decided after this batch
+
 
 class Committer:
     """Gathers commands that wait, decides them on cached states, appends them in one statement.
 
-    One batch is under way at a time, so the process never conflicts with itself; while it is in
-    the database, the event loop takes the next requests. The append checks the version of every
-    stream that was looked at, so neither an acceptance nor a refusal can rest on a stale cache.
+    One batch is in the database at a time, so the process never conflicts with itself. Meanwhile
+    the next is decided on what that one shall lead to, and once more where it did not. The append
+    checks the version of every stream that was looked at, so neither an acceptance nor a refusal
+    can rest on a stale cache.
     """
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
         self._vault = vault
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE_COMMANDS_MAX)
+        self._queue: deque[Waiting] = deque()
         self._cache = StreamCache(store.namespace, STREAMS_CACHED_MAX)
-        self._connection: AsyncConnection | None = None
+        self._next = self._batch()
+        self._sent = self._batch()
+        self._append: asyncio.Task[list[Answer]] | None = None  # of the batch that is sent
+        self._groups: list[Group] = []  # of the batch that is sent
+        self._news = asyncio.Event()  # a command came, or the append is through
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._appended = asyncio.Event()
+        self._writing = Link(store, self._cache.clear)
+        self._reading = Link(store, self._cache.clear)
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,167 +111,235 @@ class Committer:
         """Answer what was taken in, then stop."""
         worker, notifier = self._tasks
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), STOP_SECONDS)
+            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS)
         worker.cancel()
         # Not cancelled: a connect that is cut off leaves a backend that waits for a password.
         self._stopping = True
         self._appended.set()
         await asyncio.wait([worker, notifier], timeout=STOP_SECONDS)
-        if self._connection is not None:
-            await self._connection.close()
+        await self._writing.close()
+        await self._reading.close()
+
+    def _busy(self) -> bool:
+        return bool(self._queue or self._next.waiting or self._sent.waiting)
 
     async def run(
         self, command: Command, attempt: Attempt, if_match: tuple[StreamName, int] | None = None
     ) -> Outcome:
         """The command's outcome. Raises Rejected, StaleVersion, KeyReused or Busy."""
+        if len(self._queue) >= QUEUE_COMMANDS_MAX:
+            raise Busy("too many commands are waiting")
+        loop = asyncio.get_running_loop()
         waiting = Waiting(command, attempt, if_match)
-        waiting.future = asyncio.get_running_loop().create_future()
+        waiting.future = loop.create_future()
+        self._queue.append(waiting)
+        self._idle.clear()
+        self._news.set()
+        expiry = loop.call_later(ANSWER_SECONDS, waiting.expire)
         try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise Busy("too many commands are waiting") from None
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await waiting.future
-        except TimeoutError:
-            raise Busy(f"no answer within {ANSWER_SECONDS:.0f} s") from None
+            return await waiting.future
+        finally:
+            expiry.cancel()
+
+    # -- one batch decided while the other is in the database ----------------------------------
+
+    def _batch(self) -> Batch:
+        return Batch(Plan({}, self._vault))
 
     async def _work(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < BATCH_COMMANDS_MAX and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            taken = len(batch)
-            # Whoever has gone was told nothing yet, so nothing need be done.
-            await self._commit_all([one for one in batch if not one.future.done()])
-            for _ in range(taken):
-                self._queue.task_done()
+            await self._news.wait()
+            self._news.clear()
+            if self._append is not None and self._append.done():
+                await self._land(self._append)
+            taken = self._take()
+            if taken:
+                try:
+                    await self._decide(self._next, taken)
+                except Exception as error:  # noqa: BLE001 (answered to the senders)
+                    failed, self._next = self._next, self._batch()
+                    if self._append is not None:
+                        await asyncio.wait([self._append])
+                        await self._land(self._append)
+                    await self._one_by_one(failed, error)
+            if self._append is None:
+                self._send()
+                if self._queue:
+                    self._news.set()
+            if not self._busy():
+                self._idle.set()
 
-    async def _commit_all(self, batch: list[Waiting]) -> None:
-        """Until each is answered. What makes a batch fail must not fail its neighbours."""
-        while batch:
-            try:
-                batch = await self._commit(batch)
-            except Exception as error:  # noqa: BLE001 (answered to the senders)
-                self._cache.clear()
-                # What was decided on a state that is behind may fail in any way: once more, afresh.
-                if len(batch) == 1 and not isinstance(error, Busy) and batch[0].tries == 0:
-                    batch[0].tries += 1
-                    continue
-                if len(batch) == 1 or isinstance(error, Busy):
-                    log.error("commands failed", count=len(batch), error=repr(error))
-                    for waiting in batch:
-                        waiting.resolve(error)
-                    return
-                for waiting in batch:
-                    if not waiting.future.done():
-                        await self._commit_all([waiting])
-                return
+    def _take(self) -> list[Waiting]:
+        """Who joins the next batch. Whoever has gone was told nothing yet, so nothing need be done.
 
-    async def _commit(self, batch: list[Waiting]) -> list[Waiting]:
-        """Decide and append; answer what is settled and return what has to be run again."""
-        batch, again = _first_of_each_key(batch)
-        plan, overtaken = await self._resiliently(lambda connection: self._plan(connection, batch))
-        for part in _parts(plan.units()):
-            answers = await self._append([unit for unit, _ in part])
-            for (unit, group), answer in zip(part, answers, strict=True):
-                again += self._settle(plan, unit, group, answer)
-        return overtaken + again
+        Two with one idempotency key in one call would be a unique violation: the second waits.
+        """
+        taken, later, batch = [], [], self._next.waiting
+        # Half of them where nothing is under way: while they are in the database, the other half is
+        # decided. All at once, and senders that wait for answers would come back all at once.
+        room = BATCH_COMMANDS_MAX if self._append else (len(self._queue) + 1) // 2
+        while self._queue and len(batch) < min(room, BATCH_COMMANDS_MAX):
+            waiting = self._queue.popleft()
+            name = (waiting.attempt.actor, waiting.attempt.key)
+            if waiting.future.done():
+                continue
+            if name in batch or name in self._sent.waiting:
+                later.append(waiting)
+                continue
+            batch[name] = waiting
+            taken.append(waiting)
+        self._queue.extendleft(reversed(later))
+        return taken
 
-    async def _append(self, units: list[Unit]) -> list[Answer]:
-        return await self._resiliently(lambda connection: self._store.aappend(connection, units))
+    def _send(self) -> None:
+        """Let the next batch go; nothing must be under way."""
+        if any(waiting.future.done() for waiting in self._next.waiting.values()):
+            self._decide_again()  # without those who have gone
+        batch, self._next = self._next, self._batch()
+        if batch.plan.decided:
+            self._sent, self._groups = batch, batch.plan.units()
+            self._append = asyncio.create_task(self._append_all(self._groups))
+            self._append.add_done_callback(lambda _: self._news.set())
+        elif batch.again:
+            self._queue_first(batch.again)
 
-    def _settle(
-        self, plan: Plan, unit: Unit, group: list[Decided], answer: Answer
-    ) -> list[Waiting]:
-        if answer.missed:
-            self._forget(unit, group)
+    def _decide_again(self) -> None:
+        batch, self._next = self._next, self._batch()
+        self._queue_first(batch.waiting.values())
+
+    def _queue_first(self, waiting: Iterable[Waiting]) -> None:
+        self._queue.extendleft(reversed(list(waiting)))
+        self._news.set()
+
+    async def _append_all(self, groups: list[Group]) -> list[Answer]:
+        found: list[Answer] = []
+        for part in _parts(groups):
+            units = [unit for unit, _ in part]
+            found += await self._writing.run(partial(self._store.aappend, units=units))
+        return found
+
+    async def _land(self, append: asyncio.Task[list[Answer]]) -> None:
+        batch, groups = self._sent, self._groups
+        self._sent, self._groups, self._append = self._batch(), [], None
+        error = append.exception()
+        if error is not None or any(answer.missed for answer in append.result()):
+            self._decide_again()
         else:
-            self._remember(plan, unit)
-            if unit.events:
-                self._appended.set()
-        again = []
-        for index, decided in enumerate(group):
-            waiting = decided.entry
-            assert isinstance(waiting, Waiting)
-            if not answer.missed or index in answer.repeats:
-                waiting.resolve(outcome(decided, index, answer))
+            self._send()  # First of all: the database shall not wait for the answers.
+            await asyncio.sleep(0)
+        if error is not None:
+            assert isinstance(error, Exception)
+            await self._one_by_one(batch, error)
+        else:
+            self._settle(batch, groups, append.result())
+            self._queue_first(batch.again)
+
+    def _settle(self, batch: Batch, groups: list[Group], answers: list[Answer]) -> None:
+        for (unit, group), answer in zip(groups, answers, strict=True):
+            if answer.missed:
+                self._forget(unit, group)
             else:
-                again += _retry(waiting)
-        return again
+                self._remember(batch.plan, unit)
+            for index, decided in enumerate(group):
+                waiting = decided.entry
+                assert isinstance(waiting, Waiting)
+                if not answer.missed or index in answer.repeats:
+                    waiting.resolve(outcome(decided, index, answer))
+                else:
+                    batch.again += _retry(waiting)
+
+    async def _one_by_one(self, batch: Batch, error: Exception) -> None:
+        """What makes a batch fail must not fail its neighbours."""
+        self._cache.clear()
+        for waiting in batch.waiting.values():
+            if isinstance(error, Busy):
+                waiting.resolve(error)
+            while not waiting.future.done():
+                await self._alone(waiting)
+
+    async def _alone(self, waiting: Waiting) -> None:
+        batch = self._batch()
+        try:
+            await self._decide(batch, [waiting])
+            groups = batch.plan.units()
+            self._settle(batch, groups, await self._append_all(groups))
+        except Exception as error:  # noqa: BLE001 (answered to the sender)
+            self._cache.clear()
+            # What was decided on a state that is behind may fail in any way: once more, afresh.
+            if waiting.tries > 0 or isinstance(error, Busy):
+                log.error("command failed", error=repr(error))
+                waiting.resolve(error)
+            waiting.tries += 1
 
     # -- deciding on cached states -----------------------------------------------------------
 
-    async def _plan(
-        self, connection: AsyncConnection, batch: list[Waiting]
-    ) -> tuple[Plan, list[Waiting]]:
+    async def _decide(self, batch: Batch, taken: list[Waiting]) -> None:
         known: dict[StreamName, Loaded] = {}
-        names = await self._load(connection, batch, known)
-        unknown = self._vault.unknown(persons(batch, names, known))
+        names = await self._load(batch, taken, known)
+        unknown = self._vault.unknown(persons(taken, names, known))
         if unknown:
-            cursor = await connection.execute(SELECT_KEYS, [unknown])
-            self._vault.learn(await cursor.fetchall())
-        plan, overtaken = Plan(known, self._vault), []
+            self._vault.learn(await self._reading.run(partial(_rows, SELECT_KEYS, [unknown])))
+        batch.plan.add(known)
         stale: list[tuple[Waiting, StaleVersion]] = []
-        for waiting, asked in zip(batch, names, strict=True):
-            needs = plan.needs(waiting, asked)
-            if not needs <= plan.loaded.keys():  # A neighbour's change made it look further.
-                overtaken += _retry(waiting)
+        for waiting, asked in zip(taken, names, strict=True):
+            needs = batch.plan.needs(waiting, asked)
+            if not needs <= batch.plan.loaded.keys():  # A neighbour's change made it look further.
+                batch.again += _retry(waiting)
                 continue
             try:
-                plan.decide(waiting, needs)
+                batch.plan.decide(waiting, needs)
             except StaleVersion as error:
                 # Against a neighbour's change that is not stored yet nothing can be said.
-                if error.stream in plan.after:
-                    overtaken += _retry(waiting)
+                if error.stream in batch.plan.after or error.stream in self._sent.plan.after:
+                    batch.again += _retry(waiting)
                 else:
                     stale.append((waiting, error))
         if stale:
-            await self._answer_stale(connection, stale)
-        return plan, overtaken
+            await self._answer_stale(stale)
 
-    async def _answer_stale(
-        self, connection: AsyncConnection, stale: list[tuple[Waiting, StaleVersion]]
-    ) -> None:
+    async def _answer_stale(self, stale: list[tuple[Waiting, StaleVersion]]) -> None:
         """What was done under this key already is answered as then: the version that it asks for
         is stale because of itself.
         """
         names = [(waiting.attempt.actor, waiting.attempt.key) for waiting, _ in stale]
-        cursor = await connection.execute(REPEATS, [[a for a, _ in names], [k for _, k in names]])
-        first = {(actor, key): Repeat(*rest) for actor, key, *rest in await cursor.fetchall()}
+        asked = [[actor for actor, _ in names], [key for _, key in names]]
+        rows = await self._reading.run(partial(_rows, REPEATS, asked))
+        first = {(actor, key): Repeat(*rest) for actor, key, *rest in rows}
         for (waiting, error), name in zip(stale, names, strict=True):
             repeat = first.get(name)
             waiting.resolve(error if repeat is None else replay(waiting.attempt, repeat))
 
     async def _load(
-        self, connection: AsyncConnection, batch: list[Waiting], known: dict[StreamName, Loaded]
+        self, batch: Batch, taken: list[Waiting], known: dict[StreamName, Loaded]
     ) -> list[frozenset[StreamName]]:
-        for waiting in batch:
+        for waiting in taken:
             if waiting.if_match is not None:
                 self._cache.doubt([waiting.if_match[0]])
             if waiting.tries == 0:
-                known.update((name, absent(name)) for name in desk.fresh(waiting.command))
-        needs = Needs(batch, known)
+                fresh = desk.fresh(waiting.command)
+                known.update((name, self._decided(batch, name) or absent(name)) for name in fresh)
+        needs = Needs(taken, known)
         for _ in range(LOAD_ROUNDS_MAX):
             missing = needs.missing()
             if not missing:
                 return needs.names
-            trusted = self._cache.trusted(missing)
-            known |= trusted
-            if missing - trusted.keys():
-                known |= await self._read(connection, missing - trusted.keys())
+            found = {name: one for name in missing if (one := self._decided(batch, name))}
+            found |= self._cache.trusted(missing - found.keys())
+            if missing - found.keys():
+                found |= await self._reading.run(partial(self._read, missing - found.keys()))
+            known |= found
         raise AssertionError("streams() keeps asking for more")
 
+    def _decided(self, batch: Batch, name: StreamName) -> Loaded | None:
+        """As it shall be after the commands before, which are not stored yet."""
+        return batch.plan.after.get(name) or self._sent.plan.after.get(name)
+
     async def _read(
-        self, connection: AsyncConnection, names: frozenset[StreamName]
+        self, names: frozenset[StreamName], connection: AsyncConnection
     ) -> dict[StreamName, Loaded]:
         claims, streams = to_look_up(names), self._cache.to_load(names)
-        rows: list[Any] = []
-        owners: list[Any] = []
-        if streams[0]:
-            rows = await (await connection.execute(LOAD, streams, binary=True)).fetchall()
-        if claims[0]:
-            owners = await (await connection.execute(CLAIMS, claims)).fetchall()
+        rows = await _rows(LOAD, streams, connection, binary=True) if streams[0] else []
+        owners = await _rows(CLAIMS, claims, connection) if claims[0] else []
         found = self._cache.fold(names, rows, owners)
         self._cache.keep(found)
         return found
@@ -255,6 +347,8 @@ class Committer:
     def _remember(self, plan: Plan, unit: Unit) -> None:
         self._vault.stored(person for person, _, _ in unit.keys)
         self._cache.keep({n: plan.after.get(n) or plan.loaded[n] for n in unit.streams})
+        if unit.events:
+            self._appended.set()
 
     def _forget(self, unit: Unit, group: list[Decided]) -> None:
         if max(decided.entry.tries for decided in group) < DOUBTS_MAX:
@@ -264,44 +358,34 @@ class Committer:
         for person, _, _ in unit.keys:
             self._vault.forget(person)
 
-    # -- the connection ------------------------------------------------------------------------
-
-    async def _resiliently(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run it, on a new connection where the old one is lost. Sending the same units again is
-        safe: what was committed unseen is found by its idempotency keys.
-        """
-        for pause in (*RECONNECT_SECONDS, None):
-            try:
-                if self._connection is None or self._connection.closed:
-                    self._cache.clear()
-                    self._connection = await self._store.aconnect(autocommit=True)
-                return await work(self._connection)
-            except psycopg.OperationalError as error:
-                log.warning("database away", error=str(error).strip())
-                if pause is None:
-                    raise Busy("the database is not reachable") from error
-                await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
-
     async def _notify(self) -> None:
         """Wakes the readers after commits; they also poll, so a lost one is no harm."""
         statement = notify(self._store.channel)
         while not self._stopping:
             try:
                 async with await self._store.aconnect(autocommit=True) as connection:
+                    # It stores nothing, but would wait for the disk like any other commit.
+                    await connection.execute("SET synchronous_commit = off")
                     while not self._stopping:
                         await self._appended.wait()
                         self._appended.clear()
                         await connection.execute(statement)
+                        await asyncio.sleep(NOTIFY_PAUSE_SECONDS)
             except psycopg.OperationalError:
                 await asyncio.sleep(RECONNECT_SECONDS[-1])
 
 
-def _parts(units: list[tuple[Unit, list[Decided]]]) -> Iterator[list[tuple[Unit, list[Decided]]]]:
+async def _rows(
+    query: str, values: Any, connection: AsyncConnection, *, binary: bool = False
+) -> list[Any]:
+    return await (await connection.execute(query.encode(), values, binary=binary)).fetchall()
+
+
+def _parts(groups: list[Group]) -> Iterator[list[Group]]:
     """Units for one call each: its lock is held while all of its events are written."""
-    part: list[tuple[Unit, list[Decided]]] = []
+    part: list[Group] = []
     events = 0
-    for unit, group in units:
+    for unit, group in groups:
         if part and events + len(unit.events) > EVENTS_PER_APPEND_MAX:
             yield part
             part, events = [], 0
@@ -309,15 +393,6 @@ def _parts(units: list[tuple[Unit, list[Decided]]]) -> Iterator[list[tuple[Unit,
         events += len(unit.events)
     if part:
         yield part
-
-
-def _first_of_each_key(batch: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
-    """Two with one idempotency key in one call would be a unique violation; the second waits."""
-    first: dict[tuple[str, str], Waiting] = {}
-    for waiting in batch:
-        first.setdefault((waiting.attempt.actor, waiting.attempt.key), waiting)
-    taken = {id(waiting) for waiting in first.values()}
-    return [*first.values()], [waiting for waiting in batch if id(waiting) not in taken]
 
 
 def _retry(waiting: Waiting) -> list[Waiting]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -97,31 +97,25 @@ class Plan:
             if self._at(stream)[0] != expected:
                 raise StaleVersion(stream, expected, self._at(stream)[0])
         decided = Decided(entry, names)
-        states = {name: self._now[name] for name in names}
+        seal = partial(codec.seal, cipher=self._vault, command_id=entry.attempt.command_id)
         try:
-            decision = desk.decide(entry.command, states)
+            decision = desk.decide(entry.command, {name: self._now[name] for name in names}, seal)
         except Rejected as refusal:
             decided.refusal = refusal
         else:
-            self._take(decided, decision, states)
+            self._take(decided, decision)
         self.decided.append(decided)
 
-    def _take(self, decided: Decided, decision: Decision, states: dict[StreamName, Any]) -> None:
-        """Seal the facts, and keep the states that they lead to for the commands that follow."""
-        command_id = decided.entry.attempt.command_id
+    def _take(self, decided: Decided, decision: Decision) -> None:
+        """Keep what the facts lead to for the commands that follow."""
+        states, versions = decision.states, {name: self._at(name)[0] for name in decided.reads}
         for name, made in decision.events.items():
-            sealed = [codec.seal(event, self._vault, command_id) for event in made]
-            decided.events += [(name, event) for event in sealed]
-            if all(map(operator.is_, sealed, made)):  # Nothing personal: folded already.
-                states[name] = decision.states[name]
-            else:
-                for event in sealed:
-                    states[name] = desk.evolve(name.category, states[name], event)
-            self._keep(name, self._at(name)[0] + len(made), states[name])
+            versions[name] += len(made)
+            decided.events += [(name, event) for event in made]
+            self._keep(name, versions[name], states[name])
         decided.claims = decision.claims
         for kind, key, owner in decided.claims:
             self._keep(StreamName(f"claim:{kind}", key), 0, owner)
-        versions = {name: self._at(name)[0] for name in states}
         decided.body = desk.answer(decided.entry.command, states, versions)
 
     def _keep(self, name: StreamName, version: int, state: Any) -> None:

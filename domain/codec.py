@@ -39,7 +39,7 @@ def seal(event: Event, cipher: Cipher, command_id: UUID) -> Event:
         if value is not None and not isinstance(value, Sealed):
             context = f"{event.TOPIC}/{name}/{command_id}"
             changes[name] = cipher.seal(event.person, context, _to_json(value))  # type: ignore[attr-defined]
-    return event.model_copy(update=changes) if changes else event
+    return type(event)(**{**event.__dict__, **changes}) if changes else event
 
 
 def reveal(value: Any, cipher: Cipher) -> Any:

@@ -33,7 +33,7 @@ from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
     DeliverParcel,
     DispatchParcel,
-    OrderCommand,
+    OrderChange,
     PackParcel,
     PlaceOrder,
     TrackParcel,
@@ -102,31 +102,40 @@ def _claim(name: StreamName, owner: str) -> Claim:
     return name.category.removeprefix("claim:"), name.key, owner
 
 
+def clear(event: Event) -> Event:
+    """No seal: for who looks at facts only."""
+    return event
+
+
 @dataclass(slots=True)
 class Write:
     """The facts of one command so far, and the states they lead to: a second line of one sku is
-    decided on what the first one left.
+    decided on what the first one left. States hold facts as they are stored, so sealed.
     """
 
     states: dict[StreamName, Any]
+    seal: Callable[[Event], Event]
     events: dict[StreamName, list[Event]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
 
     def add(self, stream: StreamName, events: Iterable[Event]) -> None:
+        evolved = AGGREGATES[stream.category][1]
         for event in events:
-            self.events.setdefault(stream, []).append(event)
-            self.states[stream] = evolve(stream.category, self.states[stream], event)
+            fact = self.seal(event) if event.PERSONAL_FIELDS else event
+            self.events.setdefault(stream, []).append(fact)
+            self.states[stream] = evolved(self.states[stream], fact)
 
     def decision(self) -> Decision:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(command: Command, states: States) -> Decision:
+def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
+    `seal` is given each fact with personal fields before it is kept.
     """
-    write = Write(dict(states))
+    write = Write(dict(states), seal)
     match command:
         case PlaceOrder():
             _place(command, write)
@@ -145,7 +154,7 @@ def decide(command: Command, states: States) -> Decision:
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
         case _:
-            assert isinstance(command, order_commands.ORDER_COMMANDS), type(command)
+            assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
     return write.decision()
 
@@ -158,8 +167,7 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
-    chosen = command.model_copy(update={"numbers": (number,)})
-    _add_to_order(stream, order.decide(chosen, write.states[stream], _kept(write)), write)
+    _add_to_order(stream, order.place(command, number, _kept(write)), write)
     _register_customer(command, write)
 
 
@@ -203,7 +211,7 @@ def _sku_and_location(name: StreamName) -> tuple[str, str]:
     return sku, location
 
 
-def _change_order(command: OrderCommand, write: Write) -> None:
+def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write)), write)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -24,14 +24,59 @@ class StreamName(NamedTuple):
     key: str
 
 
-class Sealed(BaseModel):
+class Made(BaseModel):
+    """What deciders make of validated commands: checked by mypy, and validated when it is read.
+
+    To validate it when it is made as well would take longer than to decide.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    _TEMPLATE: ClassVar[dict[str, Any]] = {}  # name -> default, in order
+    _REQUIRED: ClassVar[frozenset[str]] = frozenset()
+    _EMPTY: ClassVar[tuple[tuple[str, Any], ...]] = ()  # name -> what makes its default
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._TEMPLATE = {
+            name: None if field.is_required() else field.get_default()
+            for name, field in cls.model_fields.items()
+        }
+        cls._REQUIRED = frozenset(n for n, field in cls.model_fields.items() if field.is_required())
+        cls._EMPTY = tuple(
+            (name, field.default_factory)
+            for name, field in cls.model_fields.items()
+            if field.default_factory is not None
+        )
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, /, **values: Any) -> None:
+            fields = {**self._TEMPLATE, **values}
+            if len(fields) != len(self._TEMPLATE) or not values.keys() >= self._REQUIRED:
+                super().__init__(**values)  # Says which.
+            for name, make in self._EMPTY:
+                if name not in values:
+                    fields[name] = make()
+            _set(self, "__dict__", fields)
+            _set(self, "__pydantic_fields_set__", set())
+            _set(self, "__pydantic_extra__", None)
+            _set(self, "__pydantic_private__", None)
+
+        # So that pydantic itself, which makes what it reads, does not come by here.
+        __init__.__pydantic_base_init__ = True
+
+
+_set = object.__setattr__
+
+
+class Sealed(Made):
     """A personal value, readable only with the key of the person it is about.
 
     `sealed` is base64 of nonce and AES-256-GCM ciphertext of the value's JSON. The value can be
     copied into another event (before and after): what it is bound to travels with it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     sealed: str
     person: str
@@ -49,10 +94,8 @@ PERSONAL = _Personal()
 Personal = Annotated[T | Sealed, PERSONAL]
 
 
-class Event(BaseModel):
+class Event(Made):
     """A recorded fact in the past tense. The topic is its storage name and never changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     TOPIC: ClassVar[str] = ""
     PERSONAL_FIELDS: ClassVar[tuple[str, ...]] = ()
@@ -64,6 +107,7 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, topic: str = "", **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
         if topic in EVENT_TYPES:
             raise TypeError(f"topic {topic} is taken by {EVENT_TYPES[topic].__name__}")
         cls.TOPIC = topic
@@ -147,7 +191,7 @@ class Decision:
 
     events: Mapping[StreamName, list[Event]]
     claims: tuple[tuple[str, str, str], ...] = ()
-    states: Mapping[StreamName, Any] = field(default_factory=dict)  # after the events, unsealed
+    states: Mapping[StreamName, Any] = field(default_factory=dict)  # after the events
 
 
 class Rejected(Exception):

@@ -19,12 +19,11 @@ from domain.order_commands import (
     CancelOrder,
     DispatchParcel,
     EndOverride,
-    OrderCommand,
+    OrderChange,
     OverrideStatus,
     PackParcel,
     PayRefund,
     PlaceOrder,
-    PostalAddress,
     RecordPayment,
     RequestRefund,
     VoidOrder,
@@ -112,14 +111,12 @@ RULES: dict[type[Command], tuple[Rule, ...]] = {
 
 
 def decide(  # noqa: C901 - a table
-    command: OrderCommand, state: Order, kept: Kept = frozenset()
+    command: OrderChange, state: Order, kept: Kept = frozenset()
 ) -> list[Event]:
     """Return what the command makes true of the order: [] if it already is. Raises Rejected.
 
     `kept`: the (sku, location) pairs with a stock record, whose units must be reserved.
     """
-    if isinstance(command, PlaceOrder):
-        return [] if state.placed else _place(command, kept)
     _require(command, state)
     match command:
         case ApproveOrder():
@@ -144,18 +141,18 @@ def decide(  # noqa: C901 - a table
             return _void(command, state)
 
 
-def _require(command: OrderCommand | PackParcel | DispatchParcel, state: Order) -> None:
+def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -> None:
     for rule in RULES.get(type(command), ()):
         rule(state)
 
 
-def _place(command: PlaceOrder, kept: Kept) -> list[Event]:
+def place(command: PlaceOrder, number: str, kept: Kept) -> list[Event]:
+    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
     totals, lines = priced_order(command, kept)
     _require_same_total(command.total_minor, totals.total_minor)
-    address = _plain(command.shipping_address)
     placed = OrderPlaced(
         order_id=command.order_id,
-        number=command.numbers[0],
+        number=number,
         shop=command.shop,
         channel=command.channel,
         customer_id=command.customer_id,
@@ -170,13 +167,13 @@ def _place(command: PlaceOrder, kept: Kept) -> list[Event]:
         tax_minor=totals.tax_minor,
         total_minor=totals.total_minor,
         contact=command.contact,
-        shipping_address=address,
-        billing_address=command.billing_address and _plain(command.billing_address),
+        shipping_address=command.shipping_address,
+        billing_address=command.billing_address,
         payment_method=command.payment_method,
         promised_at=command.promised_at,
         external_ref=command.external_ref,
         note=command.note,
-        region=_region(address),
+        region=_region(command.shipping_address),
         at=command.at,
     )
     # Whatever passed validation is complete; policies that make an order wait come later.
@@ -191,11 +188,6 @@ def _require_same_total(sent: int | None, computed: int) -> None:
             sent_minor=sent,
             total_minor=computed,
         )
-
-
-def _plain(address: PostalAddress) -> Address:
-    """Facts hold the address only, not the stricter type that a command has."""
-    return Address.model_construct(**dict(address))
 
 
 def _region(address: Address) -> str:
@@ -247,13 +239,12 @@ def _amend_contact(command: AmendOrder, state: Order) -> Event | None:
 def _amend_shipping_address(command: AmendOrder, state: Order) -> Event | None:
     if command.shipping_address is None:
         return None
-    address = _plain(command.shipping_address)
     return ShippingAddressAmended(
         person=state.person,
         reason=command.reason,
         before=state.shipping_address,
-        after=address,
-        region=_region(address),
+        after=command.shipping_address,
+        region=_region(command.shipping_address),
         at=command.at,
     )
 
@@ -265,7 +256,7 @@ def _amend_billing_address(command: AmendOrder, state: Order) -> Event | None:
         person=state.person,
         reason=command.reason,
         before=state.billing_address,
-        after=_plain(command.billing_address),
+        after=command.billing_address,
         at=command.at,
     )
 

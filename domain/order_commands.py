@@ -494,9 +494,8 @@ class VoidOrder(VoidBody, Command):
     order_id: Id
 
 
-OrderCommand = (
-    PlaceOrder
-    | ApproveOrder
+OrderChange = (
+    ApproveOrder
     | AmendOrder
     | RecordPayment
     | CancelOrder
@@ -508,7 +507,7 @@ OrderCommand = (
     | VoidOrder
 )
 ParcelCommand = PackParcel | DispatchParcel | DeliverParcel | TrackParcel
-ORDER_COMMANDS: tuple[type[Command], ...] = get_args(OrderCommand)
+ORDER_CHANGES: tuple[type[Command], ...] = get_args(OrderChange)
 
 C = TypeVar("C", bound=Command)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from domain.message import Event, Personal
-from domain.values import Address, Contact, Quantity, Value
+from domain.message import Event, Made, Personal
+from domain.values import Address, Contact, Quantity
 
 
-class Line(Value):
+class Line(Made):
     """One SKU of an order, priced. Amounts are minor units for the whole line; see ADR 0002.
 
     `base` = amount - discount - order_discount; inclusive prices carry their tax in the base.
@@ -37,7 +37,7 @@ class Line(Value):
     reserved: Quantity = Decimal(0)
 
 
-class LineQuantity(Value):
+class LineQuantity(Made):
     line_no: int
     quantity: Quantity
     # What the units are worth where money goes with them (cancellation, refund), tax included.
@@ -177,7 +177,7 @@ class OrderCancelled(Event, topic="order.cancelled.v1"):
     verbatim: dict[str, Any] | None = None
 
 
-class PaymentPart(Value):
+class PaymentPart(Made):
     payment_id: str
     amount_minor: int
 

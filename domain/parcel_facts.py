@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from domain.message import Event, Personal
-from domain.values import Quantity, Value
+from domain.message import Event, Made, Personal
+from domain.values import Quantity
 
 Milestone = Literal[
     "label_created",
@@ -27,7 +27,7 @@ Milestone = Literal[
 TROUBLES = frozenset({"exception", "attempt_failed", "returning", "returned", "lost"})
 
 
-class Content(Value):
+class Content(Made):
     """Units of one line of one order."""
 
     order_id: str

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from domain.frozen import replace
 from domain.message import Command, Event, Rejected
 from domain.values import QUANTITY_MAX, AskedQuantity, Identifier, Quantity, Text, quantity_json
 
@@ -84,7 +85,7 @@ class AdjustStock(Command):
     reason: AdjustmentReason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StockItem:
     """Reservations are summed: who holds how much is known to each order, which changes in the
     same write (ADR 0004), so a hot sku's state stays small.

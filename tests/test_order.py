@@ -9,6 +9,7 @@ import pytest
 from domain.customer import CustomerRegistered
 from domain.desk import customer_stream, order_stream, stock_stream
 from domain.message import Rejected
+from domain.order_commands import PostalAddress
 from domain.order_facts import (
     Line,
     LinesAmended,
@@ -218,7 +219,7 @@ def test_every_edit_names_the_reason_and_before_and_after() -> None:
     )
     state = world.order()
     assert state.contact == Contact(name="Li Na")
-    assert state.shipping_address == Address.model_validate(moved)
+    assert state.shipping_address == PostalAddress.model_validate(moved)
     assert state.promised_at == hours(72)
 
 

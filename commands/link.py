@@ -1,0 +1,54 @@
+"""A connection to the ledger that comes back: work on it is run again after it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from commands.store import Store
+
+RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0)  # then Busy
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Busy(Exception):
+    """Not done now, and safe to send again: the database is away, or the queue is full."""
+
+
+class Link:
+    """One connection in autocommit mode, opened when it is first used."""
+
+    def __init__(self, store: Store, renewed: Callable[[], None]) -> None:
+        """`renewed` is called before each new connection: the server may be another one by then."""
+        self._store = store
+        self._renewed = renewed
+        self._connection: AsyncConnection | None = None
+
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """The result of work that may be done twice, on a new connection where the old one is lost.
+
+        Raises Busy when there is none to be had.
+        """
+        for pause in (*RECONNECT_SECONDS, None):
+            try:
+                if self._connection is None or self._connection.closed:
+                    self._renewed()
+                    self._connection = await self._store.aconnect(autocommit=True)
+                return await work(self._connection)
+            except psycopg.OperationalError as error:
+                log.warning("database away", error=str(error).strip())
+                if pause is None:
+                    raise Busy("the database is not reachable") from error
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
