@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
+from starlette.types import Scope
 
 from api.problems import Problem, field_problem
 from commands.runner import digest
@@ -24,6 +25,8 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _ETAG = re.compile(rb'"(0|[1-9][0-9]{0,8})"')
 
 Headers = dict[bytes, bytes]  # as ASGI has them: names in lower case
+# Of which a second one would leave open what was meant.
+ONCE = frozenset({b"x-actor", b"x-correlation-id", b"idempotency-key", b"if-match"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ def uuid7() -> UUID:
 
 def new_id() -> str:
     return str(uuid7())
+
+
+def headers_of(scope: Scope) -> Headers:
+    """By name. Raises Problem 422 for one of ours that stands twice."""
+    sent = scope["headers"]
+    headers: Headers = dict(sent)
+    if len(headers) != len(sent):
+        _refuse_repeated([name for name, _ in sent])
+    return headers
+
+
+def _refuse_repeated(names: list[bytes]) -> None:
+    for name in sorted(ONCE):
+        if names.count(name) > 1:
+            raise field_problem(name.decode().title(), "repeated", "must stand once")
 
 
 def sender(headers: Headers) -> Sender:

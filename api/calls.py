@@ -160,7 +160,7 @@ def _served(
 ) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         context: Context = scope["app"].state.context
-        headers: Headers = dict(scope["headers"])
+        headers = attempts.headers_of(scope)
         sender = attempts.sender(headers)
         permissions.require(sender.actor, permission)
         arguments = dict(scope["path_params"])

@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from commands.committer import Busy
 from commands.planning import KeyReused, not_found
@@ -130,6 +131,7 @@ def install(app: FastAPI) -> None:
     """Turn every exception that can leave a route into problem details."""
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, _asynchronous(handler))
+    app.add_exception_handler(HTTPException, _http_exception)
 
 
 def _asynchronous(handler: Callable[[Any], Problem]) -> Any:
@@ -170,9 +172,23 @@ def _invalid_request(error: RequestValidationError) -> Problem:
     return invalid(field_errors(error.errors(), skip=1))
 
 
-def _http_exception(error: HTTPException) -> Problem:
+async def _http_exception(request: Request, error: Any) -> Response:
     code = HTTP_CODES.get(error.status_code, "http_error")
-    return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _methods(request)
+        detail = f"This path takes {headers['Allow']}."
+    return Problem(error.status_code, code, detail, headers=headers).response()
+
+
+def _methods(request: Request) -> str:
+    """Of all routes of a path: the one that refused knows its own only."""
+    alike = (
+        route
+        for route in request.app.routes
+        if route.matches(dict(request.scope))[0] is not Match.NONE
+    )
+    return ", ".join(sorted({method for route in alike for method in route.methods}))
 
 
 def _unexpected(error: Exception) -> Problem:
@@ -190,7 +206,6 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     psycopg.OperationalError: _database_away,
     psycopg.errors.UndefinedTable: _no_read_models,
     RequestValidationError: _invalid_request,
-    HTTPException: _http_exception,
     Exception: _unexpected,
 }
 

@@ -52,7 +52,7 @@ def _check(scope: Scope, known: Collection[str], permission: Permission) -> None
     if not errors:
         return
     if permission is not Permission.PUBLIC:
-        permissions.require(attempts.sender(dict(scope["headers"])).actor, permission)
+        permissions.require(attempts.sender(attempts.headers_of(scope)).actor, permission)
     raise invalid(errors[:ERRORS_MAX])
 
 

@@ -94,7 +94,7 @@ async def _read_call_now(request: Request, x_actor: _Actor = None) -> ReadCall:
 
 def _allowed(request: Request, _x_actor: str | None) -> Sender:
     """Raises Problem 401 or 403. The actor is read as commands read it."""
-    sender = attempts.sender(dict(request.scope["headers"]))
+    sender = attempts.sender(attempts.headers_of(request.scope))
     permission = permissions.declared(request.scope["route"])
     assert permission is not None, "the route declares no permission"
     permissions.require(sender.actor, permission)

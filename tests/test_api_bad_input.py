@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.api_server import Api, order
@@ -314,6 +315,17 @@ def test_headers_have_bounds(api: Api) -> None:
         assert fields(answer) == [name]
 
 
+@pytest.mark.parametrize("name", ["X-Actor", "Idempotency-Key", "X-Correlation-Id", "If-Match"])
+def test_a_header_that_stands_twice_is_named(api: Api, placed: Json, name: str) -> None:
+    """Which of both would be taken is no question that a caller can answer."""
+    value = UNKNOWN if name == "X-Correlation-Id" else '"1"'
+    twice = [("X-Actor", "desk"), (name, value), *([(name, value)] * (name != "X-Actor"))]
+    path = f"/v1/orders/{placed['order_id']}"
+    with httpx.Client(base_url=api.url, headers=twice) as client:
+        assert fields(client.post(f"{path}/void", json={"reason": "A"})) == [name]
+        assert fields(client.get(path)) == [name]
+
+
 @pytest.mark.parametrize(
     ("field", "query"),
     [
@@ -410,8 +422,12 @@ def test_a_path_that_is_no_utf_8_names_nothing(api: Api) -> None:
 def test_other_paths_and_methods_are_problems_too(api: Api) -> None:
     answer = api.get("/v1/nothing")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    answer = api.client.delete("/v1/orders")
-    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    for method in ("DELETE", "PATCH", "OPTIONS", "FOO"):
+        answer = api.client.request(method, "/v1/orders")
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET, POST"
+    answer = api.client.head(f"/v1/orders/{UNKNOWN}/override")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, POST")
 
 
 def test_nothing_of_all_this_was_an_error_of_ours(api: Api) -> None:
