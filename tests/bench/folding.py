@@ -91,11 +91,13 @@ def together(settings: Settings, head: int) -> float:
     with Store(settings).connect(autocommit=True) as connection:
         _wait(connection, "max(position) > 0")  # Opening the lake is no folding.
         start = time.perf_counter()
+        row = connection.execute("SELECT sum(position) FROM checkpoint").fetchone() or (0,)
+        left = head - float(row[0]) / FOLLOWERS  # A batch is a good part of all there is.
         _wait(connection, f"count(*) FILTER (WHERE position >= {head}) = {FOLLOWERS}")
         seconds = time.perf_counter() - start
     stop.set()
     worker.join()
-    return head / seconds
+    return left / seconds
 
 
 def _wait(connection: psycopg.Connection[Any], condition: str) -> None:
