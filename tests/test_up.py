@@ -132,8 +132,10 @@ def test_one_command_starts_all_and_ctrl_c_keeps_the_data(directory: Path):
             _check_secrets(directory)
             _a_worker_that_dies_is_started_again(first)
             _a_server_that_dies_is_started_again(first, order)
+            _workers_are_watched_while_a_server_starts(first)
             _the_panel_can_be_copied(first)
             _only_one_at_a_time(directory)
+            _kafka_is_being_started_again(first)
             first.interrupt()
     begun = time.monotonic()
     with up(directory) as second:
@@ -189,6 +191,25 @@ def _a_server_that_dies_is_started_again(running: Up, order: dict[str, Any]) -> 
         wait_until(lambda: client.get("/readyz").status_code == 200, 60)
         found = client.get(f"/v1/orders/{order['number']}").raise_for_status().json()
         assert found["order_id"] == order["order_id"]
+
+
+def _kafka_is_being_started_again(running: Up) -> None:
+    before = running.server("java")
+    assert before is not None
+    before.kill()
+    wait_until(lambda: running.server("java") not in {None, before}, 30)
+
+
+def _workers_are_watched_while_a_server_starts(running: Up) -> None:
+    _kafka_is_being_started_again(running)
+    worker = running.child("dead-letters")
+    assert worker is not None
+    worker.kill()
+    wait_until(lambda: running.said.count("Kafka runs again") == 2, 60)
+    told = "dead-letters ended with code -9"
+    assert told in running.said
+    assert running.said.index(told) < running.said.rindex("Kafka runs again")
+    wait_until(lambda: running.child("dead-letters") not in {None, worker})
 
 
 def _the_panel_can_be_copied(running: Up) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,25 +108,36 @@ class Kept:
     server: LocalServer
     pauses: Pauses = field(default_factory=Pauses)
     gone: bool = False
+    starting: Future[None] | None = None  # A start waits until the server answers: not here.
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
 
     def watch(self, tell: Tell) -> None:
-        """A start waits until the server answers; meanwhile nothing else is watched."""
-        if not self.gone and not self.server.running:
+        if self.starting is not None:
+            if self.starting.done():
+                self._started(tell, self.starting.exception())
+        elif self.gone and self.pauses.over:
+            self.pauses.begin()
+            self.starting = self.thread.submit(self.server.start)
+        elif not self.gone and not self.server.running:
             self.gone = True
             self.server.log.close()
             self._later(tell, "ended")
-        if self.gone and self.pauses.over:
-            self._start(tell)
 
-    def _start(self, tell: Tell) -> None:
-        self.pauses.begin()
-        try:
-            self.server.start()
-        except (LocalServerError, OSError) as error:
+    def stop(self) -> None:
+        """Give up a start that is under way. What got through it all the same, its maker stops."""
+        if self.starting is not None and not self.starting.done():
+            self.server.kill()
+        self.thread.shutdown()
+
+    def _started(self, tell: Tell, error: BaseException | None) -> None:
+        self.starting = None
+        if error is None:
+            self.gone = False
+            tell(f"{self.server.name} runs again")
+        elif isinstance(error, (LocalServerError, OSError)):
             self._later(tell, f"does not start ({str(error).splitlines()[0]})")
-            return
-        self.gone = False
-        tell(f"{self.server.name} runs again")
+        else:
+            raise error
 
     def _later(self, tell: Tell, what: str) -> None:
         pause = self.pauses.end()
@@ -165,6 +177,8 @@ class Supervisor:
             child.watch(self._tell)
 
     def stop(self) -> None:
-        """The last started first."""
+        """The last started first. Afterwards no server is being started."""
         for child in reversed(self.children):
             child.stop()
+        for kept in self._servers:
+            kept.stop()

@@ -58,7 +58,8 @@ class LocalServer:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        running = self._process  # Another thread may end it meanwhile.
+        return running is not None and running.poll() is None
 
     def start(self) -> None:
         """Return when the server answers. Raises AlreadyRunningError and LocalServerError."""
@@ -156,14 +157,15 @@ class LocalServer:
         return False
 
     def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
+        running = self._process
+        if running is not None:
             # One that ended by itself has left its pid to strangers.
-            whole = process.family(self._process.pid) if self.running else []
+            whole = process.family(running.pid) if running.poll() is None else []
             # On a clean stop only the eldest is told: it ends the others in its own order.
             asked = whole if number is signal.SIGKILL else whole[:1]
             process.end(asked, number, self.stop_seconds)
             process.end(whole[1:], signal.SIGKILL, self.stop_seconds)
-            self._process.wait(self.stop_seconds)
+            running.wait(self.stop_seconds)
             self._process = None
         self.log.close()
         self._lock.release()
