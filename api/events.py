@@ -11,8 +11,9 @@ from psycopg import AsyncConnection
 
 from api.attempts import Sender, uuid7
 from api.context import Context
+from commands.append import stream_id
 from commands.keys import SELECT_KEYS, Vault
-from commands.store import AUDIT, STREAM, stream_id
+from commands.store import AUDIT, STREAM
 from domain import codec
 from domain.message import Sealed, StreamName
 

@@ -14,21 +14,12 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from commands.append import Answer, Repeat, Unit
 from commands.keys import SELECT_KEYS, Vault
 from commands.link import RECONNECT_SECONDS, Busy, Link
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, StaleVersion, replay
 from commands.runner import LOAD_ROUNDS_MAX, Needs, outcome, persons
-from commands.store import (
-    CLAIMS,
-    EVENTS_PER_APPEND_MAX,
-    LOAD,
-    REPEATS,
-    Answer,
-    Repeat,
-    Store,
-    Unit,
-    notify,
-)
+from commands.store import CLAIMS, EVENTS_PER_APPEND_MAX, LOAD, REPEATS, Store, notify
 from commands.streams import StreamCache, absent, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName

@@ -21,7 +21,7 @@ WORKER_TABLES = ("ingest_offset", "waiting_update", "dead_letter")
 GRANTS = """
 GRANT USAGE ON SCHEMA {ledger} TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA {ledger} TO {role};
-GRANT EXECUTE ON FUNCTION {ledger}.ledger_append(json, json, json, json, json) TO {role};
+GRANT EXECUTE ON FUNCTION {ledger}.ledger_append TO {role};
 GRANT EXECUTE ON FUNCTION {ledger}.ledger_audit_append(json) TO {role};
 GRANT USAGE, CREATE ON SCHEMA {read} TO {role};
 GRANT USAGE, CREATE ON SCHEMA {analytics} TO {role};

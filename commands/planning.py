@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from commands.append import Audit, CommandRow, Repeat, Unit
 from commands.keys import Vault
-from commands.store import Audit, CommandRow, Repeat, Unit
 from domain import codec, desk
 from domain.message import Attempt, Command, Decision, Event, Rejected, StreamName
 

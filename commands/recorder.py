@@ -15,7 +15,6 @@ from typing import Any, LiteralString
 from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
-import orjson
 import psycopg
 from eventsourcing import postgres  # The library wants one factory among a module's names.
 from eventsourcing.persistence import (
@@ -35,9 +34,10 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
+from commands.append import APPEND, Rows, Unit, answers
 from commands.migrate import migrate
 from commands.settings import Settings
-from commands.store import APPEND, Store, Unit, answers, notify, session_options
+from commands.store import Store, notify, session_options
 
 LIBRARY = "library"  # actor, origin and category of what comes through here; prefix of ledgers
 POOL_CONNECTIONS_MIN = 5
@@ -131,19 +131,20 @@ class LedgerApplicationRecorder(ApplicationRecorder):
         return position
 
     def _parameters(self, stored_events: Sequence[StoredEvent]) -> list[str]:
-        now, rows = datetime.now(UTC), []
-        firsts: dict[UUID, int] = {}
+        now, rows = datetime.now(UTC), Rows(commands=[_command(uuid4())])
+        places: dict[UUID, int] = {}
         nexts: dict[UUID, int] = {}
         for event in stored_events:
             stream, version = self._stream(event.originator_id), event.originator_version
-            firsts.setdefault(stream, version)
             if nexts.get(stream, version) != version:
                 raise IntegrityError(f"{event.originator_id} has no version before {version}")
             nexts[stream] = version + 1
-            rows.append(_event(stream, event, now))
-        streams = [_written(stream, first) for stream, first in firsts.items()]
-        parts: tuple[list[Any], ...] = (streams, rows, [_command(uuid4())], [], [])
-        return [orjson.dumps(part).decode() for part in parts]
+            if stream not in places:
+                key = str(event.originator_id)
+                rows.streams.append((0, stream, LIBRARY, key, version - 1, True))
+                places[stream] = len(rows.streams)
+            rows.events.append((1, places[stream], event.topic, event.state, now))
+        return rows.parameters()
 
     def _stream(self, originator_id: UUID | str) -> UUID:
         if isinstance(originator_id, UUID):
@@ -304,44 +305,10 @@ class Factory(postgres.PostgresFactory):
         return Settings(name=name, postgres_url=url, migrate_url=url)
 
 
-def _event(stream: UUID, event: StoredEvent, at: datetime) -> dict[str, Any]:
-    return {
-        "unit": 0,
-        "command": 0,
-        "stream_id": stream,
-        "category": LIBRARY,
-        "key": str(event.originator_id),
-        "topic": event.topic,
-        "state_hex": event.state.hex(),
-        "occurred_at": at,
-    }
-
-
-def _written(stream: UUID, first: int) -> dict[str, Any]:
-    """A stream whose first event is number 0 counts as -1 while it is empty."""
-    expected = first - 1
-    return {
-        "unit": 0,
-        "stream_id": stream,
-        "expected": expected,
-        "written": True,
-        "empty": min(expected, 0),
-    }
-
-
-def _command(command_id: UUID) -> dict[str, Any]:
-    return {
-        "unit": 0,
-        "command": 0,
-        "actor": LIBRARY,
-        "origin": LIBRARY,
-        "key": str(command_id),
-        "digest": command_id.hex,  # The key is used for this one call only.
-        "command_id": command_id,
-        "correlation_id": command_id,
-        "causation_id": None,
-        "outcome": "{}",
-    }
+def _command(command_id: UUID) -> tuple[Any, ...]:
+    """Its key is used for this one call only."""
+    ids = (command_id, command_id, None)
+    return (0, LIBRARY, LIBRARY, str(command_id), command_id.bytes, *ids, "{}")
 
 
 def _where(

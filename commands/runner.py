@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
+from commands.append import Answer, Repeat
 from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Decided, Entry, Loaded, Outcome, Plan, replay
-from commands.store import CLAIMS, LOAD, REPEATS, Answer, Repeat, Store
+from commands.store import CLAIMS, LOAD, REPEATS, Store
 from commands.streams import StreamCache, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
-import orjson
 import psycopg
 from psycopg import AsyncConnection, Connection, sql
 
+from commands.append import APPEND, Answer, Unit, answers, append_parameters
 from commands.settings import Settings
 from domain import codec
-from domain.message import EVENT_TYPES, Attempt, Event, Recorded, StreamName
+from domain.message import EVENT_TYPES, Recorded
 
 EVENTS_PER_APPEND_MAX = 5_000
 FEED_LIMIT_MAX = 10_000
 FEED_BYTES_MAX = 32 * 1024 * 1024  # of states in one batch
 
-APPEND = "SELECT * FROM ledger_append(%s::json, %s::json, %s::json, %s::json, %s::json)"
 AUDIT = "SELECT ledger_audit_append(%s::json)"
 HEAD = "SELECT coalesce(max(position), 0) FROM ledger_event"
 # Lateral and sorted inside, so that each stream is read by its own index range.
@@ -45,145 +43,6 @@ EARLIER = f"""SELECT {COLUMNS} FROM ledger_event
 WHERE stream_id = ANY(%s) AND position < %s ORDER BY position"""
 STREAM = f"""SELECT {COLUMNS} FROM ledger_event
 WHERE stream_id = %s AND version > %s ORDER BY version LIMIT %s"""
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """A refusal or a look at personal data, for `ledger_audit`. Facts hold no personal data."""
-
-    kind: str  # `refused`, `viewed`
-    command: str
-    target: str  # the id it was about
-    code: str
-    facts: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class CommandRow:
-    """One command of a unit. An outcome of None is answered but not kept."""
-
-    attempt: Attempt
-    outcome: str | None
-    audit: Audit | None = None
-
-
-@dataclass(slots=True)
-class Unit:
-    """Events of one or several commands, accepted or missed as a whole.
-
-    `streams`: version that each stream must still have (0: none) and whether it is written.
-    `events`: (index of the command, stream, event with its personal fields sealed), in order.
-    """
-
-    streams: dict[StreamName, tuple[int, bool]] = field(default_factory=dict)
-    events: list[tuple[int, StreamName, Event]] = field(default_factory=list)
-    commands: list[CommandRow] = field(default_factory=list)
-    claims: list[tuple[str, str, str]] = field(default_factory=list)
-    keys: list[tuple[str, int, bytes]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """The first outcome of a command that the ledger has seen before."""
-
-    digest: bytes
-    outcome: str
-    position: int | None
-
-
-@dataclass(slots=True)
-class Answer:
-    """What became of a unit. Accepted when `missed` is empty."""
-
-    positions: dict[int, int | None] = field(default_factory=dict)  # command -> its last position
-    repeats: dict[int, Repeat] = field(default_factory=dict)
-    missed: list[str] = field(default_factory=list)  # `stale`, `claimed`, `key_taken`, `repeated`
-
-
-@lru_cache(maxsize=100_000)
-def stream_id(namespace: UUID, name: StreamName) -> UUID:
-    """The key itself for orders and parcels (UUID text), uuid5 of the natural key for the rest."""
-    if name.category in ("order", "parcel"):
-        return UUID(name.key)
-    return uuid5(namespace, f"{name.category}/{name.key}")
-
-
-def append_parameters(namespace: UUID, units: Sequence[Unit]) -> list[str]:
-    """The five JSON arguments of `ledger_append`; its shape is described there."""
-    streams, events, commands, claims, keys = [], [], [], [], []
-    for number, unit in enumerate(units):
-        for name, (expected, written) in unit.streams.items():
-            streams.append(
-                {
-                    "unit": number,
-                    "stream_id": stream_id(namespace, name),
-                    "expected": expected,
-                    "written": written,
-                }
-            )
-        for command, name, event in unit.events:
-            events.append(
-                {
-                    "unit": number,
-                    "command": command,
-                    "stream_id": stream_id(namespace, name),
-                    "category": name.category,
-                    "key": name.key,
-                    "topic": event.TOPIC,
-                    "state": codec.encode(event).decode(),
-                    "occurred_at": event.at,
-                }
-            )
-        for index, row in enumerate(unit.commands):
-            commands.append(_command(number, index, row))
-        claims += [
-            {"unit": number, "kind": kind, "key": key, "owner": owner}
-            for kind, key, owner in unit.claims
-        ]
-        keys += [
-            {"unit": number, "person": person, "version": version, "wrapped": wrapped.hex()}
-            for person, version, wrapped in unit.keys
-        ]
-    return [orjson.dumps(rows).decode() for rows in (streams, events, commands, claims, keys)]
-
-
-def _command(number: int, index: int, row: CommandRow) -> dict[str, Any]:
-    attempt, audit = row.attempt, row.audit
-    return {
-        "unit": number,
-        "command": index,
-        "actor": attempt.actor,
-        "origin": attempt.origin,
-        "key": attempt.key,
-        "digest": attempt.digest.hex(),
-        "command_id": attempt.command_id,
-        "correlation_id": attempt.correlation_id,
-        "causation_id": attempt.causation_id,
-        "outcome": row.outcome,
-        "audit": None
-        if audit is None
-        else {
-            "kind": audit.kind,
-            "command": audit.command,
-            "target": audit.target,
-            "code": audit.code,
-            "facts": orjson.dumps(dict(audit.facts)).decode(),
-        },
-    }
-
-
-def answers(units: Sequence[Unit], rows: Iterable[tuple[Any, ...]]) -> list[Answer]:
-    """Sort the rows of `ledger_append` by unit."""
-    found = [Answer() for _ in units]
-    for unit, status, command, position, _name, digest, outcome in rows:
-        answer = found[unit]
-        if status == "accepted":
-            answer.positions[command] = position
-            continue
-        answer.missed.append(status)
-        if status == "repeated":
-            answer.repeats[command] = Repeat(bytes(digest), outcome, position)
-    return found
 
 
 def recorded(row: tuple[Any, ...]) -> Recorded:
@@ -262,6 +121,8 @@ def session_options(settings: Settings) -> dict[str, Any]:
         "lock_timeout": "2s",
         "idle_in_transaction_session_timeout": "5s",
         "statement_timeout": "60s",
+        # Above the others, which end a statement or an idle client, not the whole session.
+        "transaction_timeout": "90s",
         "timezone": "UTC",
     }
     return {

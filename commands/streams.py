@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
+from commands.append import stream_id
 from commands.planning import Loaded
-from commands.store import stream_id
 from domain import codec, desk
 from domain.message import StreamName
 

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4, uuid5
 
 from psycopg import Connection
 
+from commands.append import CommandRow, Unit
 from commands.keys import Vault
-from commands.store import CommandRow, Store, Unit
+from commands.store import Store
 from domain import codec, desk
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven

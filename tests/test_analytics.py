@@ -15,8 +15,9 @@ import duckdb
 import pytest
 from psycopg import Connection
 
+from commands.append import Unit
 from commands.settings import Settings
-from commands.store import Store, Unit
+from commands.store import Store
 from domain.message import Recorded
 from domain.order_facts import OrderPlaced
 from projections import analytics_facts, analytics_rebuild

@@ -167,6 +167,32 @@ async def test_a_stale_cache_neither_accepts_nor_refuses(settings: Settings) -> 
             await behind.run(placing(quantity=1), attempt())
 
 
+async def test_what_was_decided_on_a_batch_that_missed_is_decided_again(
+    settings: Settings,
+) -> None:
+    """Another process is in the middle of an append: the first batch waits for it, the next one is
+    decided meanwhile on what the first would have led to.
+    """
+    store = Store(settings)
+    other = BatchRunner(store, Vault(settings.name, settings.master_key_bytes()))
+    async with committer(settings) as one:
+        await one.run(receiving(quantity=10), attempt())
+        with store.connect() as connection:
+            other.run(connection, [(placing(quantity=4), attempt())])
+            first = [asyncio.create_task(one.run(placing(quantity=3), attempt())) for _ in "ab"]
+            await asyncio.sleep(0.2)
+            later = [asyncio.create_task(one.run(placing(quantity=3), attempt())) for _ in "ab"]
+            more = asyncio.create_task(one.run(receiving(quantity=1), attempt()))
+            await asyncio.sleep(0.2)
+            assert not any(task.done() for task in (*first, *later, more))
+            connection.commit()
+        outcomes = await settle(*first, *later, more)
+    assert sum(isinstance(outcome, Outcome) for outcome in outcomes[:4]) == 2
+    assert refusals(outcomes) == ["insufficient_stock"] * 2
+    assert outcomes[4].body["version"] == 1 + 1 + 2 + 1
+    assert stock(settings) == (3, 10)
+
+
 async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Settings) -> None:
     """A sku that everybody sells has a long history; each overtaking must not read all of it."""
     async with committer(settings) as one, committer(settings) as other:

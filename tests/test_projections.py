@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection, Connection
 
+from commands.append import Unit
 from commands.settings import Settings
-from commands.store import Store, Unit
+from commands.store import Store
 from domain import codec
 from domain import order_status as domain_status
 from domain.message import Recorded

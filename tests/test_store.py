@@ -12,9 +12,10 @@ import pytest
 from psycopg import Connection, errors
 
 from commands import store as store_module
+from commands.append import Audit, CommandRow, Unit
 from commands.migrate import migrate
 from commands.settings import Settings
-from commands.store import Audit, CommandRow, Store, Unit
+from commands.store import Store
 from domain.message import Attempt, StreamName
 from domain.stock_item import StockReceived
 from tests.scale import scale

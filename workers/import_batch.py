@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from commands.append import CommandRow, Unit
 from commands.keys import SELECT_KEYS, Vault
 from commands.runner import digest
 from commands.settings import Settings
-from commands.store import CLAIMS, CommandRow, Store, Unit
+from commands.store import CLAIMS, Store
 from domain import codec
 from domain.customer import person_of
 from domain.history import History, history, numbers, order_id_of

@@ -21,8 +21,9 @@ import psycopg
 import structlog
 from psycopg import Connection
 
+from commands.append import Unit
 from commands.settings import Settings
-from commands.store import Store, Unit, notify
+from commands.store import Store, notify
 from workers.import_batch import ORIGIN, Batch, Item, Preparer
 from workers.import_reading import Found, Unreadable, read_file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,9 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from commands.append import stream_id
 from commands.settings import Settings
-from commands.store import Store, stream_id
+from commands.store import Store
 from domain.message import Recorded, StreamName
 from projections import checkpoint
 from projections.analytics import NAME as ANALYTICS
@@ -35,8 +36,18 @@ RELEASE_PAUSES_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 def rebuild(settings: Settings, name: str, *, compare: bool) -> Iterator[Rebuilt]:
     """Rebuild one projection or `all`, the live ones staying readable. Raises NotConfigured."""
     for one in NAMES if name == "all" else (_known(name),):
-        with Store(settings).connect(autocommit=True) as connection:
+        with _unhurried(settings) as connection:
             yield _rebuild(settings, connection, one, compare=compare)
+
+
+@contextmanager
+def _unhurried(settings: Settings) -> Iterator[Connection]:
+    """Whole tables are compared, and a whole ledger is read, while one checkpoint is held still.
+    Each statement in there has its own bound.
+    """
+    with Store(settings).connect(autocommit=True) as connection:
+        connection.execute("SET transaction_timeout = 0")
+        yield connection
 
 
 def _rebuild(settings: Settings, connection: Connection, name: str, *, compare: bool) -> Rebuilt:
@@ -71,7 +82,7 @@ def release(settings: Settings, name: str, key: str) -> None:
     still fails.
     """
     _known(name)
-    with Store(settings).connect(autocommit=True) as connection:
+    with _unhurried(settings) as connection:
         if name == ANALYTICS:
             _release_facts(settings, connection, key)
         else:

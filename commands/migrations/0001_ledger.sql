@@ -85,30 +85,38 @@ CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_audit
 -- Appends units of events. The lock falls only after the commit is visible, so whoever has seen
 -- position n has seen everything below n (ADR 0003).
 --
--- streams:  [{unit, stream_id, expected, written, empty?}]  version that each must still have;
---           `empty` is what a stream without events counts as, 0 by default
--- events:   [{unit, command, stream_id, category, key, topic, state or state_hex, occurred_at}]
---           in order
--- commands: [{unit, command, actor, origin, key, digest, command_id, correlation_id, causation_id,
---             outcome, audit?}]  outcome null: not kept; audit: {kind, command, target, code, facts}
--- claims:   [{unit, kind, key, owner}]
--- keys:     [{unit, person, version, wrapped}]
+-- The arguments are six tables, each as the arrays of its columns (commands/append.py). `unit` groups
+-- what is accepted or missed as a whole; commands and streams are named by their place, from 1.
+-- streams:  version that each must still have, and whether the unit writes it; 0 for a stream without
+--           events, -1 where versions begin at 0
+-- commands: outcome null: answered but not kept
+-- events:   command, stream, topic, state, when it was true; in order
+-- claims, keys (of persons), audits: what is stored beside
 --
 -- Answers rows: per accepted command its last position (null without events); for a missed unit
 -- why: repeated (with the first outcome), stale (with the version there is), claimed (with the
 -- owner), key_taken. A missed unit leaves nothing behind.
-CREATE FUNCTION ledger_append(streams json, events json, commands json, claims json, keys json)
-RETURNS TABLE (unit int, status text, command int, at_position bigint, name text, digest bytea, outcome text)
+CREATE FUNCTION ledger_append(
+    stream_units int[], stream_ids uuid[], stream_categories text[], stream_keys text[],
+        stream_versions int[], stream_written bool[],
+    command_units int[], actors text[], origins text[], command_keys text[], digests bytea[],
+        command_ids uuid[], correlation_ids uuid[], causation_ids uuid[], outcomes text[],
+    event_commands int[], event_streams int[], topics text[], states bytea[], event_times timestamptz[],
+    claim_units int[], claim_kinds text[], claim_keys text[], claim_owners text[],
+    key_units int[], persons text[], key_versions int[], wrapped_keys bytea[],
+    audit_commands int[], audit_kinds text[], audit_names text[], audit_targets text[],
+        audit_codes text[], audit_facts text[])
+RETURNS TABLE (unit int, status text, command bigint, at_position bigint, name text, digest bytea, outcome text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     head    bigint;
     last_at timestamptz;
     stamp   timestamptz;
-    audited bigint;
+    missed  int[];
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        -- Under a snapshot taken before the lock, max(position) would be an old one.
+        -- Under a snapshot taken before the lock, the last position would be an old one.
         RAISE EXCEPTION 'ledger_append needs READ COMMITTED'
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
@@ -117,94 +125,115 @@ BEGIN
         FROM ledger_event e ORDER BY e.position DESC LIMIT 1;
     head := coalesce(head, 0);
     stamp := greatest(clock_timestamp(), last_at);
-    SELECT max(a.position) INTO audited FROM ledger_audit a;
 
-    -- Versions and first outcomes are looked up by scalar subqueries: a join would be planned once,
-    -- on an empty table, and scan for ever after.
+    -- What is there already is looked up by scalar subqueries: a join would be planned once, on an
+    -- empty table, and scan for ever after.
+    SELECT array_agg(m.unit) INTO missed FROM (
+        SELECT s.unit FROM unnest(stream_units, stream_ids, stream_versions) AS s(unit, id, version)
+        WHERE s.version <> coalesce(
+            (SELECT max(e.version) FROM ledger_event e WHERE e.stream_id = s.id), least(s.version, 0))
+        UNION ALL
+        SELECT c.unit FROM unnest(command_units, actors, command_keys) AS c(unit, actor, key)
+        WHERE (SELECT true FROM ledger_command k WHERE k.actor = c.actor AND k.key = c.key)
+        UNION ALL
+        SELECT c.unit FROM unnest(claim_units, claim_kinds, claim_keys) AS c(unit, kind, key)
+        WHERE (SELECT true FROM ledger_claim k WHERE k.kind = c.kind AND k.key = c.key)
+        UNION ALL
+        SELECT p.unit FROM unnest(key_units, persons, key_versions) AS p(unit, person, version)
+        WHERE (SELECT true FROM ledger_person_key k WHERE k.person = p.person AND k.version = p.version)
+        UNION ALL
+        SELECT ledger_raise('a stream stands in two units of one call: ' || s.id)
+        FROM unnest(stream_ids, stream_written) AS s(id, written)
+        GROUP BY s.id HAVING bool_or(s.written) AND count(*) > 1
+    ) AS m;
+
+    IF missed IS NULL THEN
+        missed := '{}';
+    ELSE
+        RETURN QUERY
+        SELECT c.unit, 'repeated', c.command, k.position, NULL, k.digest, k.outcome
+        FROM unnest(command_units, actors, command_keys) WITH ORDINALITY AS c(unit, actor, key, command)
+        JOIN ledger_command k ON k.actor = c.actor AND k.key = c.key
+        UNION ALL
+        SELECT s.unit, 'stale', NULL, s.found, s.id::text, NULL, NULL
+        FROM (
+            SELECT s.*, coalesce((SELECT max(e.version) FROM ledger_event e WHERE e.stream_id = s.id),
+                                 least(s.version, 0)) AS found
+            FROM unnest(stream_units, stream_ids, stream_versions) AS s(unit, id, version)
+        ) AS s WHERE s.found <> s.version
+        UNION ALL
+        SELECT c.unit, 'claimed', NULL, NULL, c.kind || ' ' || c.key, NULL, k.owner
+        FROM unnest(claim_units, claim_kinds, claim_keys) AS c(unit, kind, key)
+        JOIN ledger_claim k ON k.kind = c.kind AND k.key = c.key
+        UNION ALL
+        SELECT p.unit, 'key_taken', NULL, NULL, p.person, NULL, NULL
+        FROM unnest(key_units, persons, key_versions) AS p(unit, person, version)
+        JOIN ledger_person_key k ON k.person = p.person AND k.version = p.version;
+    END IF;
+
+    IF claim_units <> '{}' THEN
+        INSERT INTO ledger_claim
+        SELECT c.kind, c.key, c.owner
+        FROM unnest(claim_units, claim_kinds, claim_keys, claim_owners) AS c(unit, kind, key, owner)
+        WHERE c.unit <> ALL (missed);
+    END IF;
+    IF key_units <> '{}' THEN
+        INSERT INTO ledger_person_key
+        SELECT p.person, p.version, p.wrapped
+        FROM unnest(key_units, persons, key_versions, wrapped_keys) AS p(unit, person, version, wrapped)
+        WHERE p.unit <> ALL (missed);
+    END IF;
+    IF audit_commands <> '{}' THEN
+        INSERT INTO ledger_audit
+        SELECT coalesce((SELECT max(a.position) FROM ledger_audit a), 0) + row_number() OVER (ORDER BY a.nth),
+               stamp, a.kind, c.actor, c.origin, c.command_id, c.correlation_id, a.name, a.target, a.code, a.facts
+        FROM unnest(audit_commands, audit_kinds, audit_names, audit_targets, audit_codes, audit_facts)
+             WITH ORDINALITY AS a(command, kind, name, target, code, facts, nth)
+        JOIN unnest(command_units, actors, origins, command_ids, correlation_ids)
+             WITH ORDINALITY AS c(unit, actor, origin, command_id, correlation_id, command)
+             ON c.command = a.command
+        WHERE c.unit <> ALL (missed);
+    END IF;
+
     RETURN QUERY
-    WITH strm AS MATERIALIZED (
-        SELECT s.*,
-               coalesce((SELECT max(e.version) FROM ledger_event e WHERE e.stream_id = s.stream_id),
-                        s.empty, 0) AS found
-        FROM json_to_recordset(streams) AS s(
-            unit int, stream_id uuid, expected int, written bool, empty int)
-    ), cmd AS MATERIALIZED (
-        SELECT c.*, decode(c.digest, 'hex') AS digest_bytes,
-               (SELECT k FROM ledger_command k WHERE k.actor = c.actor AND k.key = c.key) AS first
-        FROM json_to_recordset(commands) AS c(
-            unit int, command int, actor text, origin text, key text, digest text, command_id uuid,
-            correlation_id uuid, causation_id uuid, outcome text, audit json)
-    ), claim AS MATERIALIZED (
-        SELECT c.*,
-               (SELECT k.owner FROM ledger_claim k WHERE k.kind = c.kind AND k.key = c.key) AS found
-        FROM json_to_recordset(claims) AS c(unit int, kind text, key text, owner text)
-    ), person AS MATERIALIZED (
-        SELECT c.*,
-               (SELECT k.version FROM ledger_person_key k
-                WHERE k.person = c.person AND k.version = c.version) AS found
-        FROM json_to_recordset(keys) AS c(unit int, person text, version int, wrapped text)
-    ), missed AS MATERIALIZED (
-        SELECT c.unit, 'repeated' AS status, c.command, (c.first).position AS at_position,
-               NULL AS name, (c.first).digest AS digest, (c.first).outcome AS outcome
-        FROM cmd c WHERE (c.first).actor IS NOT NULL
-        UNION ALL
-        SELECT s.unit, 'stale', NULL, s.found, s.stream_id::text, NULL, NULL
-        FROM strm s WHERE s.found <> s.expected
-        UNION ALL
-        SELECT c.unit, 'claimed', NULL, NULL, c.kind || ' ' || c.key, NULL, c.found
-        FROM claim c WHERE c.found IS NOT NULL
-        UNION ALL
-        SELECT p.unit, 'key_taken', NULL, NULL, p.person, NULL, NULL FROM person p WHERE p.found IS NOT NULL
-        UNION ALL
-        SELECT NULL, ledger_raise('a stream stands in two units of one call: ' || s.stream_id),
-               NULL, NULL, NULL, NULL, NULL
-        FROM strm s GROUP BY s.stream_id HAVING bool_or(s.written) AND count(*) > 1
+    WITH cmd AS MATERIALIZED (
+        SELECT c.* FROM unnest(command_units, actors, origins, command_keys, digests, command_ids,
+                               correlation_ids, causation_ids, outcomes)
+             WITH ORDINALITY AS c(unit, actor, origin, key, digest, command_id, correlation_id,
+                                  causation_id, outcome, command)
     ), placed AS MATERIALIZED (
-        SELECT head + row_number() OVER (ORDER BY e.ordinality) AS position,
-               row_number() OVER (PARTITION BY e.stream_id ORDER BY e.ordinality) AS nth, e.*
-        FROM ROWS FROM (json_to_recordset(events) AS (
-            unit int, command int, stream_id uuid, category text, key text, topic text, state text,
-            state_hex text, occurred_at timestamptz)) WITH ORDINALITY AS e
-        WHERE NOT EXISTS (SELECT FROM missed m WHERE m.unit = e.unit)
+        -- LEFT: an event without its stream or command fails as null, leaving no gap.
+        SELECT head + row_number() OVER (ORDER BY e.nth) AS position,
+               row_number() OVER (PARTITION BY e.stream ORDER BY e.nth) AS nth_of_stream,
+               e.stream, e.topic, e.state, e.at, c.unit, c.command, c.actor, c.origin, c.command_id,
+               c.correlation_id, c.causation_id
+        FROM unnest(event_commands, event_streams, topics, states, event_times)
+             WITH ORDINALITY AS e(command, stream, topic, state, at, nth)
+        LEFT JOIN cmd c ON c.command = e.command
+        WHERE c.unit IS NULL OR c.unit <> ALL (missed)
     ), new_event AS (
         INSERT INTO ledger_event
-        SELECT p.position, p.stream_id, s.expected + p.nth, p.category, p.key, p.topic,
-               coalesce(convert_to(p.state, 'UTF8'), decode(p.state_hex, 'hex')), p.occurred_at, stamp, c.actor, c.origin,
-               c.command_id, c.correlation_id, c.causation_id
-        FROM placed p  -- LEFT: an event without its stream or command fails as null, leaving no gap
-        LEFT JOIN strm s ON s.stream_id = p.stream_id AND s.unit = p.unit AND s.written
-        LEFT JOIN cmd c ON c.unit = p.unit AND c.command = p.command
+        SELECT p.position, s.id, s.version + p.nth_of_stream, s.category, s.key, p.topic, p.state, p.at,
+               stamp, p.actor, p.origin, p.command_id, p.correlation_id, p.causation_id
+        FROM placed p
+        LEFT JOIN unnest(stream_units, stream_ids, stream_categories, stream_keys, stream_versions,
+                         stream_written)
+                  WITH ORDINALITY AS s(unit, id, category, key, version, written, stream)
+             ON s.stream = p.stream AND s.unit = p.unit AND s.written
     ), reached AS (
-        SELECT p.unit, p.command, max(p.position) AS last_position FROM placed p GROUP BY p.unit, p.command
+        SELECT p.command, max(p.position) AS last_position FROM placed p GROUP BY p.command
     ), answered AS MATERIALIZED (
-        SELECT c.*, r.last_position
-        FROM cmd c LEFT JOIN reached r ON r.unit = c.unit AND r.command = c.command
-        WHERE NOT EXISTS (SELECT FROM missed m WHERE m.unit = c.unit)
+        SELECT c.*, r.last_position FROM cmd c LEFT JOIN reached r ON r.command = c.command
+        WHERE c.unit <> ALL (missed)
     ), new_command AS (
         INSERT INTO ledger_command
-        SELECT a.actor, a.key, a.digest_bytes, a.command_id, a.outcome, a.last_position, stamp
+        SELECT a.actor, a.key, a.digest, a.command_id, a.outcome, a.last_position, stamp
         FROM answered a WHERE a.outcome IS NOT NULL
-    ), new_claim AS (
-        INSERT INTO ledger_claim
-        SELECT c.kind, c.key, c.owner FROM claim c
-        WHERE NOT EXISTS (SELECT FROM missed m WHERE m.unit = c.unit)
-    ), new_key AS (
-        INSERT INTO ledger_person_key
-        SELECT p.person, p.version, decode(p.wrapped, 'hex') FROM person p
-        WHERE NOT EXISTS (SELECT FROM missed m WHERE m.unit = p.unit)
-    ), new_audit AS (
-        INSERT INTO ledger_audit
-        SELECT coalesce(audited, 0) + row_number() OVER (ORDER BY a.unit, a.command), stamp,
-               a.audit->>'kind', a.actor, a.origin, a.command_id, a.correlation_id,
-               a.audit->>'command', a.audit->>'target', a.audit->>'code', a.audit->>'facts'
-        FROM answered a WHERE a.audit IS NOT NULL
     )
-    SELECT a.unit, 'accepted', a.command, a.last_position, NULL, NULL, NULL FROM answered a
-    UNION ALL
-    SELECT m.unit, m.status, m.command, m.at_position, m.name, m.digest, m.outcome FROM missed m;
+    SELECT a.unit, 'accepted', a.command, a.last_position, NULL, NULL::bytea, NULL FROM answered a;
 END $$;
 
-CREATE FUNCTION ledger_raise(message text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_raise(message text) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%', message USING ERRCODE = 'invalid_parameter_value';
 END $$;
@@ -234,4 +263,4 @@ BEGIN
     RETURN last;
 END $$;
 
-REVOKE ALL ON FUNCTION ledger_append(json, json, json, json, json), ledger_audit_append(json) FROM PUBLIC;
+REVOKE ALL ON FUNCTION ledger_append, ledger_audit_append FROM PUBLIC;

@@ -28,6 +28,7 @@ from domain.message import Attempt
 from domain.stock_item import ReceiveStock
 from tests.bench.rounds import Contestant, console, interleave, per_second, ratio, table
 from tests.servers import fresh_database, settings_of
+from workers.calm import calm_gc
 from workers.local import rootless
 from workers.local.postgres import LocalPostgres, binaries
 
@@ -78,7 +79,8 @@ def ours(settings: Settings, writers: int, seconds: float) -> float:
     """Concurrent senders of commands in one process, as the API has them: rules, metadata,
     idempotency keys and all-or-nothing units on.
     """
-    return uvloop.run(_ours(settings, writers, seconds))
+    with calm_gc():  # As the API.
+        return uvloop.run(_ours(settings, writers, seconds))
 
 
 async def _ours(settings: Settings, writers: int, seconds: float) -> float:
