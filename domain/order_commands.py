@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -242,7 +243,7 @@ class PlaceOrderBody(Value):
     customer_id: Identifier
     currency: CurrencyCode
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=LINES_MAX)]
-    prices_include_tax: bool = True
+    prices_include_tax: StrictBool = True
     discount_minor: AmountMinor = 0
     shipping_minor: AmountMinor = 0
     shipping_tax_rate_bp: RateBp = 0
@@ -327,7 +328,7 @@ class PackParcelBody(Value):
     @field_validator("contents")
     @classmethod
     def _each_line_once(cls, contents: list[ContentBody]) -> list[ContentBody]:
-        _all_different(((item.order_id, item.line_no) for item in contents), "line")
+        _all_different((f"{item.line_no} of {item.order_id}" for item in contents), "line")
         return contents
 
 
@@ -400,7 +401,7 @@ class OverrideBody(Value):
     dimension: Dimension
     value: str
     reason: Text
-    sticky: bool = False
+    sticky: StrictBool = False
 
     @field_validator("value")
     @classmethod

@@ -69,6 +69,8 @@ WRONG_FIELDS: list[tuple[str, Json]] = [
     ("lines", {"lines": []}),
     ("lines", {"lines": line() * 501}),
     ("lines", {"lines": None}),
+    ("prices_include_tax", {"prices_include_tax": "yes"}),
+    ("prices_include_tax", {"prices_include_tax": 1}),
     ("discount_minor", {"discount_minor": -1}),
     ("shipping_minor", {"shipping_minor": BIG}),
     ("total_minor", {"total_minor": -1}),
@@ -243,7 +245,17 @@ def test_a_line_packed_twice_under_two_names_of_its_order_is_refused(
         {"order_id": name, "line_no": 1, "quantity": 1}
         for name in (placed["order_id"], placed["number"])
     ]
-    assert fields(api.post("/v1/parcels", {"contents": contents})) == ["contents"]
+    answer = api.post("/v1/parcels", {"contents": contents})
+    assert fields(answer) == ["contents"]
+    message = f"line 1 of {placed['order_id']} stands twice"
+    assert answer.json()["errors"][0]["message"] == message
+
+
+def test_a_switch_is_true_or_false(api: Api, placed: Json) -> None:
+    body = {"dimension": "stage", "value": "completed", "reason": "A"}
+    for sticky in ("yes", "true", 1, None):
+        answer = api.post(f"/v1/orders/{placed['order_id']}/override", body | {"sticky": sticky})
+        assert fields(answer) == ["sticky"]
 
 
 COMMANDS: list[tuple[str, Json]] = [
