@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -55,14 +55,21 @@ class Decided:
 
     entry: Entry
     reads: frozenset[StreamName]
-    events: list[tuple[StreamName, Event]] = field(default_factory=list)
+    events: Mapping[StreamName, list[Event]] = field(default_factory=dict)
     claims: tuple[tuple[str, str, str], ...] = ()
+    persons: set[str] = field(default_factory=set)  # under whose keys it sealed
     body: dict[str, Any] = field(default_factory=dict)
     refusal: Rejected | None = None
 
     @property
-    def written(self) -> set[StreamName]:
-        return {name for name, _ in self.events}
+    def writes(self) -> set[Any]:
+        """Streams, claims and persons' keys, which may be new."""
+        claims = (claim_name(kind, key) for kind, key, _ in self.claims)
+        return {*self.events, *claims, *(("person", person) for person in self.persons)}
+
+
+def claim_name(kind: str, key: str) -> StreamName:
+    return StreamName(f"claim:{kind}", key)
 
 
 class Plan:
@@ -111,11 +118,13 @@ class Plan:
         states, versions = decision.states, {name: self._at(name)[0] for name in decided.reads}
         for name, made in decision.events.items():
             versions[name] += len(made)
-            decided.events += [(name, event) for event in made]
             self._keep(name, versions[name], states[name])
-        decided.claims = decision.claims
+            for event in made:
+                if event.PERSONAL_FIELDS:
+                    decided.persons.add(event.person)  # type: ignore[attr-defined]
+        decided.events, decided.claims = decision.events, decision.claims
         for kind, key, owner in decided.claims:
-            self._keep(StreamName(f"claim:{kind}", key), 0, owner)
+            self._keep(claim_name(kind, key), 0, owner)
         decided.body = desk.answer(decided.entry.command, states, versions)
 
     def _keep(self, name: StreamName, version: int, state: Any) -> None:
@@ -136,27 +145,19 @@ class Plan:
         for index, decided in enumerate(group):
             unit.commands.append(_row(decided))
             unit.claims += decided.claims
-            unit.events += [(index, name, event) for name, event in decided.events]
-            for name in decided.reads | decided.written:
+            for name in decided.reads:
                 if not name.category.startswith("claim:"):
-                    written = name in decided.written or unit.streams.get(name, (0, False))[1]
+                    written = name in decided.events or unit.streams.get(name, (0, False))[1]
                     unit.streams[name] = (self.loaded[name][0], written)
-        unit.keys = self._vault.minted(_persons(group))
+            for name, made in decided.events.items():
+                unit.events += [(index, name, event) for event in made]
+        unit.keys = self._vault.minted(person for decided in group for person in decided.persons)
         return unit
 
 
-def _persons(group: Iterable[Decided]) -> set[str]:
-    return {
-        event.person  # type: ignore[attr-defined]
-        for decided in group
-        for _, event in decided.events
-        if event.PERSONAL_FIELDS
-    }
-
-
 def _groups(decided: list[Decided]) -> list[list[Decided]]:
-    """Union-find over written streams, claims and persons whose key may be new."""
-    writes = [_writes(one) for one in decided]
+    """Union-find over what they write and read."""
+    writes = [one.writes for one in decided]
     written = set().union(*writes)
     leader: dict[Any, int] = {}
     parent = list(range(len(decided)))
@@ -174,11 +175,6 @@ def _groups(decided: list[Decided]) -> list[list[Decided]]:
     for index, one in enumerate(decided):
         groups.setdefault(root(index), []).append(one)
     return list(groups.values())
-
-
-def _writes(decided: Decided) -> set[Any]:
-    claims = {StreamName(f"claim:{kind}", key) for kind, key, _ in decided.claims}
-    return decided.written | claims | {("person", p) for p in _persons([decided])}
 
 
 def _row(decided: Decided) -> CommandRow:
