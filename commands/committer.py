@@ -26,6 +26,7 @@ from domain.message import Attempt, Command, StreamName
 
 BATCH_COMMANDS_MAX = 256
 QUEUE_COMMANDS_MAX = 10_000
+HALVED_COMMANDS_MIN = 8  # fewer are served faster together
 STREAMS_CACHED_MAX = 50_000
 TRIES_MAX = 50  # of one command that other processes keep overtaking
 STOP_SECONDS = 10.0
@@ -166,9 +167,11 @@ class Committer:
         Two with one idempotency key in one call would be a unique violation: the second waits.
         """
         taken, later, batch = [], [], self._next.waiting
-        # Half of them where nothing is under way: while they are in the database, the other half is
-        # decided. All at once, and senders that wait for answers would come back all at once.
-        room = BATCH_COMMANDS_MAX if self._append else (len(self._queue) + 1) // 2
+        room = BATCH_COMMANDS_MAX
+        if self._append is None and len(self._queue) >= HALVED_COMMANDS_MIN:
+            # While the first half is in the database, the other is decided. All at once, and the
+            # senders, who wait for their answers, would come back all at once.
+            room = len(self._queue) // 2
         while self._queue and len(batch) < min(room, BATCH_COMMANDS_MAX):
             waiting = self._queue.popleft()
             name = (waiting.attempt.actor, waiting.attempt.key)
@@ -184,6 +187,8 @@ class Committer:
 
     def _send(self) -> None:
         """Let the next batch go; nothing must be under way."""
+        if not self._next.waiting:
+            return
         if any(waiting.future.done() for waiting in self._next.waiting.values()):
             self._decide_again()  # without those who have gone
         batch, self._next = self._next, self._batch()
@@ -199,8 +204,9 @@ class Committer:
         self._queue_first(batch.waiting.values())
 
     def _queue_first(self, waiting: Iterable[Waiting]) -> None:
-        self._queue.extendleft(reversed(list(waiting)))
-        self._news.set()
+        self._queue.extendleft(reversed([*waiting]))
+        if self._queue:
+            self._news.set()
 
     async def _append_all(self, groups: list[Group]) -> list[Answer]:
         found: list[Answer] = []
@@ -226,11 +232,11 @@ class Committer:
             self._queue_first(batch.again)
 
     def _settle(self, batch: Batch, groups: list[Group], answers: list[Answer]) -> None:
-        for (unit, group), answer in zip(groups, answers, strict=True):
+        settled = [*zip(groups, answers, strict=True)]
+        self._remember(batch.plan, [unit for (unit, _), answer in settled if not answer.missed])
+        for (unit, group), answer in settled:
             if answer.missed:
                 self._forget(unit, group)
-            else:
-                self._remember(batch.plan, unit)
             for index, decided in enumerate(group):
                 waiting = decided.entry
                 assert isinstance(waiting, Waiting)
@@ -335,10 +341,11 @@ class Committer:
         self._cache.keep(found)
         return found
 
-    def _remember(self, plan: Plan, unit: Unit) -> None:
-        self._vault.stored(person for person, _, _ in unit.keys)
-        self._cache.keep({n: plan.after.get(n) or plan.loaded[n] for n in unit.streams})
-        if unit.events:
+    def _remember(self, plan: Plan, units: list[Unit]) -> None:
+        self._vault.stored(person for unit in units for person, _, _ in unit.keys)
+        after, loaded = plan.after, plan.loaded
+        self._cache.keep({n: after.get(n) or loaded[n] for unit in units for n in unit.streams})
+        if any(unit.events for unit in units):
             self._appended.set()
 
     def _forget(self, unit: Unit, group: list[Decided]) -> None:
