@@ -86,6 +86,7 @@ class Committer:
         self._next = self._batch()
         self._sent = self._batch()
         self._append: asyncio.Task[list[Answer]] | None = None  # of the batch that is sent
+        self._landed = 0  # commands of the batch before it
         self._groups: list[Group] = []  # of the batch that is sent
         self._news = asyncio.Event()  # a command came, or the append is through
         self._idle = asyncio.Event()
@@ -168,9 +169,11 @@ class Committer:
         """
         taken, later, batch = [], [], self._next.waiting
         room = BATCH_COMMANDS_MAX
-        if self._append is None and len(self._queue) >= HALVED_COMMANDS_MIN:
-            # While the first half is in the database, the other is decided. All at once, and the
-            # senders, who wait for their answers, would come back all at once.
+        if self._append is not None and len(self._queue) < len(self._sent.waiting):
+            return []  # There is time: what they need is read for many at once.
+        if self._append is None and len(self._queue) >= max(HALVED_COMMANDS_MIN, self._landed):
+            # All that were answered came back at once. While the first half is in the database, the
+            # other is decided, and from then on they take turns.
             room = len(self._queue) // 2
         while self._queue and len(batch) < min(room, BATCH_COMMANDS_MAX):
             waiting = self._queue.popleft()
@@ -217,6 +220,7 @@ class Committer:
 
     async def _land(self, append: asyncio.Task[list[Answer]]) -> None:
         batch, groups = self._sent, self._groups
+        self._landed = len(batch.waiting)
         self._sent, self._groups, self._append = self._batch(), [], None
         error = append.exception()
         if error is not None or any(answer.missed for answer in append.result()):

@@ -93,7 +93,7 @@ class Plan:
         """What the command needs by now, `names` having been asked for before anything was decided:
         those before it may have changed what it looks at. What is not loaded has to be added.
         """
-        if self.after.keys().isdisjoint(names):
+        if desk.known_at_once(entry.command) or self.after.keys().isdisjoint(names):
             return names
         return names | desk.streams(entry.command, self._now)
 

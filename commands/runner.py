@@ -59,6 +59,8 @@ class Needs:
         states = {name: state for name, (_, state) in self._known.items()}
         for index in self._open:
             entry = self._entries[index]
+            if self.names[index] and desk.known_at_once(entry.command):
+                continue
             names = desk.streams(entry.command, states)
             self.names[index] = names | {entry.if_match[0]} if entry.if_match else names
         known = self._known.keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines
+from domain import order_lines, order_status
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
@@ -29,7 +29,6 @@ from domain.order_commands import (
     TrackParcel,
 )
 from domain.order_state import Order
-from domain.order_status import shown
 from domain.parcel import Parcel
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
@@ -60,7 +59,7 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
         "order_id": state.order_id,
         "number": state.number,
         "version": version,
-        "status": shown(state).code,
+        "status": order_status.code(state),
         "total_minor": state.total_minor,
     }
 

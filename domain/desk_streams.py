@@ -143,6 +143,11 @@ def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: Order
     return any(item.quantity not in {None, line.quantity} for item in changes)
 
 
+def known_at_once(command: Command) -> bool:
+    """Whether `streams` answers the same whatever is loaded, and need not be asked again."""
+    return isinstance(command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer)
+
+
 def fresh(command: Command) -> frozenset[StreamName]:
     """Names that the command has just minted: taken as empty without a look, the append checks."""
     match command:

@@ -76,7 +76,14 @@ def shown_value(state: Order, dimension: str) -> str:
     return value
 
 
+def code(state: Order) -> str:
+    """The headline alone."""
+    return headline(_overridden(facts(state), state), state)
+
+
 def _overridden(dimensions: Dimensions, state: Order) -> Dimensions:
+    if not state.overrides:
+        return dimensions
     values = {
         "stage": dimensions.stage,
         "payment": dimensions.payment,

@@ -32,6 +32,8 @@ def _storable(text: str) -> str:
 
 def storable_text(text: str) -> str:
     """Raises ValueError for text that is blank or that cannot be stored."""
+    if text.isprintable() and text and not text.isspace():
+        return text  # The usual case; neither U+0000 nor a surrogate is printable.
     _storable(text)
     if not any(c.isprintable() and not c.isspace() for c in text):
         raise ValueError("must hold a character that is not blank")
