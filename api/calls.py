@@ -19,7 +19,8 @@ from api.answers import Answer, etag
 from api.attempts import Headers, Sender
 from api.context import Context
 from api.events import changes_since
-from api.problems import Problem, field_errors, field_problem, invalid
+from api.problems import Problem, busy, field_errors, field_problem, invalid
+from commands.committer import Busy
 from commands.planning import Outcome, StaleVersion
 from domain.message import Attempt, Command, StreamName
 from domain.order_commands import with_ids
@@ -66,6 +67,9 @@ class CommandCall:
             outcome = await self.context.committer.run(command, self.attempt, if_match)
         except StaleVersion as stale:
             raise await _stale(self.context, stale) from None
+        except Busy as error:
+            # Nobody knows whether it was done: this is the key to send it again under.
+            raise busy(str(error), self._names()) from None
         return self._answer(outcome, status)
 
     def _if_match(self, about: StreamName | Unmatched) -> tuple[StreamName, int] | None:
@@ -79,12 +83,14 @@ class CommandCall:
             )
         return about, version
 
+    def _names(self) -> dict[str, str]:
+        """The headers that name this call, whatever came of it."""
+        correlation_id = str(self.attempt.correlation_id)
+        return {"idempotency-key": self.attempt.key, "x-correlation-id": correlation_id}
+
     def _answer(self, outcome: Outcome, status: int) -> Answer:
-        headers = [
-            etag(outcome.body["version"]),
-            (b"idempotency-key", self.attempt.key.encode()),
-            (b"x-correlation-id", str(self.attempt.correlation_id).encode()),
-        ]
+        names = ((name.encode(), value.encode()) for name, value in self._names().items())
+        headers = [etag(outcome.body["version"]), *names]
         if outcome.repeated:
             headers.append((b"idempotency-replayed", b"true"))
         return Answer({**outcome.body, "position": outcome.position}, status, headers)

@@ -19,7 +19,9 @@ log = structlog.get_logger()
 
 
 class Busy(Exception):
-    """Not done now, and safe to send again: the database is away, or the queue is full."""
+    """No answer now: the database is away, or the queue is full. Nobody knows whether it was done,
+    so it is to be sent again under the same idempotency key.
+    """
 
 
 class Link:
@@ -30,6 +32,7 @@ class Link:
         self._store = store
         self._renewed = renewed
         self._connection: AsyncConnection | None = None
+        self._closed = False
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """The result of work that may be done twice, on a new connection where the old one is lost.
@@ -37,6 +40,8 @@ class Link:
         Raises Busy when there is none to be had.
         """
         for pause in (*RECONNECT_SECONDS, None):
+            if self._closed:
+                break
             try:
                 if self._connection is None or self._connection.closed:
                     self._renewed()
@@ -47,8 +52,9 @@ class Link:
                 if pause is None:
                     raise Busy("the database is not reachable") from error
                 await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
+        raise Busy("the process ends")
 
     async def close(self) -> None:
+        self._closed = True
         if self._connection is not None:
             await self._connection.close()

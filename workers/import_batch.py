@@ -102,7 +102,7 @@ class Preparer:
             else:
                 self._add(batch, item, self._free_number(item, taken | batch.claims))
         batch.unit.keys = self._vault.minted(batch.persons)
-        self._vault.stored(batch.persons)  # As good as: no later batch goes in without this one.
+        self._vault.stored(batch.unit.keys)  # As good as: no later batch goes in without this one.
         return batch
 
     def committed(self, batch: Batch, under_way: Sequence[Batch]) -> None:
