@@ -57,7 +57,7 @@ class Committer:
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store = store
         self._deciding = Deciding(store, vault)
-        self._writing = Link(store, self._begin_anew)
+        self._writing = Link(store, vault, self._begin_anew)
         self._queue: deque[Waiting] = deque()
         self._next = self._deciding.batch()
         self._sent: Sent | None = None

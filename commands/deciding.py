@@ -68,7 +68,7 @@ class Deciding:
     def __init__(self, store: Store, vault: Vault) -> None:
         self._vault = vault
         self._cache = StreamCache(store.namespace, STREAMS_CACHED_MAX)
-        self._reading = Link(store, self._cache.clear)
+        self._reading = Link(store, vault, self._cache.clear)
 
     def batch(self) -> Batch:
         return Batch(Plan({}, self._vault))

@@ -16,7 +16,13 @@ from domain.message import Sealed
 KEYS_CACHED_MAX = 100_000
 NONCE_BYTES = 12
 
+SOME_KEY = """SELECT person, version, wrapped FROM ledger_person_key
+WHERE wrapped IS NOT NULL LIMIT 1"""
 SELECT_KEYS = "SELECT person, version, wrapped FROM ledger_person_key WHERE person = ANY(%s)"
+
+
+class ForeignKey(Exception):
+    """LEDGER_MASTER_KEY is not the one that the keys of this ledger are wrapped with."""
 
 
 class Vault:
@@ -31,6 +37,16 @@ class Vault:
         # person -> (newest version, version -> cipher; None where the key was destroyed)
         self._keys: OrderedDict[str, dict[int, AESGCM | None]] = OrderedDict()
         self._minted: dict[str, tuple[int, bytes]] = {}
+
+    def check(self, rows: Iterable[tuple[str, int, bytes]]) -> None:
+        """Take rows of SOME_KEY. Raises ForeignKey: what would be sealed here, nobody else could
+        read.
+        """
+        for row in rows:
+            try:
+                self._unwrap(*row)
+            except ValueError:
+                raise ForeignKey("LEDGER_MASTER_KEY is not the key of this ledger") from None
 
     def unknown(self, persons: Iterable[str]) -> list[str]:
         return [person for person in set(persons) if person not in self._keys]

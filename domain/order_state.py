@@ -103,7 +103,7 @@ class Payment:
 @dataclass(frozen=True)
 class Refund:
     amount_minor: int
-    method: str  # of the first payment that it gives back
+    parts: Mapping[str, int]  # method -> what goes back as the money came
     paid: bool = False
 
 
@@ -378,8 +378,7 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         if payment is not None:
             given_back = payment.refunded_minor + part.amount_minor
             payments[part.payment_id] = replace(payment, refunded_minor=given_back)
-    first = payments.get(event.payments[0].payment_id) if event.payments else None
-    refund = Refund(event.amount_minor, first.method if first else state.payment_method)
+    refund = Refund(event.amount_minor, _parts(event, state))
     return replace(
         state,
         lines=lines,
@@ -388,6 +387,15 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         refunded_minor=state.refunded_minor + event.amount_minor,
         shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
     )
+
+
+def _parts(event: RefundRequested, state: Order) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for part in event.payments:
+        payment = state.payments.get(part.payment_id)
+        method = payment.method if payment else state.payment_method
+        parts[method] = parts.get(method, 0) + part.amount_minor
+    return parts or {state.payment_method: event.amount_minor}
 
 
 def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
@@ -401,7 +409,7 @@ def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
 
 def _refund_paid(state: Order, event: RefundPaid) -> Order:
     known = state.refunds.get(event.refund_id)
-    refund = known or Refund(event.amount_minor, event.method)
+    refund = known or Refund(event.amount_minor, {event.method: event.amount_minor})
     unasked = 0 if known else event.amount_minor  # Imports know refunds that nobody asked for.
     return replace(
         state,

@@ -258,7 +258,9 @@ def _delivered(row: OrderStatus, event: OrderDelivered, position: int) -> dict[s
 def _paid(row: OrderStatus, event: RefundPaid, position: int) -> RefundTold:
     known = row.refunds.get(event.refund_id)
     asked = known or RefundTold(event.amount_minor, "", None, position)
-    return replace(asked, method=event.method, reference=event.reference, paid_at=event.at)
+    # A fact for each method that the money had come by.
+    method = f"{asked.method}, {event.method}" if asked.method else event.method
+    return replace(asked, method=method, reference=event.reference, paid_at=event.at)
 
 
 def _with_parcel(row: OrderStatus, recorded: Recorded) -> OrderStatus:

@@ -337,6 +337,16 @@ async def test_nothing_is_recorded_after_the_stop(
         assert owner.execute("SELECT count(*) FROM main.ledger_event").fetchone() == (0,)
 
 
+async def test_with_another_master_key_nothing_is_recorded(settings: Settings) -> None:
+    async with committer(settings) as one:
+        await one.run(placing(), attempt())
+    foreign = Committer(Store(settings), Vault(settings.name, b"x" * 32))
+    await foreign.start()
+    with pytest.raises(Busy, match="LEDGER_MASTER_KEY is not the key of this ledger"):
+        await foreign.run(placing(customer_id="C-2"), attempt())
+    await foreign.stop()
+
+
 async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Settings) -> None:
     """A sku that everybody sells has a long history; each overtaking must not read all of it."""
     async with committer(settings) as one, committer(settings) as other:
