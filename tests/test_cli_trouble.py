@@ -1,6 +1,7 @@
 """What an operator reads when a setting is wrong or a server is away: one line, no traceback."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,19 @@ def test_another_master_key_than_the_ledgers_is_refused(tmp_path: Path, settings
         runner.run(connection, [(customer, Attempt("a", "test", ID, ID, None, "k", b"d"))])
     line = refused(tmp_path, LEDGER_POSTGRES_URL=settings.postgres_url, LEDGER_MASTER_KEY="ab" * 32)
     assert "LEDGER_MASTER_KEY is not the key of this ledger" in line
+
+
+def test_a_burst_of_signals_ends_a_worker_once(tmp_path: Path, settings: Settings):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+    env = clean | {
+        "LEDGER_POSTGRES_URL": settings.postgres_url,
+        "LEDGER_MASTER_KEY": MASTER_KEY,
+        "LEDGER_ANALYTICS_PATH": str(tmp_path / "analytics"),
+    }
+    command = [sys.executable, "-m", "workers", "projector"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as worker:
+        assert worker.stderr is not None
+        worker.stderr.readline()  # It has begun.
+        for _ in range(400):
+            worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
