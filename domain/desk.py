@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, stock_item
+from domain import customer, order, order_commands, order_lines, parcel, policy, stock_item
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -25,6 +25,7 @@ from domain.desk_streams import (
     order_stream,
     parcel_stream,
     persons,
+    policy_stream,
     stock_stream,
     streams,
     target,
@@ -52,6 +53,7 @@ from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
+from domain.policy import Policy, PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "order_stream",
     "parcel_stream",
     "persons",
+    "policy_stream",
     "stock_stream",
     "streams",
     "target",
@@ -88,6 +91,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
+    "policy": (Policy(), policy.evolve),
 }
 
 
@@ -155,6 +159,9 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case PublishPolicy():
+            stream = policy_stream(command.shop)
+            write.add(stream, policy.decide(command, states[stream]))
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]

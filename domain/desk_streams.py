@@ -21,6 +21,7 @@ from domain.order_commands import (
 )
 from domain.order_state import Order, OrderLine
 from domain.parcel import Parcel
+from domain.policy import PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -42,6 +43,10 @@ def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
 
 
+def policy_stream(shop: str) -> StreamName:
+    return StreamName("policy", shop)
+
+
 def number_claim(number: str) -> StreamName:
     return StreamName("claim:order_number", number)
 
@@ -61,6 +66,8 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
+        case PublishPolicy():
+            return command.shop
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
         case _:
@@ -77,6 +84,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset({stock_stream(command.sku, command.location)})
         case RecordCustomer():
             return frozenset({customer_stream(command.customer_id)})
+        case PublishPolicy():
+            return frozenset({policy_stream(command.shop)})
         case PackParcel():
             orders = {order_stream(item.order_id) for item in command.contents}
             return frozenset({parcel_stream(command.parcel_id), *orders})
