@@ -32,6 +32,8 @@ class Permission(StrEnum):
     CUSTOMER_READ = "customer.read"
     CUSTOMER_WRITE = "customer.write"
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
+    POLICY_READ = "policy.read"
+    POLICY_PUBLISH = "policy.publish"
     REPORT_RUN = "report.run"
     LEDGER_READ = "ledger.read"
 

@@ -7,7 +7,7 @@ Version 0 are the defaults: what holds for a shop that has published nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
@@ -20,6 +20,8 @@ from domain.policy_rules import PolicyRules
 from domain.times import Expected
 from domain.values import Text, Value
 from domain.working_calendar import Calendar
+
+SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class PolicyPublished(Event, topic="policy.published.v1"):
@@ -63,6 +65,10 @@ class PolicyVersion:
     published_at: datetime | None = None
     note: str | None = None
 
+    @property
+    def begins(self) -> datetime:
+        return self.effective_from or SINCE_EVER
+
 
 DEFAULTS = PolicyVersion(0, PolicyRules(), DEFAULT_DAYS, calendar_of(PolicyRules(), DEFAULT_DAYS))
 
@@ -84,19 +90,13 @@ def in_force(state: Policy, at: datetime) -> PolicyVersion:
     So publishing replaces what was to begin later: a version that is not in force yet is put right
     or withdrawn by the next one.
     """
-    return next(one for one in reversed(state.versions) if _has_begun(one, at))
-
-
-def _has_begun(version: PolicyVersion, at: datetime) -> bool:
-    return version.effective_from is None or version.effective_from <= at
+    return next(one for one in reversed(state.versions) if one.begins <= at)
 
 
 def still_to_begin(state: Policy, at: datetime) -> list[PolicyVersion]:
     """The versions that will come into force after a time, unless another is published."""
-    later = [one for one in state.versions if not _has_begun(one, at)]
-    return [
-        one for one in later if one.effective_from and in_force(state, one.effective_from) == one
-    ]
+    later = (one for one in state.versions if one.begins > at)
+    return [one for one in later if in_force(state, one.begins).version == one.version]
 
 
 def evolve(state: Policy, event: Event) -> Policy:
@@ -126,7 +126,7 @@ def decide(command: PublishPolicy, state: Policy) -> list[Event]:
     _may_publish(command, begins, state)
     newest = state.versions[-1]
     same = (newest.rules, newest.days) == (command.rules, command.days)
-    if same and in_force(state, begins) == newest:
+    if same and in_force(state, begins).version == newest.version:
         return []
     return [
         PolicyPublished(

@@ -195,6 +195,8 @@ def _covered(last: date | None, rules: PolicyRules) -> Iterator[Fault]:
 
 
 def is_time_zone(name: str) -> bool:
+    if name == "localtime":  # This machine's own, which is no place on earth.
+        return False
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown; no name at all; a directory of the database

@@ -65,6 +65,11 @@ INTERFACE = {
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
+    "GET /v1/policies/{}",
+    "GET /v1/policies/{}/versions",
+    "GET /v1/policies/{}/compare",
+    "POST /v1/policies/{}/preview",
+    "POST /v1/policies/{}",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -153,6 +158,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     for name in ("receive", "adjust"):
         examples.send(f"/v1/stock/{{sku}}/{name}", sku="TEA-LONGJING")
     examples.send("/v1/customers/{customer_id}", "put", customer_id="C-1001")
+
+    examples.send("/v1/policies/{shop}/preview", shop="main")
+    examples.send("/v1/policies/{shop}", shop="main")
 
     id_ = examples.send("/v1/orders")["order_id"]
     for name in ("approve", "amend", "cancel", "notes", "payments"):

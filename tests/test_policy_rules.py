@@ -78,7 +78,14 @@ IMPOSSIBLE: list[tuple[str, str, dict[str, Any]]] = [
     ),
     *(
         ("unknown_time_zone", "calendar.time_zone", {"calendar": {"time_zone": name}})
-        for name in ("Asia/Atlantis", "America", "../etc/passwd", "/etc/passwd", "x" * 500)
+        for name in (
+            "localtime",
+            "Asia/Atlantis",
+            "America",
+            "../etc/passwd",
+            "/etc/passwd",
+            "x" * 500,
+        )
     ),
     (
         "no_working_day",
