@@ -205,8 +205,8 @@ def is_time_zone(name: str) -> bool:
 
 
 def _messages(rules: PolicyRules) -> Iterator[Fault]:
-    if not rules.messages.order:
-        yield Fault("messages.order", "empty", "must name a way to reach a customer")
+    if not rules.messages.ways:
+        yield Fault("messages.ways", "empty", "must name a way to reach a customer")
     for name, template in rules.messages.templates.items():
         path = f"messages.templates.{name}"
         if name not in MESSAGES:

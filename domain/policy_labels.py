@@ -182,7 +182,7 @@ SENTENCES: dict[str, Pair] = {
     "calendar.opens": ("The office opens at {}.", "{} 开始办公。"),
     "calendar.closes": ("The office closes at {}.", "{} 结束办公。"),
     "invoices.trigger": ("An invoice is written on {}.", "开票时点：{}。"),
-    "messages.order": (
+    "messages.ways": (
         "Customers are reached by the first of these that works: {}.",
         "按以下顺序联系客户：{}。",
     ),

@@ -250,7 +250,7 @@ class Template(Rules):
 class MessageRules(Rules):
     """What customers are told, and how."""
 
-    order: Annotated[tuple[Literal["mail", "sms", "webhook"], ...], Field(max_length=3)] = (
+    ways: Annotated[tuple[Literal["mail", "sms", "webhook"], ...], Field(max_length=3)] = (
         "mail",
         "sms",
         "webhook",
@@ -277,6 +277,12 @@ class PolicyRules(Rules):
     calendar: CalendarRules = CalendarRules()
     invoices: InvoiceRules = InvoiceRules()
     messages: MessageRules = MessageRules()
+
+
+def intake(rules: PolicyRules, channel: str) -> ChannelIntake:
+    """What becomes of an order of this channel that is wrong or short."""
+    found: ChannelIntake = getattr(rules.intake, "import_" if channel == "import" else channel)
+    return found
 
 
 def amount(amounts: Mapping[str, int], currency: str) -> int | None:

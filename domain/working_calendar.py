@@ -102,6 +102,14 @@ def add_working_days(
     raise AssertionError("_days_from ends by raising")
 
 
+def full_days_between(calendar: Calendar, start: datetime, end: datetime) -> int:
+    """Whole local days, from midnight to midnight, that lie between two instants."""
+    first = local_day(calendar, start)
+    if end_of_day(calendar, first - timedelta(days=1)) < start:
+        first += timedelta(days=1)
+    return max((local_day(calendar, end) - first).days, 0)
+
+
 def _end_of(calendar: Calendar, day: date) -> Due:
     return Due(end_of_day(calendar, day), day, is_provisional(calendar, day))
 
@@ -169,9 +177,11 @@ def _open(
     to = to if end is None else min(to, end.astimezone(UTC))
     stretches = []
     for a, b in sorted(pauses):
-        if since < min(a, to):
-            stretches.append((since, min(a, to).astimezone(UTC)))
-        since = max(since, b.astimezone(UTC)) if a < b else since
+        if b <= max(since, a) or a >= to:
+            continue
+        if a > since:
+            stretches.append((since, a.astimezone(UTC)))
+        since = b.astimezone(UTC)
     return [*stretches, (since, to)] if since < to else stretches
 
 

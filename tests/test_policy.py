@@ -22,7 +22,7 @@ from domain.policy import (
     still_to_begin,
 )
 from domain.policy_calendar import DEFAULT_DAYS, CalendarDays
-from domain.policy_rules import IntakeRules, PolicyRules, amount, difference
+from domain.policy_rules import IntakeRules, PolicyRules, amount, difference, intake
 from tests.given import NOON, World, after, given, hours
 
 VERSION_0 = Path(__file__).parent / "golden" / "policy_version_0.json"
@@ -217,6 +217,9 @@ def test_a_currency_without_an_amount_has_none_and_the_order_goes_to_review() ->
 def test_every_channel_has_its_intake() -> None:
     names = [field.alias or name for name, field in IntakeRules.model_fields.items()]
     assert names == list(get_args(Channel))
+    for channel in names:
+        recorded = channel in {"marketplace", "import"}
+        assert intake(PolicyRules(), channel).wrong == ("record" if recorded else "refuse")
 
 
 def test_the_days_of_version_0_are_those_that_the_library_had() -> None:

@@ -104,7 +104,7 @@ IMPOSSIBLE: list[tuple[str, str, dict[str, Any]]] = [
         "calendar.covered_until",
         {"calendar": {"kind": "own", "covered_until": "2025-12-31", "holidays": ["2026-01-01"]}},
     ),
-    ("empty", "messages.order", {"messages": {"order": []}}),
+    ("empty", "messages.ways", {"messages": {"ways": []}}),
     (
         "unknown_message",
         "messages.templates.birthday",
