@@ -154,7 +154,9 @@ def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: Order
 
 def known_at_once(command: Command) -> bool:
     """Whether `streams` answers the same whatever is loaded, and need not be asked again."""
-    return isinstance(command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer)
+    return isinstance(
+        command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer | PublishPolicy
+    )
 
 
 def fresh(command: Command) -> frozenset[StreamName]:

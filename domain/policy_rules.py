@@ -8,16 +8,27 @@ string. A section or field that is absent has its default.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from domain.values import Text
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _written_day(value: Any) -> Any:
+    """Pydantic also reads numbers, as seconds since 1970."""
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise ValueError("must be a day such as 2026-05-04")
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 Count = Annotated[int, Field(strict=True)]
-Switch = Annotated[bool, Field(strict=True)]
 Code = Annotated[str, Field(max_length=64)]  # of a reason, a currency, a message
 Percent = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$")]
 LocalTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -101,7 +112,7 @@ class ExceptionRules(Rules):
     """A unit price so far from the sku's median."""
     quantity_factor: Count = 10
     """So many times the customer's usual quantity."""
-    negative_margin: Switch = True
+    negative_margin: StrictBool = True
     """A line that is sold below its cost."""
 
 
@@ -188,8 +199,8 @@ class TrackingRules(Rules):
 class QuietPeriod(Rules):
     """Local days, both included."""
 
-    first: date
-    last: date
+    first: Day
+    last: Day
 
 
 class TermRules(Rules):
@@ -221,11 +232,11 @@ class CalendarRules(Rules):
     """IANA name; a day is the local day there."""
     weekend: Annotated[tuple[Weekday, ...], Field(max_length=7)] = ("saturday", "sunday")
     """Days that are not worked unless they are make-up days."""
-    holidays: Annotated[tuple[date, ...], Field(max_length=1_000)] = ()
+    holidays: Annotated[tuple[Day, ...], Field(max_length=1_000)] = ()
     """The shop's own holidays."""
-    working_days: Annotated[tuple[date, ...], Field(max_length=1_000)] = ()
+    working_days: Annotated[tuple[Day, ...], Field(max_length=1_000)] = ()
     """The shop's own make-up days; they win over every holiday."""
-    covered_until: date | None = None
+    covered_until: Day | None = None
     """Own calendars: the last day whose holidays are listed; terms beyond it are provisional."""
     opens: LocalTime = "09:00"
     """Local time."""

@@ -242,6 +242,9 @@ def test_floats_and_words_for_numbers_are_no_rules() -> None:
     for wrong in (24.0, "24", True, None):
         with pytest.raises(ValueError, match="free_hours"):
             rules(cancellation={"free_hours": wrong})
+    for wrong in (0, "0", "20260504", "2026-05-04T00:00:00Z", True):
+        with pytest.raises(ValueError, match="holidays"):
+            rules(calendar={"holidays": [wrong]})
     for wrong in (0.05, "5e-2", "-1", "0.00001", ""):
         with pytest.raises(ValueError, match="late_fee_percent_per_day"):
             rules(payment={"late_fee_percent_per_day": wrong})
