@@ -20,7 +20,16 @@ from domain.message import EVENT_TYPES, Event, Sealed
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: dict[str, tuple[str, Upcast]] = {}  # old topic -> (next topic, change of the state)
+
+def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
+    """The next version only adds fields whose defaults say what was meant before."""
+    return state
+
+
+UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
+    "order.placed.v1": ("order.placed.v2", _as_it_was),
+    "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+}
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)
 

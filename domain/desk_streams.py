@@ -104,7 +104,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     stock = {stock_stream(line.sku, line.location) for line in command.lines}
-    return fresh(command) | stock | {customer_stream(command.customer_id)}
+    one_each = {customer_stream(command.customer_id), policy_stream(command.shop)}
+    return fresh(command) | stock | one_each
 
 
 def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
@@ -138,6 +139,8 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
+    if isinstance(command, CancelOrder):
+        names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
         added = [item for item in command.lines or [] if item.line_no is None]
         names |= {stock_stream(item.sku or "", item.location or "main") for item in added}

@@ -353,6 +353,7 @@ class CancelBody(Value):
     initiator: Initiator = "operator"
     text: Text | None = None
     lines: LineQuantities | None = None
+    expected_fee_minor: AmountMinor | None = None  # as a preview showed it: another is refused
 
 
 class RefundBody(Value):
