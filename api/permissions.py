@@ -16,6 +16,7 @@ class Permission(StrEnum):
     ORDER_READ = "order.read"
     ORDER_APPROVE = "order.approve"
     ORDER_AMEND = "order.amend"
+    ORDER_PRICE = "order.price"
     ORDER_CANCEL = "order.cancel"
     ORDER_NOTE = "order.note"
     ORDER_OVERRIDE = "order.override"

@@ -223,6 +223,7 @@ async def preview(
     """Nothing is recorded. What differs from what is in force by then, in words; what publishing
     would refuse; and which versions that have not begun it would replace.
     """
+    call.without_version()
     name = identifier("shop", shop)
     found = await history(call.context, name)
     command = call.command(PublishPolicy, body, shop=name, days=public_days(body.rules))

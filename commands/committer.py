@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from commands.runner import LOAD_ROUNDS_MAX, Needs, outcome, persons
 from commands.store import CLAIMS, EVENTS_PER_APPEND_MAX, LOAD, REPEATS, Store, notify
 from commands.streams import StreamCache, absent, to_look_up
 from domain import desk
-from domain.message import Attempt, Command, StreamName
+from domain.message import Attempt, Command, Decision, StreamName
 
 BATCH_COMMANDS_MAX = 256
 QUEUE_COMMANDS_MAX = 10_000
@@ -38,7 +38,7 @@ Name = tuple[str, str]  # of an attempt, for ever: actor and idempotency key
 Group = tuple[Unit, list[Decided]]  # what leaves together, and the commands that it is made of
 log = structlog.get_logger()
 
-__all__ = ["Busy", "Committer"]
+__all__ = ["Busy", "Committer", "Preview"]
 
 
 class Waiting(Entry):
@@ -58,6 +58,15 @@ class Waiting(Entry):
 
     def expire(self) -> None:
         self.resolve(Busy(f"no answer within {ANSWER_SECONDS:.0f} s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The states and versions that a decision would rest on, and the decision, unsealed."""
+
+    states: Mapping[StreamName, Any]
+    versions: Mapping[StreamName, int]
+    decision: Decision
 
 
 @dataclass(slots=True)
@@ -133,6 +142,17 @@ class Committer:
             return await waiting.future
         finally:
             expiry.cancel()
+
+    async def preview(self, command: Command, attempt: Attempt) -> Preview:
+        """What the command would come to by now. Nothing is recorded. Raises Rejected or Busy."""
+        known: dict[StreamName, Loaded] = {}
+        waiting = Waiting(command, attempt)
+        # Read on from what is held: others may have been here.
+        self._cache.doubt(desk.streams(command, {}))
+        [names] = await self._load(self._batch(), [waiting], known)
+        states = {name: known[name][1] for name in names}
+        versions = {name: known[name][0] for name in names}
+        return Preview(states, versions, desk.decide(command, states))
 
     # -- one batch decided while the other is in the database ----------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_refund
+from domain import order_cancellation, order_preview, order_refund
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -210,7 +210,22 @@ def _amend(command: AmendOrder, state: Order, kept: Kept) -> list[Event]:
         _amend_billing_address(command, state),
         _amend_promise(command, state),
     )
-    return [change for change in changes if change is not None]
+    events = [change for change in changes if change is not None]
+    _require_as_previewed(command, events)
+    return events
+
+
+def _require_as_previewed(command: AmendOrder, events: list[Event]) -> None:
+    """What came in between may leave it the same: then it is done on the version there is now."""
+    if command.digest is None:
+        return
+    version, _, digest = command.digest.partition("-")
+    if order_preview.digest(events) != digest:
+        raise Rejected(
+            "preview_differs",
+            f"since version {version} the order has changed, and with it what this would do",
+            version=int(version),
+        )
 
 
 def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
