@@ -61,6 +61,66 @@ class OrderPlaced(OrderRecorded):
     lines: list[PlacedLine]
 
 
+class BeforeAfter(BaseModel):
+    before: int
+    after: int
+
+
+class PreviewedLine(BaseModel):
+    """A line as it would be owed; amounts in minor units."""
+
+    sku: str
+    name: str
+    quantity: int | str
+    cancelled: int | str
+    unit_price_minor: str
+    discount_minor: int
+    discount_share_minor: int
+    tax_minor: int
+    gross_minor: int
+
+
+class PreviewedChange(BaseModel):
+    """Null before: a new line; null after: it goes."""
+
+    line_no: int
+    before: PreviewedLine | None
+    after: PreviewedLine | None
+
+
+class PreviewedStock(BaseModel):
+    """Units promised (above 0) or given back (below)."""
+
+    sku: str
+    location: str
+    reserved: int | str
+
+
+class ChangePreview(BaseModel):
+    """What would change, and what the customer would owe or get back."""
+
+    version: int
+    topics: list[str]
+    lines: list[PreviewedChange]
+    total_minor: BeforeAfter
+    tax_minor: BeforeAfter
+    due_minor: int
+    refund_due_minor: int
+    stock: list[PreviewedStock]
+
+
+class AmendmentPreview(ChangePreview):
+    digest: str
+
+
+class CancellationPreview(ChangePreview):
+    fee_minor: int
+    fee_tax_minor: int
+    goods_minor: int
+    shipping_minor: int
+    policy_version: int | None
+
+
 class PaymentRecorded(OrderRecorded):
     payment_id: str
 

@@ -20,9 +20,9 @@ from api.attempts import Headers, Sender
 from api.context import Context
 from api.events import changes_since
 from api.problems import Problem, busy, field_errors, field_problem, invalid
-from commands.committer import Busy
+from commands.committer import Busy, Preview
 from commands.planning import Outcome, StaleVersion
-from domain.message import Attempt, Command, StreamName
+from domain.message import Attempt, Command, Rejected, StreamName
 from domain.order_commands import with_ids
 
 BODY_BYTES_MAX = 1 << 20
@@ -70,7 +70,20 @@ class CommandCall:
         except Busy as error:
             # Nobody knows whether it was done: this is the key to send it again under.
             raise busy(str(error), self._names()) from None
+        except Rejected as refusal:
+            if refusal.code != "preview_differs" or isinstance(about, Unmatched):
+                raise
+            raise await _differs(self.context, refusal, about) from None
         return self._answer(outcome, status)
+
+    async def preview(self, command: Command) -> Preview:
+        """What it would come to; raises what the committer raises."""
+        self.without_version()
+        return await self.context.committer.preview(command, self.attempt)
+
+    def without_version(self) -> None:
+        """Raises Problem 422 for an If-Match: nothing is changed here."""
+        self._if_match(Unmatched.NO_VERSION)
 
     def _if_match(self, about: StreamName | Unmatched) -> tuple[StreamName, int] | None:
         """Raises Problem 422 rather than pass over a condition that it cannot check."""
@@ -107,6 +120,18 @@ async def _stale(context: Context, stale: StaleVersion) -> Problem:
         facts={"expected": stale.expected, "actual": stale.actual},
         events=await changes_since(context, stale.stream, stale.expected),
         headers={"ETag": f'"{stale.actual}"'},
+    )
+
+
+async def _differs(context: Context, refusal: Rejected, stream: StreamName) -> Problem:
+    """What was previewed is not what would be done by now: tell what came in between."""
+    since = refusal.facts["version"]
+    return Problem(
+        409,
+        refusal.code,
+        refusal.message,
+        facts=refusal.facts,
+        events=await changes_since(context, stream, since),
     )
 
 

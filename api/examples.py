@@ -66,3 +66,11 @@ DELIVERY = {"name": "王小明", "picture_ref": "proof/17.jpg"}
 RECEIPT = {"quantity": 100, "reference": "PO-17"}
 ADJUSTMENT = {"delta": -1, "reason": "One was broken."}
 CUSTOMER = {"contact": CONTACT, "address": ADDRESS}
+POLICY = {
+    "rules": {
+        "cancellation": {"free_hours": 48, "fee_bp": 1000},
+        "payment": {"term_hours": 72, "reminder_hours": [24, 0], "tolerance": {"CNY": 100}},
+        "messages": {"templates": {"paid": {"zh": "订单 {number} 已收到 {paid}。谢谢！"}}},
+    },
+    "note": "Longer free cancellation for spring.",
+}

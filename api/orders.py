@@ -8,7 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 
 from api.answers import (
+    AmendmentPreview,
     Answer,
+    CancellationPreview,
     NoteRecorded,
     OrderPlaced,
     OrderRecorded,
@@ -17,7 +19,7 @@ from api.answers import (
     RefundRecorded,
 )
 from api.attempts import new_id
-from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example
+from api.calls import Call, CommandCall, CommandRoute, MatchedCall, Unmatched, example
 from api.examples import (
     AMENDMENT,
     CANCELLATION,
@@ -30,10 +32,10 @@ from api.examples import (
     REFUND_PAYMENT,
     VOIDING,
 )
-from api.permissions import Permission, needs
+from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
-from domain import number
+from domain import number, order_preview
 from domain.desk import order_stream
 from domain.order_commands import (
     AddNote,
@@ -122,9 +124,44 @@ async def amend(
     body: Annotated[AmendBody, Body(**example("One more", AMENDMENT))],
 ) -> Answer:
     """What is absent stays; a line with quantity 0 goes. Before and after stand in the events."""
+    _may_change_prices(call, body)
     found = await call.context.order_id(order_id)
     command = call.command(AmendOrder, body, order_id=found)
     return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/amend/preview",
+    response_model=AmendmentPreview,
+    responses=CHANGING,
+    summary="What a change would come to",
+    **needs(Permission.ORDER_AMEND),
+)
+async def preview_amendment(
+    call: Call,
+    order_id: str,
+    body: Annotated[AmendBody, Body(**example("One more", AMENDMENT))],
+) -> Answer:
+    """Nothing is changed. `amend` with the `digest` does exactly this, or answers 409 with what
+    came in between; what is refused here would be refused there.
+    """
+    _may_change_prices(call, body)
+    found = await call.context.order_id(order_id)
+    body = body.model_copy(update={"digest": None})
+    seen = await call.preview(call.command(AmendOrder, body, order_id=found))
+    stream = order_stream(found)
+    version = seen.versions[stream]
+    told = order_preview.difference(stream, seen.states[stream], seen.decision)
+    digest = order_preview.digest(seen.decision.events.get(stream, []))
+    return Answer({"version": version, "digest": f"{version}-{digest}", **told})
+
+
+def _may_change_prices(call: CommandCall, body: AmendBody) -> None:
+    """Raises Problem 403 for a price without the permission for prices."""
+    prices = ("unit_price", "unit_price_minor", "unit_cost_minor", "discount_minor")
+    for item in body.lines or []:
+        if item.line_no is not None and any(getattr(item, name) is not None for name in prices):
+            require(call.sender.actor, Permission.ORDER_PRICE)
 
 
 @router.post(
@@ -184,10 +221,33 @@ async def cancel(
     order_id: str,
     body: Annotated[CancelBody, Body(**example("One unit less", CANCELLATION))],
 ) -> Answer:
-    """Units that are not packed; their stock is freed in the same write."""
+    """Units that are not packed; their stock is freed in the same write. Free at first, then it
+    costs what the policy of the order's placement says; `expected_fee_minor` guards against that.
+    """
     found = await call.context.order_id(order_id)
     command = call.command(CancelOrder, body, order_id=found)
     return await call.run(command, order_stream(found))
+
+
+@router.post(
+    "/v1/orders/{order_id}/cancel/preview",
+    response_model=CancellationPreview,
+    responses=CHANGING,
+    summary="What a cancellation would cost and give back",
+    **needs(Permission.ORDER_CANCEL),
+)
+async def preview_cancellation(
+    call: Call,
+    order_id: str,
+    body: Annotated[CancelBody, Body(**example("One unit less", CANCELLATION))],
+) -> Answer:
+    """Nothing is changed; what is refused here would be refused there."""
+    found = await call.context.order_id(order_id)
+    seen = await call.preview(call.command(CancelOrder, body, order_id=found))
+    stream = order_stream(found)
+    told = order_preview.difference(stream, seen.states[stream], seen.decision)
+    cost = order_preview.fee(seen.decision.events.get(stream, []))
+    return Answer({"version": seen.versions[stream], **cost, **told})
 
 
 @router.post(

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     ORDER_READ = "order.read"
     ORDER_APPROVE = "order.approve"
     ORDER_AMEND = "order.amend"
+    ORDER_PRICE = "order.price"
     ORDER_CANCEL = "order.cancel"
     ORDER_NOTE = "order.note"
     ORDER_OVERRIDE = "order.override"
@@ -32,6 +33,8 @@ class Permission(StrEnum):
     CUSTOMER_READ = "customer.read"
     CUSTOMER_WRITE = "customer.write"
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
+    POLICY_READ = "policy.read"
+    POLICY_PUBLISH = "policy.publish"
     REPORT_RUN = "report.run"
     LEDGER_READ = "ledger.read"
 

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from commands.append import Answer, Unit
-from commands.deciding import Batch, Deciding, Name, Waiting
+from commands.deciding import Batch, Deciding, Name, Preview, Waiting
 from commands.keys import Vault
 from commands.link import RECONNECT_SECONDS, Busy, Link
 from commands.planning import Decided, KeyReused, Outcome
@@ -32,7 +32,7 @@ ANSWER_SECONDS = 30.0  # then Busy: a database may be reachable and yet stand st
 Group = tuple[Unit, list[Decided]]  # what leaves together, and the commands that it is made of
 log = structlog.get_logger()
 
-__all__ = ["Busy", "Committer"]
+__all__ = ["Busy", "Committer", "Preview"]
 
 
 class Sent:
@@ -117,6 +117,10 @@ class Committer:
             return await waiting.future
         finally:
             expiry.cancel()
+
+    async def preview(self, command: Command, attempt: Attempt) -> Preview:
+        """What the command would come to by now. Nothing is recorded. Raises Rejected or Busy."""
+        return await self._deciding.preview(command, attempt)
 
     # -- one batch is decided while the other is in the database -------------------------------
 

@@ -18,7 +18,7 @@ from commands.runner import LOAD_ROUNDS_MAX, Needs, persons
 from commands.store import CLAIMS, LOAD, REPEATS, Store
 from commands.streams import StreamCache, absent, to_look_up
 from domain import desk
-from domain.message import StreamName
+from domain.message import Attempt, Command, Decision, StreamName
 
 STREAMS_CACHED_MAX = 50_000
 TRIES_MAX = 50  # of one command that other processes keep overtaking
@@ -62,6 +62,15 @@ class Batch:
     waiting: dict[Name, Waiting] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The states and versions that a decision would rest on, and the decision, unsealed."""
+
+    states: Mapping[StreamName, Any]
+    versions: Mapping[StreamName, int]
+    decision: Decision
+
+
 class Deciding:
     """The states and keys that one process holds, and how its commands are decided on them."""
 
@@ -78,6 +87,16 @@ class Deciding:
 
     async def close(self) -> None:
         await self._reading.close()
+
+    async def preview(self, command: Command, attempt: Attempt) -> Preview:
+        """On what is stored. Raises Rejected or Busy."""
+        known: dict[StreamName, Loaded] = {}
+        # Read on from what is held: others may have been here.
+        self._cache.doubt(desk.streams(command, {}))
+        [names] = await self._load(self.batch(), [Waiting(command, attempt)], known, {})
+        states = {name: known[name][1] for name in names}
+        versions = {name: known[name][0] for name in names}
+        return Preview(states, versions, desk.decide(command, states))
 
     async def decide(self, batch: Batch, taken: list[Waiting], ahead: Ahead) -> None:
         """Add the commands to the batch's plan; `ahead`: what the batch before it shall lead to."""

@@ -9,12 +9,27 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
-from domain import customer, order_facts, parcel_facts, stock_item  # noqa: F401 - all topics
+from domain import (  # noqa: F401 - all topics
+    customer,
+    order_facts,
+    parcel_facts,
+    policy,
+    stock_item,
+)
 from domain.message import EVENT_TYPES, Event, Sealed
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: dict[str, tuple[str, Upcast]] = {}  # old topic -> (next topic, change of the state)
+
+def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
+    """The next version only adds fields whose defaults say what was meant before."""
+    return state
+
+
+UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
+    "order.placed.v1": ("order.placed.v2", _as_it_was),
+    "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+}
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)
 

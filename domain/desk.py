@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, stock_item
+from domain import customer, order, order_commands, order_lines, parcel, policy, stock_item
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -25,6 +25,7 @@ from domain.desk_streams import (
     order_stream,
     parcel_stream,
     persons,
+    policy_stream,
     stock_stream,
     streams,
     target,
@@ -52,6 +53,7 @@ from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
+from domain.policy import Policy, PolicyVersion, PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "order_stream",
     "parcel_stream",
     "persons",
+    "policy_stream",
     "stock_stream",
     "streams",
     "target",
@@ -88,6 +91,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
+    "policy": (Policy(), policy.evolve),
 }
 
 
@@ -155,6 +159,9 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case PublishPolicy():
+            stream = policy_stream(command.shop)
+            write.add(stream, policy.decide(command, states[stream]))
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -169,7 +176,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
-    _add_to_order(stream, order.place(command, number, _kept(write)), write)
+    policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
+    _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
     _register_customer(command, write)
 
 
@@ -216,7 +224,13 @@ def _sku_and_location(name: StreamName) -> tuple[str, str]:
 def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
-    _add_to_order(stream, order.decide(command, state, _kept(write)), write)
+    _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+
+
+def _rules(state: Order, write: Write) -> PolicyVersion | None:
+    """The policy that the order was placed under, where the command asked for it."""
+    found: Policy | None = write.states.get(policy_stream(state.shop))
+    return None if found is None else found.versions[state.policy_version]
 
 
 def _placed(write: Write, order_id: str) -> Order:

@@ -12,6 +12,7 @@ from domain.desk_streams import (
     customer_stream,
     order_stream,
     parcel_stream,
+    policy_stream,
     stock_stream,
     target,
 )
@@ -30,6 +31,7 @@ from domain.order_commands import (
 )
 from domain.order_state import Order
 from domain.parcel import Parcel
+from domain.policy import PublishPolicy, in_force
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
@@ -46,6 +48,8 @@ def answer(
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case PublishPolicy():
+            return _policy_answer(command, states_after, versions)
         case _:
             stream = order_stream(target(command))
             return {
@@ -110,4 +114,19 @@ def _stock_answer(
         "on_hand": quantity_json(state.on_hand),
         "reserved": quantity_json(state.reserved),
         "available": quantity_json(state.available),
+    }
+
+
+def _policy_answer(
+    command: PublishPolicy, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    """`policy_version` is what holds from then on: an older one, where nothing had to change."""
+    stream = policy_stream(command.shop)
+    begins = command.effective_from or command.at
+    return {
+        "shop": command.shop,
+        "version": versions[stream],
+        "policy_version": in_force(states[stream], begins).version,
+        "effective_from": begins.isoformat(),
+        "status": "scheduled" if begins > command.at else "in_force",
     }

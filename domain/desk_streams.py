@@ -21,6 +21,7 @@ from domain.order_commands import (
 )
 from domain.order_state import Order, OrderLine
 from domain.parcel import Parcel
+from domain.policy import PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -42,6 +43,10 @@ def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
 
 
+def policy_stream(shop: str) -> StreamName:
+    return StreamName("policy", shop)
+
+
 def number_claim(number: str) -> StreamName:
     return StreamName("claim:order_number", number)
 
@@ -61,6 +66,8 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
+        case PublishPolicy():
+            return command.shop
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
         case _:
@@ -77,6 +84,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset({stock_stream(command.sku, command.location)})
         case RecordCustomer():
             return frozenset({customer_stream(command.customer_id)})
+        case PublishPolicy():
+            return frozenset({policy_stream(command.shop)})
         case PackParcel():
             orders = {order_stream(item.order_id) for item in command.contents}
             return frozenset({parcel_stream(command.parcel_id), *orders})
@@ -95,7 +104,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     stock = {stock_stream(line.sku, line.location) for line in command.lines}
-    return fresh(command) | stock | {customer_stream(command.customer_id)}
+    one_each = {customer_stream(command.customer_id), policy_stream(command.shop)}
+    return fresh(command) | stock | one_each
 
 
 def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
@@ -129,6 +139,8 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
+    if isinstance(command, CancelOrder):
+        names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
         added = [item for item in command.lines or [] if item.line_no is None]
         names |= {stock_stream(item.sku or "", item.location or "main") for item in added}
@@ -145,7 +157,9 @@ def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: Order
 
 def known_at_once(command: Command) -> bool:
     """Whether `streams` answers the same whatever is loaded, and need not be asked again."""
-    return isinstance(command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer)
+    return isinstance(
+        command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer | PublishPolicy
+    )
 
 
 def fresh(command: Command) -> frozenset[StreamName]:

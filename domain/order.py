@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_refund
+from domain import order_cancellation, order_preview, order_refund
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -50,6 +50,7 @@ from domain.order_facts import (
 from domain.order_lines import Kept, amended, known_line, priced_order
 from domain.order_state import Order, Override
 from domain.order_status import PAYS_LATER, shown_value
+from domain.policy import PolicyVersion
 from domain.values import Address, quantity_json
 
 Rule = Callable[[Order], None]
@@ -111,11 +112,15 @@ RULES: dict[type[Command], tuple[Rule, ...]] = {
 
 
 def decide(  # noqa: C901 - a table
-    command: OrderChange, state: Order, kept: Kept = frozenset()
+    command: OrderChange,
+    state: Order,
+    kept: Kept = frozenset(),
+    policy: PolicyVersion | None = None,
 ) -> list[Event]:
     """Return what the command makes true of the order: [] if it already is. Raises Rejected.
 
-    `kept`: the (sku, location) pairs with a stock record, whose units must be reserved.
+    `kept`: the (sku, location) pairs with a stock record, whose units must be reserved. `policy`:
+    the version that the order was placed under, for commands that ask for it.
     """
     _require(command, state)
     match command:
@@ -126,7 +131,8 @@ def decide(  # noqa: C901 - a table
         case RecordPayment():
             return _record_payment(command, state)
         case CancelOrder():
-            return order_cancellation.cancel(command, state)
+            assert policy is not None
+            return order_cancellation.cancel(command, state, policy)
         case RequestRefund():
             return order_refund.request(command, state)
         case PayRefund():
@@ -146,7 +152,7 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
         rule(state)
 
 
-def place(command: PlaceOrder, number: str, kept: Kept) -> list[Event]:
+def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0) -> list[Event]:
     """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
     totals, lines = priced_order(command, kept)
     _require_same_total(command.total_minor, totals.total_minor)
@@ -174,6 +180,7 @@ def place(command: PlaceOrder, number: str, kept: Kept) -> list[Event]:
         external_ref=command.external_ref,
         note=command.note,
         region=_region(command.shipping_address),
+        policy_version=policy_version,
         at=command.at,
     )
     # Whatever passed validation is complete; policies that make an order wait come later.
@@ -203,7 +210,22 @@ def _amend(command: AmendOrder, state: Order, kept: Kept) -> list[Event]:
         _amend_billing_address(command, state),
         _amend_promise(command, state),
     )
-    return [change for change in changes if change is not None]
+    events = [change for change in changes if change is not None]
+    _require_as_previewed(command, events)
+    return events
+
+
+def _require_as_previewed(command: AmendOrder, events: list[Event]) -> None:
+    """What came in between may leave it the same: then it is done on the version there is now."""
+    if command.digest is None:
+        return
+    version, _, digest = command.digest.partition("-")
+    if order_preview.digest(events) != digest:
+        raise Rejected(
+            "preview_differs",
+            f"since version {version} the order has changed, and with it what this would do",
+            version=int(version),
+        )
 
 
 def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:

@@ -1,21 +1,27 @@
-"""Cancelling units of an order that have not left: what falls off the total, what stock gets back.
+"""Cancelling units of an order that have not left: what falls off the total, what it costs, what
+stock gets back.
 
 Nothing here asks whether the order may be cancelled at all: order.py does.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 from domain.message import Event, Rejected
+from domain.money import ratio_half_up
 from domain.order_commands import CancelOrder, LineQuantityBody
 from domain.order_facts import LineQuantity, OrderCancelled
 from domain.order_lines import known_line
 from domain.order_state import Order, OrderLine
+from domain.policy import PolicyVersion
+from domain.policy_rules import CancellationRules
+from domain.pricing import tax_of
 from domain.values import quantity_json
 
 
-def cancel(command: CancelOrder, state: Order) -> list[Event]:
+def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Event]:
     """The whole order, or units of lines; what is cancelled already is []. Raises Rejected."""
     if state.cancelled:
         return []
@@ -27,6 +33,9 @@ def cancel(command: CancelOrder, state: Order) -> list[Event]:
     shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
     lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
     goods = sum(line.amount_minor or 0 for line in lines)
+    fee = _fee(command, goods, state, policy.rules.cancellation)
+    _require_same_fee(command.expected_fee_minor, fee)
+    owed = state.total_minor - goods - shipping + fee
     return [
         OrderCancelled(
             person=state.person,
@@ -38,11 +47,39 @@ def cancel(command: CancelOrder, state: Order) -> list[Event]:
             goods_minor=goods,
             shipping_minor=shipping,
             tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
-            total_minor=state.total_minor - goods - shipping,
+            fee_minor=fee,
+            fee_tax_minor=tax_of(
+                fee, policy.rules.cancellation.fee_tax_rate_bp, prices_include_tax=True
+            ),
+            total_minor=owed,
+            refund_due_minor=max(0, state.net_paid_minor - owed),
+            policy_version=policy.version,
             all=whole,
             at=command.at,
         )
     ]
+
+
+def _fee(command: CancelOrder, goods_minor: int, state: Order, rules: CancellationRules) -> int:
+    """Free at first, and always when the seller is the cause; never above what is there to keep:
+    what was paid, not given back, and not kept as a fee before.
+    """
+    assert state.placed_at is not None
+    free = command.at <= state.placed_at + timedelta(hours=rules.free_hours)
+    if free or command.initiator == "seller" or command.reason_code in rules.no_fee_reasons:
+        return 0
+    there = max(0, state.net_paid_minor - state.fees_minor)
+    return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), there)
+
+
+def _require_same_fee(expected: int | None, fee: int) -> None:
+    if expected not in {None, fee}:
+        raise Rejected(
+            "fee_differs",
+            f"{expected} expected, the fee is {fee}",
+            expected_minor=expected,
+            fee_minor=fee,
+        )
 
 
 def _left_the_house(state: Order) -> bool:

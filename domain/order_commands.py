@@ -270,6 +270,13 @@ class AmendBody(Value):
     billing_address: PostalAddress | None = None
     promised_at: Expected | None = None
     reason: Text
+    digest: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9]{1,10}-[0-9a-f]{32}$",
+            description="Of a preview: exactly what it showed is done, or nothing",
+        ),
+    ] = None
 
     @field_validator("lines")
     @classmethod
@@ -353,6 +360,7 @@ class CancelBody(Value):
     initiator: Initiator = "operator"
     text: Text | None = None
     lines: LineQuantities | None = None
+    expected_fee_minor: AmountMinor | None = None  # as a preview showed it: another is refused
 
 
 class RefundBody(Value):

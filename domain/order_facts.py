@@ -44,7 +44,7 @@ class LineQuantity(Made):
     amount_minor: int | None = None
 
 
-class OrderPlaced(Event, topic="order.placed.v1"):
+class OrderPlaced(Event, topic="order.placed.v2"):
     order_id: str
     number: str
     shop: str
@@ -68,6 +68,9 @@ class OrderPlaced(Event, topic="order.placed.v1"):
     external_ref: str | None = None
     note: Personal[str] | None = None
     region: str | None = None  # of the delivery, for figures: country and region alone name nobody
+    policy_version: int = (
+        0  # of the shop, in force at placement: kept for all that is decided later
+    )
     verbatim: dict[str, Any] | None = None  # import: what did not fit our words, as it was
 
 
@@ -160,8 +163,11 @@ class DeliveryTroubled(Event, topic="order.delivery_troubled.v1"):
     milestone: str  # exception, attempt_failed, returning, returned, lost, or a later good one
 
 
-class OrderCancelled(Event, topic="order.cancelled.v1"):
-    """Units that will not be delivered. `all` when nothing of the order remains."""
+class OrderCancelled(Event, topic="order.cancelled.v2"):
+    """Units that will not be delivered. `all` when nothing of the order remains.
+
+    The fee is owed from then on; `refund_due_minor` is what was paid above what is owed.
+    """
 
     person: str
     initiator: str  # customer, operator, seller, system
@@ -172,7 +178,11 @@ class OrderCancelled(Event, topic="order.cancelled.v1"):
     goods_minor: int  # what the total falls by for goods, tax included
     shipping_minor: int = 0  # and for shipping, tax included: only when all is cancelled
     tax_minor: int = 0  # the tax within both
-    total_minor: int  # what is owed afterwards
+    fee_minor: int = 0  # tax included
+    fee_tax_minor: int = 0  # the tax within
+    total_minor: int  # what is owed afterwards, the fee included
+    refund_due_minor: int = 0
+    policy_version: int = 0  # that the fee is from
     all: bool
     verbatim: dict[str, Any] | None = None
 

@@ -126,6 +126,8 @@ class Override:
 @dataclass(frozen=True)
 class Order:
     placed: bool = False
+    placed_at: datetime | None = None
+    policy_version: int = 0
     order_id: str = ""
     number: str = ""
     shop: str = ""
@@ -140,7 +142,8 @@ class Order:
     shipping_tax_minor: int = 0
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
-    total_minor: int = 0  # what is owed, before payments
+    fees_minor: int = 0  # for cancellations, tax included
+    total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0
     refunded_minor: int = 0  # requested and paid
     payments: Mapping[str, Payment] = field(default_factory=dict)  # oldest first
@@ -233,6 +236,8 @@ def _placed(event: OrderPlaced) -> Order:
     shipping_tax = 0 if event.prices_include_tax else event.shipping_tax_minor
     return Order(
         placed=True,
+        placed_at=event.at,
+        policy_version=event.policy_version,
         order_id=event.order_id,
         number=event.number,
         shop=event.shop,
@@ -360,7 +365,8 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
     state = _released(_counted(state, "cancelled", event.lines), event.released)
     return replace(
         state,
-        total_minor=state.total_minor - event.goods_minor - event.shipping_minor,
+        fees_minor=state.fees_minor + event.fee_minor,
+        total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
     )

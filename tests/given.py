@@ -222,9 +222,9 @@ def amend(*lines: Any, order_id: str = "A", **more: Any) -> AmendOrder:
     return AmendOrder.model_validate(body | changed | more)
 
 
-def cancel(*lines: tuple[int, int | str], order_id: str = "A") -> CancelOrder:
+def cancel(*lines: tuple[int, int | str], order_id: str = "A", **more: Any) -> CancelOrder:
     body: dict[str, Any] = {"order_id": order_id, "reason_code": "changed_mind", "at": NOON}
-    return CancelOrder.model_validate(body | _quantities(lines))
+    return CancelOrder.model_validate(body | _quantities(lines) | more)
 
 
 def refund(

@@ -45,9 +45,11 @@ INTERFACE = {
     "POST /v1/orders",
     "POST /v1/orders/{}/approve",
     "POST /v1/orders/{}/amend",
+    "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
     "POST /v1/orders/{}/parcels",
     "POST /v1/orders/{}/cancel",
+    "POST /v1/orders/{}/cancel/preview",
     "POST /v1/orders/{}/refunds",
     "POST /v1/orders/{}/refunds/{}/pay",
     "POST /v1/orders/{}/notes",
@@ -65,6 +67,11 @@ INTERFACE = {
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
+    "GET /v1/policies/{}",
+    "GET /v1/policies/{}/versions",
+    "GET /v1/policies/{}/compare",
+    "POST /v1/policies/{}/preview",
+    "POST /v1/policies/{}",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -154,8 +161,12 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         examples.send(f"/v1/stock/{{sku}}/{name}", sku="TEA-LONGJING")
     examples.send("/v1/customers/{customer_id}", "put", customer_id="C-1001")
 
+    examples.send("/v1/policies/{shop}/preview", shop="main")
+    examples.send("/v1/policies/{shop}", shop="main")
+
     id_ = examples.send("/v1/orders")["order_id"]
-    for name in ("approve", "amend", "cancel", "notes", "payments"):
+    previewed = ("amend/preview", "amend", "cancel/preview", "cancel")
+    for name in ("approve", *previewed, "notes", "payments"):
         examples.send(f"{order}/{name}", order_id=id_)
     rest = {"method": "alipay", "amount_minor": 50_000, "reference": "rest"}
     api.made(f"/v1/orders/{id_}/payments", rest)

@@ -211,8 +211,9 @@ class Desk(RuleBasedStateMachine):
         for order in self._states(Order):
             shipping = 0 if order.shipping_cancelled else order.shipping_minor
             owed = sum(one.owed_minor for one in order.lines.values())
-            assert order.total_minor == owed + shipping >= 0
-            assert order.total_minor == 0 or not order.cancelled
+            assert order.total_minor == owed + shipping + order.fees_minor >= 0
+            assert order.total_minor == order.fees_minor or not order.cancelled
+            assert order.fees_minor <= max(0, order.net_paid_minor)
 
     @invariant()
     def every_order_has_a_headline(self) -> None:
@@ -316,6 +317,7 @@ def test_the_desk_asks_for_what_it_needs_and_no_more() -> None:
         desk.number_claim("number-B"),
         desk.external_ref_claim("main", "R"),
         desk.customer_stream("li"),
+        desk.policy_stream("main"),
         tea,
     }
     assert world.needed(pay(1)).keys() == {order}
@@ -323,7 +325,7 @@ def test_the_desk_asks_for_what_it_needs_and_no_more() -> None:
     claim = desk.tracking_claim("sf-express", "SF-K")
     assert world.needed(dispatch()).keys() == {parcel, order, tea, claim}
     reserved = after(receive(10), place()).world
-    assert reserved.needed(cancel()).keys() == {order, tea}
+    assert reserved.needed(cancel()).keys() == {order, tea, desk.policy_stream("main")}
     assert reserved.needed(amend({"line_no": 1, "quantity": 1})).keys() == {order, tea}
     assert reserved.needed(amend({"line_no": 1, "unit_price_minor": 1})).keys() == {order}
 

@@ -35,7 +35,7 @@ from tests.given import (
 
 def test_cancelling_frees_the_stock_in_the_same_write() -> None:
     start = after(receive(10), place(shipping_minor=800))
-    world = start.when(cancel()).topics("order.cancelled.v1", "stock_item.reservation_released.v1")
+    world = start.when(cancel()).topics("order.cancelled.v2", "stock_item.reservation_released.v1")
     assert world.stock().available == 10
     assert world.events[order_stream("A")][-1] == OrderCancelled(
         person="customer/li",
