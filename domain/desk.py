@@ -12,11 +12,29 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, stock_item
+from domain import (
+    account,
+    customer,
+    order,
+    order_account,
+    order_commands,
+    order_lines,
+    parcel,
+    stock_item,
+)
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     external_ref_claim,
     fresh,
@@ -60,6 +78,7 @@ __all__ = [
     "Claim",
     "States",
     "Write",
+    "account_stream",
     "answer",
     "customer_stream",
     "decide",
@@ -88,6 +107,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
+    "account": (Account(), account.evolve),
 }
 
 
@@ -155,6 +175,8 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            _change_account(command, write)
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -169,7 +191,10 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
+    before: Order = write.states[stream]
     _add_to_order(stream, order.place(command, number, _kept(write)), write)
+    _pay_out_of_account(command, write)
+    _tell_account(command, before, write)
     _register_customer(command, write)
 
 
@@ -217,6 +242,36 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write)), write)
+    _tell_account(command, state, write)
+
+
+def _change_account(command: AccountChange, write: Write) -> None:
+    known = isinstance(command, ExpireGifts) or (
+        write.states[customer_stream(command.customer_id)].registered
+    )
+    if not known:  # A slip in the id would make money that is nobody's.
+        raise Rejected("customer_not_found", customer_id=command.customer_id)
+    stream = account_stream(command.customer_id, command.currency)
+    write.add(stream, account.decide(command, write.states[stream]))
+
+
+def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
+    stream = order_stream(command.order_id)
+    payer = order.payer_of(command.order_id)
+    paid = order_account.payment_at_placing(write.states[stream], command.at, payer)
+    _add_to_order(stream, paid, write)
+
+
+def _tell_account(command: PlaceOrder | OrderChange, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account where `streams` asked for it."""
+    stream = order_stream(command.order_id)
+    facts, after = write.events.get(stream, []), write.states[stream]
+    name = account_stream(after.customer_id, after.currency)
+    if name in write.states:
+        state: Account = write.states[name]
+        write.add(name, order_account.follow(command, before, after, facts, state))
+    else:
+        assert not order_account.needs_account(facts), f"{type(command)} asked for no account"
 
 
 def _placed(write: Write, order_id: str) -> Order:

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain import order_lines, order_status
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     order_stream,
     parcel_stream,
@@ -46,6 +55,8 @@ def answer(
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            return _account_answer(command, states_after, versions)
         case _:
             stream = order_stream(target(command))
             return {
@@ -110,4 +121,23 @@ def _stock_answer(
         "on_hand": quantity_json(state.on_hand),
         "reserved": quantity_json(state.reserved),
         "available": quantity_json(state.available),
+    }
+
+
+def _account_answer(
+    command: AccountChange, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    stream = account_stream(command.customer_id, command.currency)
+    state: Account = states[stream]
+    made = {"gift_id": command.gift_id} if isinstance(command, IssueGift) else {}
+    return {
+        "customer_id": command.customer_id,
+        "currency": command.currency,
+        "version": versions[stream],
+        "status": "funded" if state.liability_minor > 0 else "empty",
+        "credit_minor": state.credit_minor,
+        "gift_minor": state.gift_minor(command.at),
+        "limit_minor": state.limit_minor,
+        "exposure_minor": state.exposure_minor,
+        **made,
     }

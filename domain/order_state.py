@@ -32,6 +32,7 @@ from domain.order_facts import (
     OrderVoided,
     OverrideEnded,
     PaymentCaptured,
+    PaymentPart,
     PromiseAmended,
     RefundPaid,
     RefundRequested,
@@ -105,6 +106,7 @@ class Refund:
     amount_minor: int
     method: str  # of the first payment that it gives back
     paid: bool = False
+    payments: tuple[PaymentPart, ...] = ()  # which money goes back
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,11 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
             given_back = payment.refunded_minor + part.amount_minor
             payments[part.payment_id] = replace(payment, refunded_minor=given_back)
     first = payments.get(event.payments[0].payment_id) if event.payments else None
-    refund = Refund(event.amount_minor, first.method if first else state.payment_method)
+    refund = Refund(
+        event.amount_minor,
+        first.method if first else state.payment_method,
+        payments=tuple(event.payments),
+    )
     return replace(
         state,
         lines=lines,
