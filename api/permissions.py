@@ -32,6 +32,9 @@ class Permission(StrEnum):
     CUSTOMER_READ = "customer.read"
     CUSTOMER_WRITE = "customer.write"
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
+    ACCOUNT_READ = "account.read"
+    ACCOUNT_CREDIT = "account.credit"
+    ACCOUNT_LIMIT = "account.limit"
     REPORT_RUN = "report.run"
     LEDGER_READ = "ledger.read"
 

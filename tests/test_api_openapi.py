@@ -65,6 +65,10 @@ INTERFACE = {
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
+    "GET /v1/customers/{}/accounts/{}",
+    "POST /v1/customers/{}/accounts/{}/credit",
+    "POST /v1/customers/{}/accounts/{}/gifts",
+    "POST /v1/customers/{}/accounts/{}/limit",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -153,6 +157,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     for name in ("receive", "adjust"):
         examples.send(f"/v1/stock/{{sku}}/{name}", sku="TEA-LONGJING")
     examples.send("/v1/customers/{customer_id}", "put", customer_id="C-1001")
+    for name in ("credit", "gifts", "limit"):
+        path = f"/v1/customers/{{customer_id}}/accounts/{{currency}}/{name}"
+        examples.send(path, customer_id="C-1001", currency="CNY")
 
     id_ = examples.send("/v1/orders")["order_id"]
     for name in ("approve", "amend", "cancel", "notes", "payments"):
