@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import reduce
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import ValidationError
 
 from domain import desk
@@ -24,14 +20,11 @@ from domain.account_facts import (
     GiftPart,
     LimitSet,
 )
-from domain.message import Command, Event, Rejected
 from domain.order_commands import PlaceOrder
 from domain.order_facts import OrderApproved, OrderPlaced, PaymentCaptured
-from domain.order_state import Order
 from tests.given import (
     NOON,
     Given,
-    World,
     after,
     amend,
     cancel,
@@ -448,174 +441,3 @@ def test_an_account_is_of_one_currency(known: Given) -> None:
 def test_a_fact_of_something_else_is_refused() -> None:
     with pytest.raises(TypeError, match=r"order\.approved\.v1 is no event of an account"):
         evolve(Account(), OrderApproved(at=NOON))
-
-
-# -- whatever comes ------------------------------------------------------------------------------
-
-ORDERS = st.sampled_from(["A", "B", "C", "D"])
-METHODS = st.sampled_from(["store_credit", "gift_balance", "on_account", "alipay"])
-AMOUNTS = st.sampled_from([1, 99, 1000, 2500, 5000, 12_000])
-NAMES = st.sampled_from(["1", "2", "3"])
-BOUGHT = st.lists(
-    st.builds(line, st.sampled_from(["TEA", "CUP"]), st.integers(1, 3), AMOUNTS),
-    min_size=1,
-    max_size=2,
-)
-
-
-class Accounts(RuleBasedStateMachine):
-    """covers: A64, A82, R6: random orders, payments, refunds of one customer, as time goes on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World()
-        self.hour = 0
-
-    @property
-    def at(self) -> datetime:
-        return hours(self.hour)
-
-    def run(self, command: Command) -> bool:
-        before = self.world.account().exposure_minor
-        try:
-            self.world.run(command)
-        except Rejected:
-            return False
-        state = self.world.account()
-        assert state.exposure_minor <= max(before, state.limit_minor or 0)
-        return True
-
-    @initialize()
-    def begin(self) -> None:
-        self.run(register())
-        self.run(limit(20_000))
-        self.run(credit(20_000))
-
-    @rule(more=st.integers(1, 40))
-    def wait(self, more: int) -> None:
-        self.hour += more
-
-    @rule(amount=AMOUNTS | st.sampled_from([-1, -5000]))
-    def grant(self, amount: int) -> None:
-        self.run(credit(amount, cause="correction", at=self.at))
-
-    @rule(amount=AMOUNTS, name=NAMES, days=st.integers(1, 5))
-    def give(self, amount: int, name: str, days: int) -> None:
-        number = len(self.world.account().gifts)
-        self.run(gift(amount, f"{name}-{number}", days=self.hour / 24 + days, at=self.at))
-
-    @rule()
-    def expire(self) -> None:
-        assert self.run(expire_gifts(self.at))
-        assert self.world.account().gift_minor(self.at) == sum(
-            one.left_minor for one in self.world.account().gifts.values()
-        )
-
-    @rule(amount=st.sampled_from([0, 5000, 40_000]))
-    def agree(self, amount: int) -> None:
-        self.run(limit(amount, at=self.at))
-
-    @rule(order=ORDERS, lines=BOUGHT, method=METHODS)
-    def place(self, order: str, lines: list[Any], method: str) -> None:
-        valid = self.world.account().gift_minor(self.at)
-        held = self.world.account().liability_minor
-        new = not self.world.order(order).placed
-        if self.run(place(order, *lines, payment_method=method, at=self.at)) and new:
-            taken = held - self.world.account().liability_minor
-            total = self.world.order(order).total_minor
-            assert taken == (total if method in {"store_credit", "gift_balance"} else 0)
-            assert method != "gift_balance" or taken <= valid
-
-    @rule(order=ORDERS, units=st.integers(0, 5))
-    def amend(self, order: str, units: int) -> None:
-        self.run(amend({"line_no": 1, "quantity": units}, order_id=order, at=self.at))
-
-    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES, method=METHODS)
-    def pay(self, order: str, amount: int, name: str, method: str) -> None:
-        self.run(pay(amount, name, order, method=method, at=self.at))
-
-    @rule(order=ORDERS, units=st.integers(1, 2))
-    def cancel_units(self, order: str, units: int) -> None:
-        self.run(cancel((1, units), order_id=order))
-
-    @rule(order=ORDERS)
-    def cancel(self, order: str) -> None:
-        self.run(cancel(order_id=order))
-
-    @rule(order=ORDERS)
-    def void(self, order: str) -> None:
-        self.run(void(order))
-
-    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES)
-    def refund(self, order: str, amount: int, name: str) -> None:
-        self.run(refund(amount, refund_id=name, order_id=order))
-
-    @rule(order=ORDERS, name=NAMES, method=st.none() | st.sampled_from(["store_credit", "alipay"]))
-    def pay_refund(self, order: str, name: str, method: str | None) -> None:
-        self.run(pay_refund(name, order, method=method, at=self.at))
-
-    @invariant()
-    def the_liability_is_what_the_facts_add_up_to(self) -> None:
-        state = self.world.account()
-        issued, spent = self.total(CreditGranted), self.total(BalanceSpent)
-        issued += sum(one.amount_minor for one in state.gifts.values())
-        back, expired = self.total(BalanceGivenBack), self.total(GiftExpired)
-        assert state.liability_minor == issued - spent + back - expired
-        assert (state.issued_minor, state.spent_minor) == (issued, spent)
-        assert (state.given_back_minor, state.expired_minor) == (back, expired)
-
-    @invariant()
-    def nothing_is_below_zero(self) -> None:
-        require_sound(self.world.account())
-
-    @invariant()
-    def what_orders_owe_is_what_the_account_holds(self) -> None:
-        state = self.world.account()
-        for order in self.orders():
-            later = order.payment_method == "on_account" and not order.void
-            owed = max(0, order.total_minor - order.paid_minor) if later else 0
-            assert state.exposures.get(order.order_id, 0) == owed
-        assert sum(state.exposures.values()) == state.exposure_minor
-
-    @invariant()
-    def what_orders_took_is_what_was_spent(self) -> None:
-        state = self.world.account()
-        taken = sum(
-            payment.amount_minor
-            for order in self.orders()
-            for payment in order.payments.values()
-            if payment.method in {"store_credit", "gift_balance"}
-        )
-        assert taken == state.spent_minor
-        assert state.spent_minor - state.given_back_minor == sum(
-            one.amount_minor for one in state.spends.values()
-        )
-
-    def teardown(self) -> None:
-        """Any prefix folds, and all of it to the state that decided it."""
-        state = Account()
-        for event in self.facts():
-            state = evolve(state, event)
-            require_sound(state)
-        assert state == self.world.account() == reduce(evolve, self.facts(), Account())
-
-    def facts(self) -> list[Event]:
-        return self.world.events.get(LI, [])
-
-    def total(self, kind: type[Any]) -> int:
-        return sum(fact.amount_minor for fact in self.facts() if isinstance(fact, kind))
-
-    def orders(self) -> list[Order]:
-        return [state for state in self.world.states.values() if isinstance(state, Order)]
-
-
-def require_sound(state: Account) -> None:
-    assert state.credit_minor >= 0
-    assert state.exposure_minor >= 0
-    assert all(0 <= one.left_minor <= one.amount_minor for one in state.gifts.values())
-    assert all(amount > 0 for amount in state.exposures.values())
-    assert all(spend.amount_minor > 0 for spend in state.spends.values())
-
-
-TestAccounts = Accounts.TestCase
-TestAccounts.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
