@@ -271,7 +271,8 @@ def _tell_account(command: PlaceOrder | OrderChange, before: Order, write: Write
         state: Account = write.states[name]
         write.add(name, order_account.follow(command, before, after, facts, state))
     else:
-        assert not order_account.needs_account(facts), f"{type(command)} asked for no account"
+        needed = order_account.needs_account(before, after, facts)
+        assert not needed, f"{type(command)} did not ask for the account"
 
 
 def _placed(write: Write, order_id: str) -> Order:

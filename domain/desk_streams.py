@@ -21,7 +21,6 @@ from domain.order_commands import (
     DeliverParcel,
     DispatchParcel,
     PackParcel,
-    PayRefund,
     PlaceOrder,
     RecordPayment,
     TrackParcel,
@@ -110,10 +109,8 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
-        case RecordPayment() | PayRefund():
-            return frozenset({order_stream(command.order_id)}) | _account_of(command, loaded)
         case _:
-            return frozenset({order_stream(target(command))})
+            return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
@@ -124,11 +121,9 @@ def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     return names
 
 
-def _account_of(
-    command: AmendOrder | CancelOrder | VoidOrder | RecordPayment | PayRefund, loaded: States
-) -> frozenset[StreamName]:
-    """The account of the order's customer, where the command may change it."""
-    state: Order = loaded.get(order_stream(command.order_id)) or Order()
+def _account_of(command: Command, loaded: States) -> frozenset[StreamName]:
+    """The account of the order's customer, where a command of the order may change it."""
+    state: Order = loaded.get(order_stream(target(command))) or Order()
     if not state.placed or not order_account.concerned(command, state):
         return frozenset()
     return frozenset({account_stream(state.customer_id, state.currency)})

@@ -22,7 +22,17 @@ from domain.account_facts import (
 )
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
-from domain.order_commands import AmendOrder, PayRefund, PlaceOrder, RecordPayment
+from domain.order_commands import (
+    AddNote,
+    AmendOrder,
+    ApproveOrder,
+    EndOverride,
+    OverrideStatus,
+    PayRefund,
+    PlaceOrder,
+    RecordPayment,
+    RequestRefund,
+)
 from domain.order_facts import PaymentCaptured, PaymentPart, RefundPaid
 from domain.order_state import Order
 
@@ -43,7 +53,9 @@ def concerned(command: Command, state: Order) -> bool:
             return (method or (refund.method if refund else None)) in OUT_OF_ACCOUNT
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case _:
+        case ApproveOrder() | RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+            return False
+        case _:  # Rather once too often: what an order owes must not change unnoticed.
             return state.payment_method == ON_ACCOUNT
 
 
@@ -65,9 +77,9 @@ def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
     ]
 
 
-def needs_account(facts: Iterable[Event]) -> bool:
+def needs_account(before: Order, after: Order, facts: Iterable[Event]) -> bool:
     """Whether facts of an order cannot stand without those of the account."""
-    return any(
+    return _owed(before) != _owed(after) or any(
         isinstance(fact, PaymentCaptured | RefundPaid) and fact.method in OUT_OF_ACCOUNT
         for fact in facts
     )
