@@ -193,8 +193,9 @@ def _place(command: PlaceOrder, write: Write) -> None:
     write.claims.append(_claim(number_claim(number), command.order_id))
     before: Order = write.states[stream]
     _add_to_order(stream, order.place(command, number, _kept(write)), write)
-    _pay_out_of_account(command, write)
-    _tell_account(command, before, write)
+    if command.payment_method in order_account.TOUCHING_METHODS:
+        _pay_out_of_account(command, write)
+        _tell_account(command, before, write)
     _register_customer(command, write)
 
 
