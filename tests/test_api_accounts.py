@@ -74,7 +74,8 @@ def test_too_little_credit_is_refused_with_the_numbers(api: Api, known: str) -> 
     refused = api.post("/v1/orders", order(customer_id=known, payment_method="store_credit"))
     problem = refused.json()
     assert (refused.status_code, problem["code"]) == (409, "insufficient_credit")
-    assert (problem["asked_minor"], problem["available_minor"]) == (21_000, 15_000)
+    facts = problem["facts"]
+    assert (facts["asked_minor"], facts["available_minor"]) == (21_000, 15_000)
 
 
 def test_orders_on_account_stay_within_the_limit(api: Api, known: str) -> None:
@@ -89,7 +90,7 @@ def test_orders_on_account_stay_within_the_limit(api: Api, known: str) -> None:
     problem = api.post("/v1/orders", later).json()
     assert problem["code"] == "credit_limit_exceeded"
     numbers = ("limit_minor", "exposure_minor", "asked_minor", "available_minor")
-    assert [problem[name] for name in numbers] == [30_000, 21_000, 21_000, 9_000]
+    assert [problem["facts"][name] for name in numbers] == [30_000, 21_000, 21_000, 9_000]
     shown = api.shown(at)
     assert shown["exposures"] == [{"order_id": placed["order_id"], "amount_minor": 21_000}]
     payment = {"method": "bank_transfer", "amount_minor": 21_000, "reference": "B-1"}
