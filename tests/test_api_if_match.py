@@ -24,12 +24,14 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/stock/TEA/receive", {"quantity": 1})
     body = {"contact": {"name": "A"}}
     assert api.client.put("/v1/customers/C-1", json=body).is_success
+    api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
         "parcel_id": packed["parcel_id"],
         "refund_id": refund["refund_id"],
         "sku": "TEA",
         "customer_id": "C-1",
+        "currency": "CNY",
     }
 
 
