@@ -159,7 +159,7 @@ async def test_what_is_freed_may_be_taken_again_and_never_twice(settings: Settin
 
 async def test_a_hundred_orders_never_spend_more_than_there_is(settings: Settings) -> None:
     """Credit for 4 and gifts for 3 orders. covers: A64, L12, R6 guards_hold_under_concurrency"""
-    orders = scale(100, 40)
+    orders = 100
     async with committer(settings) as a, committer(settings) as b, committer(settings) as c:
         await a.run(registering(), attempt())
         await a.run(granting(PRICE * 4), attempt())
