@@ -159,6 +159,21 @@ class CustomerRecorded(Recorded):
     customer_id: str
 
 
+class AccountRecorded(Recorded):
+    """`gift_minor`: gifts that have not expired. `limit_minor`: null where none was agreed."""
+
+    customer_id: str
+    currency: str
+    credit_minor: int
+    gift_minor: int
+    limit_minor: int | None
+    exposure_minor: int
+
+
+class GiftRecorded(AccountRecorded):
+    gift_id: str
+
+
 class EventShown(BaseModel):
     """One event. Personal fields of `data` are opened, or {"masked": true}, or {"erased": true}."""
 

@@ -74,3 +74,16 @@ POLICY = {
     },
     "note": "Longer free cancellation for spring.",
 }
+CREDIT = {
+    "amount_minor": 2000,
+    "cause": "compensation",
+    "reason_code": "late_delivery",
+    "reference": "case 7",
+    "text": "Rang twice about the parcel.",
+}
+GIFT = {
+    "amount_minor": 5000,
+    "expires_at": "2031-01-01T00:00:00+08:00",
+    "reason_code": "birthday",
+}
+CREDIT_LIMIT = {"limit_minor": 500000, "reason": "Contract of March, paid by the month."}

@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRouter
 
 from api import (
+    accounts,
     analytics,
     customers,
     feed,
@@ -48,6 +49,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     parcels.router,
     stock.router,
     stock.reads,
+    accounts.reads,
+    accounts.router,
     customers.reads,
     customers.router,
     policies.reads,

@@ -35,6 +35,9 @@ class Permission(StrEnum):
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
     POLICY_READ = "policy.read"
     POLICY_PUBLISH = "policy.publish"
+    ACCOUNT_READ = "account.read"
+    ACCOUNT_CREDIT = "account.credit"
+    ACCOUNT_LIMIT = "account.limit"
     REPORT_RUN = "report.run"
     LEDGER_READ = "ledger.read"
 

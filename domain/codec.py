@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 
 from domain import (  # noqa: F401 - all topics
+    account_facts,
     customer,
     order_facts,
     parcel_facts,

@@ -12,11 +12,30 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, policy, stock_item
+from domain import (
+    account,
+    customer,
+    order,
+    order_account,
+    order_commands,
+    order_lines,
+    parcel,
+    policy,
+    stock_item,
+)
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     external_ref_claim,
     fresh,
@@ -62,6 +81,7 @@ __all__ = [
     "Claim",
     "States",
     "Write",
+    "account_stream",
     "answer",
     "customer_stream",
     "decide",
@@ -92,6 +112,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "account": (Account(), account.evolve),
 }
 
 
@@ -162,6 +183,8 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            _change_account(command, write)
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -176,8 +199,12 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
+    before: Order = write.states[stream]
     policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
     _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
+    if command.payment_method in order_account.TOUCHING_METHODS:
+        _pay_out_of_account(command, write)
+        _tell_account(command, before, write)
     _register_customer(command, write)
 
 
@@ -225,12 +252,43 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:
     """The policy that the order was placed under, where the command asked for it."""
     found: Policy | None = write.states.get(policy_stream(state.shop))
     return None if found is None else found.versions[state.policy_version]
+
+
+def _change_account(command: AccountChange, write: Write) -> None:
+    known = isinstance(command, ExpireGifts) or (
+        write.states[customer_stream(command.customer_id)].registered
+    )
+    if not known:  # A slip in the id would make money that is nobody's.
+        raise Rejected("customer_not_found", customer_id=command.customer_id)
+    stream = account_stream(command.customer_id, command.currency)
+    write.add(stream, account.decide(command, write.states[stream]))
+
+
+def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
+    stream = order_stream(command.order_id)
+    payer = order.payer_of(command.order_id)
+    paid = order_account.payment_at_placing(write.states[stream], command.at, payer)
+    _add_to_order(stream, paid, write)
+
+
+def _tell_account(command: PlaceOrder | OrderChange, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account where `streams` asked for it."""
+    stream = order_stream(command.order_id)
+    facts, after = write.events.get(stream, []), write.states[stream]
+    name = account_stream(after.customer_id, after.currency)
+    if name in write.states:
+        state: Account = write.states[name]
+        write.add(name, order_account.follow(command, before, after, facts, state))
+    else:
+        needed = order_account.needs_account(before, after, facts)
+        assert not needed, f"{type(command)} did not ask for the account"
 
 
 def _placed(write: Write, order_id: str) -> Order:

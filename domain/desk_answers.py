@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain import order_lines, order_status
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     order_stream,
     parcel_stream,
@@ -50,6 +59,8 @@ def answer(
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            return _account_answer(command, states_after, versions)
         case _:
             stream = order_stream(target(command))
             return {
@@ -129,4 +140,23 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _account_answer(
+    command: AccountChange, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    stream = account_stream(command.customer_id, command.currency)
+    state: Account = states[stream]
+    made = {"gift_id": command.gift_id} if isinstance(command, IssueGift) else {}
+    return {
+        "customer_id": command.customer_id,
+        "currency": command.currency,
+        "version": versions[stream],
+        "status": "funded" if state.liability_minor > 0 else "empty",
+        "credit_minor": state.credit_minor,
+        "gift_minor": state.gift_minor(command.at),
+        "limit_minor": state.limit_minor,
+        "exposure_minor": state.exposure_minor,
+        **made,
     }

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import customer, order, parcel, stock_item
+from domain import account, customer, order, order_account, parcel, stock_item
+from domain.account_commands import (
+    ACCOUNT_CHANGES,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import RecordCustomer
 from domain.message import Command, StreamName
 from domain.order_commands import (
@@ -47,6 +54,10 @@ def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
 
 
+def account_stream(customer_id: str, currency: str) -> StreamName:
+    return StreamName("account", account.stream_key(customer_id, currency))
+
+
 def number_claim(number: str) -> StreamName:
     return StreamName("claim:order_number", number)
 
@@ -68,6 +79,8 @@ def target(command: Command) -> str:
             return command.customer_id
         case PublishPolicy():
             return command.shop
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            return account.stream_key(command.customer_id, command.currency)
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
         case _:
@@ -75,7 +88,9 @@ def target(command: Command) -> str:
             return order_id
 
 
-def streams(command: Command, loaded: States) -> frozenset[StreamName]:
+def streams(  # noqa: C901 - a table
+    command: Command, loaded: States
+) -> frozenset[StreamName]:
     """All the command needs, as far as `loaded` lets see; ask again until nothing is new."""
     match command:
         case PlaceOrder():
@@ -86,6 +101,11 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case GrantCredit() | IssueGift() | SetCreditLimit():
+            of_account = account_stream(command.customer_id, command.currency)
+            return frozenset({of_account, customer_stream(command.customer_id)})
+        case ExpireGifts():
+            return frozenset({account_stream(command.customer_id, command.currency)})
         case PackParcel():
             orders = {order_stream(item.order_id) for item in command.contents}
             return frozenset({parcel_stream(command.parcel_id), *orders})
@@ -97,15 +117,26 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
-            return frozenset(_streams_of_change(command, loaded))
+            return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case _:
-            return frozenset({order_stream(target(command))})
+            return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     stock = {stock_stream(line.sku, line.location) for line in command.lines}
-    one_each = {customer_stream(command.customer_id), policy_stream(command.shop)}
-    return fresh(command) | stock | one_each
+    names = fresh(command) | stock | {customer_stream(command.customer_id)}
+    names |= {policy_stream(command.shop)}
+    if command.payment_method in order_account.TOUCHING_METHODS:
+        names |= {account_stream(command.customer_id, command.currency)}
+    return names
+
+
+def _account_of(command: Command, loaded: States) -> frozenset[StreamName]:
+    """The account of the order's customer, where a command of the order may change it."""
+    state: Order = loaded.get(order_stream(target(command))) or Order()
+    if not state.placed or not order_account.concerned(command, state):
+        return frozenset()
+    return frozenset({account_stream(state.customer_id, state.currency)})
 
 
 def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
@@ -157,9 +188,17 @@ def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: Order
 
 def known_at_once(command: Command) -> bool:
     """Whether `streams` answers the same whatever is loaded, and need not be asked again."""
-    return isinstance(
-        command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer | PublishPolicy
-    )
+    return isinstance(command, _KNOWN_AT_ONCE)
+
+
+_KNOWN_AT_ONCE: tuple[type[Command], ...] = (
+    PlaceOrder,
+    ReceiveStock,
+    AdjustStock,
+    RecordCustomer,
+    PublishPolicy,
+    *ACCOUNT_CHANGES,
+)
 
 
 def fresh(command: Command) -> frozenset[StreamName]:
@@ -180,7 +219,7 @@ def persons(command: Command, states: States) -> frozenset[str]:
     """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
     names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
     match command:
-        case PlaceOrder() | RecordCustomer():
+        case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
         case RecordPayment():
             names.add(order.payer_of(command.order_id))

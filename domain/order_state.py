@@ -32,6 +32,7 @@ from domain.order_facts import (
     OrderVoided,
     OverrideEnded,
     PaymentCaptured,
+    PaymentPart,
     PromiseAmended,
     RefundPaid,
     RefundRequested,
@@ -105,6 +106,7 @@ class Refund:
     amount_minor: int
     parts: Mapping[str, int]  # method -> what goes back as the money came
     paid: bool = False
+    payments: tuple[PaymentPart, ...] = ()  # which money goes back
 
 
 @dataclass(frozen=True)
@@ -384,7 +386,7 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         if payment is not None:
             given_back = payment.refunded_minor + part.amount_minor
             payments[part.payment_id] = replace(payment, refunded_minor=given_back)
-    refund = Refund(event.amount_minor, _parts(event, state))
+    refund = Refund(event.amount_minor, _parts(event, state), payments=tuple(event.payments))
     return replace(
         state,
         lines=lines,

@@ -31,6 +31,7 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
     assert api.client.put("/v1/customers/C-1", json=body).is_success
+    api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
         "parcel_id": packed["parcel_id"],
@@ -38,6 +39,7 @@ def ids(api: Api) -> dict[str, str]:
         "sku": "TEA",
         "customer_id": "C-1",
         "shop": "main",
+        "currency": "CNY",
     }
 
 

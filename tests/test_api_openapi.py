@@ -72,6 +72,10 @@ INTERFACE = {
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
     "POST /v1/policies/{}",
+    "GET /v1/customers/{}/accounts/{}",
+    "POST /v1/customers/{}/accounts/{}/credit",
+    "POST /v1/customers/{}/accounts/{}/gifts",
+    "POST /v1/customers/{}/accounts/{}/limit",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -160,6 +164,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     for name in ("receive", "adjust"):
         examples.send(f"/v1/stock/{{sku}}/{name}", sku="TEA-LONGJING")
     examples.send("/v1/customers/{customer_id}", "put", customer_id="C-1001")
+    for name in ("credit", "gifts", "limit"):
+        path = f"/v1/customers/{{customer_id}}/accounts/{{currency}}/{name}"
+        examples.send(path, customer_id="C-1001", currency="CNY")
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
