@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, stock_item
+from domain import (
+    customer,
+    fapiao,
+    invoice,
+    order,
+    order_commands,
+    order_lines,
+    parcel,
+    stock_item,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -23,12 +32,22 @@ from domain.desk_streams import (
     known_at_once,
     number_claim,
     order_stream,
+    paper_claim,
     parcel_stream,
     persons,
+    series_stream,
     stock_stream,
     streams,
     target,
     tracking_claim,
+)
+from domain.invoice import InvoiceSeries
+from domain.invoice_commands import (
+    FAPIAO_COMMANDS,
+    FapiaoCommand,
+    IssueCreditNote,
+    IssueInvoice,
+    PaperCommand,
 )
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
@@ -71,8 +90,10 @@ __all__ = [
     "number_claim",
     "order_answer",
     "order_stream",
+    "paper_claim",
     "parcel_stream",
     "persons",
+    "series_stream",
     "stock_stream",
     "streams",
     "target",
@@ -88,6 +109,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
+    "invoice_series": (InvoiceSeries(), invoice.evolve),
 }
 
 
@@ -155,6 +177,10 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case IssueInvoice() | IssueCreditNote():
+            _issue(command, write)
+        case _ if isinstance(command, FAPIAO_COMMANDS):
+            _change_fapiao(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -268,6 +294,35 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _issue(command: PaperCommand, write: Write) -> None:
+    """The paper and its number in one write: a number without a paper cannot be."""
+    state = _placed(write, command.order_id)
+    if state.papers.paper(command.paper_id) is not None:
+        return
+    where = invoice.require_seller(invoice.issue(command, state), state)
+    series = series_stream(where)
+    taken = invoice.take(command, where, write.states[series])
+    if isinstance(command, IssueInvoice):
+        paper: Event = invoice.invoice(command, state, where, taken)
+    else:
+        paper = invoice.credit_note(command, state, where, taken)
+    claim = paper_claim(taken.number)
+    if write.states[claim] is not None:
+        raise Rejected(
+            "paper_number_taken",
+            f"{taken.number} is a paper of another series: two shops share a prefix",
+            number=taken.number,
+        )
+    write.claims.append(_claim(claim, f"{command.order_id}/{command.paper_id}"))
+    write.add(series, [taken])
+    write.add(order_stream(command.order_id), [paper])
+
+
+def _change_fapiao(command: FapiaoCommand, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    write.add(order_stream(command.order_id), fapiao.decide(command, state))
 
 
 def _pack(command: PackParcel, write: Write) -> None:

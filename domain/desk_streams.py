@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import customer, order, parcel, stock_item
+from domain import customer, invoice, order, parcel, stock_item
 from domain.customer import RecordCustomer
+from domain.invoice import InvoiceSeries, Issue
+from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
 from domain.message import Command, StreamName
 from domain.order_commands import (
     AmendOrder,
@@ -50,6 +52,15 @@ def external_ref_claim(shop: str, external_ref: str) -> StreamName:
     return StreamName("claim:external_ref", f"{shop}/{external_ref}")
 
 
+def series_stream(where: Issue) -> StreamName:
+    return StreamName("invoice_series", where.series)
+
+
+def paper_claim(number: str) -> StreamName:
+    """Owned by `order_id/paper_id`: papers are found by it."""
+    return StreamName("claim:paper", number)
+
+
 def tracking_claim(carrier: str, tracking_number: str) -> StreamName:
     return StreamName("claim:tracking", f"{carrier}/{tracking_number}")
 
@@ -89,6 +100,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded))
+        case IssueInvoice() | IssueCreditNote():
+            return frozenset(_streams_of_paper(command, loaded))
         case _:
             return frozenset({order_stream(target(command))})
 
@@ -133,6 +146,17 @@ def _streams_of_change(
         added = [item for item in command.lines or [] if item.line_no is None]
         names |= {stock_stream(item.sku or "", item.location or "main") for item in added}
     return names
+
+
+def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
+    """The order says the shop, the shop its series, the series the next number."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    where = invoice.issue(command, state)
+    if where is None:
+        return {stream}
+    series: InvoiceSeries = loaded.get(series_stream(where)) or InvoiceSeries()
+    return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
 
 
 def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from domain import order_papers
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
@@ -38,6 +39,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_papers import PaperFact, Papers
 from domain.pricing import running_share
 from domain.values import Address, Contact
 
@@ -155,6 +157,7 @@ class Order:
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()
+    papers: Papers = order_papers.NONE
 
     @property
     def net_paid_minor(self) -> int:
@@ -225,6 +228,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(state, overrides=_without(state.overrides, {event.dimension}))
         case OrderVoided():
             return replace(_released(state, event.released), void=True)
+        case _ if isinstance(event, PaperFact):
+            return replace(state, papers=order_papers.evolve(state.papers, event))
         case _:
             raise TypeError(f"{event.TOPIC} is no event of an order")
 
@@ -250,6 +255,7 @@ def _placed(event: OrderPlaced) -> Order:
         shipping_address=event.shipping_address,
         billing_address=event.billing_address,
         promised_at=event.promised_at,
+        papers=order_papers.begun(event.shipping_tax_rate_bp),
     )
 
 
@@ -387,6 +393,7 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         refunds={**state.refunds, event.refund_id: refund},
         refunded_minor=state.refunded_minor + event.amount_minor,
         shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
+        papers=order_papers.asked(state.papers, event),
     )
 
 

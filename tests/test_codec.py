@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
@@ -120,6 +120,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(10**15), 10**15),
     bool: st.booleans(),
     Decimal: st.integers(0, 10**9).map(lambda thousandths: Decimal(thousandths) / 1000),
+    date: st.dates(),
     datetime: st.datetimes(timezones=st.just(UTC)),
 }
 
