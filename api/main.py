@@ -23,6 +23,7 @@ from api import (
     order_views,
     orders,
     page,
+    papers,
     parcels,
     problems,
     queries,
@@ -44,6 +45,8 @@ details (RFC 9457) with a `code` that stays the same."""
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     order_views.router,
+    papers.router,
+    papers.reads,
     parcels.router,
     stock.router,
     stock.reads,

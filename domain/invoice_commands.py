@@ -50,6 +50,12 @@ class SellerTerms(Value):
     invoice_prefix: Prefix | None = None  # INV-, and for other shops than main the shop before it
     credit_note_prefix: Prefix | None = None  # CN-
 
+    @model_validator(mode="after")
+    def _named_by_a_tax_office(self) -> SellerTerms:
+        if self.tax_id is None and self.vat_id is None:
+            raise ValueError("give tax_id, or vat_id, or both")
+        return self
+
     def seller(self) -> Seller:
         return Seller(
             name=self.name,
