@@ -71,7 +71,8 @@ class FapiaoProvider(Protocol):
     Both raise OSError for what may work later.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def submit(self, order: FapiaoOrder) -> None:
         """Hand in a request; one that was handed in before is left as it is."""

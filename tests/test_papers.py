@@ -36,7 +36,11 @@ MIXED = (
 
 def bought(*lines: Any, **more: Any) -> World:
     contact = {"name": "王小明", "phone": "13800000000"}
-    order = {"shipping_minor": 1000, "shipping_tax_rate_bp": 900, "contact": contact} | more
+    order: dict[str, Any] = {
+        "shipping_minor": 1000,
+        "shipping_tax_rate_bp": 900,
+        "contact": contact,
+    } | more
     return given(None, place("A", *(lines or MIXED), **order)).world
 
 
