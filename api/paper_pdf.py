@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from importlib import resources
 
-from facturx import generate_from_binary
+from facturx import generate_xmp_object
 from fpdf import FPDF
 from fpdf.enums import DocumentCompliance, TableBordersLayout
 from fpdf.fonts import FontFace
+from lxml import etree
 
 from api.paper_view import PaperShown
 from api.paper_words import WORDS
-from api.paper_xml import LEVEL, clean
+from api.paper_xml import clean
 
 FAMILY = "paper"
 # SIL Open Font License; it has the glyphs of Chinese and of the languages in Latin, Greek and
@@ -25,6 +26,9 @@ MARGIN_MM = 18
 COLUMNS = (52, 18, 18, 16, 20, 12, 16, 22)  # shares of the width
 PARTY_MM = 82
 GREY = 110
+CREATOR = "Order ledger"
+FILE_NAME = "factur-x.xml"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 
 class _Pages(FPDF):
@@ -47,9 +51,11 @@ class _Pages(FPDF):
 def pdf(shown: PaperShown, embedded: bytes | None) -> bytes:
     """PDF/A-3B. `embedded`: EN 16931 XML, which makes it a Factur-X document."""
     pages = _Pages(shown.language)
-    title = f"{shown.title} {shown.paper.number}"
+    title = f"{shown.title} {clean(shown.paper.number)}"
     pages.set_title(title)
     pages.set_author(clean(shown.seller.name))
+    pages.set_creator(CREATOR)
+    pages.set_producer(CREATOR)
     pages.set_creation_date(shown.paper.at)
     pages.add_page()
     _head(pages, shown)
@@ -58,21 +64,49 @@ def pdf(shown: PaperShown, embedded: bytes | None) -> bytes:
     _rates(pages, shown)
     _totals(pages, shown)
     pages.multi_cell(0, 5, clean(shown.terms))
-    made = bytes(pages.output())
-    if embedded is None:
-        return made
-    told = {"author": clean(shown.seller.name), "title": title, "subject": title, "keywords": ""}
-    with_xml: bytes = generate_from_binary(
-        made,
-        embedded,
-        flavor="factur-x",
-        level=LEVEL,
-        check_xsd=False,  # It was when it was made.
-        pdf_metadata=told,
-        lang="zh-CN" if shown.language == "zh" else "en",
-        afrelationship="alternative",
+    if embedded is not None:
+        _embed(pages, shown, title, embedded)
+    return bytes(pages.output())
+
+
+def _embed(pages: _Pages, shown: PaperShown, title: str, xml: bytes) -> None:
+    pages.embed_file(
+        bytes=xml,
+        basename=FILE_NAME,
+        mime_type="text/xml",
+        desc="Factur-X",
+        modification_date=shown.paper.at,
+        associated_file_relationship="Alternative",
+        compress=True,
     )
-    return with_xml
+    pages.set_xmp_metadata(_metadata(shown, title))
+
+
+def _metadata(shown: PaperShown, title: str) -> str:
+    """XMP that says what is inside. factur-x declares its namespaces outside rdf:RDF, where some
+    readers, veraPDF among them, do not look: taken out by itself, that element declares its own.
+    """
+    root = generate_xmp_object(
+        {
+            "pdfa3_flavor": "B",
+            "title": title,
+            "author": clean(shown.seller.name),
+            "subject": title,
+            "producer": CREATOR,
+            "creator_tool": CREATOR,
+            "timestamp": shown.paper.at.isoformat(timespec="seconds"),
+            "version": "1.0",
+            "documenttype": "INVOICE",
+            "xml_filename": FILE_NAME,
+            "xmp_level": "EN 16931",
+            "urn": "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#",
+        }
+    )
+    described = root.find(f"{{{RDF}}}RDF")
+    for one in described.iterchildren():
+        one.set(f"{{{RDF}}}about", "")
+    inner = etree.tostring(described, encoding="unicode")
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{inner}</x:xmpmeta>'
 
 
 def _head(pages: _Pages, shown: PaperShown) -> None:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from domain.desk import order_stream
-from domain.invoice_amounts import owed_by_rate
+from domain.invoice import invoice_line
+from domain.invoice_amounts import Amount, Charge, owed_by_rate, rates
 from domain.invoice_commands import SellerTerms
 from domain.invoice_facts import NumberTaken, OrderInvoiced, PaperLine, RateSum
 from domain.message import StreamName
@@ -327,3 +328,11 @@ def test_the_orders_own_figures_by_rate() -> None:
     ).world
     assert owed_by_rate(mixed.order()) == {1300: (10000, 1150), 900: (1500, 74 + 50)}
     assert papers(mixed).shipping_tax_rate_bp == 900
+
+
+def test_a_fee_is_a_line_of_its_own_with_its_own_tax() -> None:
+    """Whoever charges one adds it to `charges`: the rest follows from what is owed."""
+    fee = Charge("fee/cancellation", "Cancellation fee", 600, Amount(Decimal(1), 1060, 60))
+    made = invoice_line(fee, fee.owed)
+    assert (made.ref, made.net_minor, made.tax_minor, made.sku) == (fee.ref, 1000, 60, None)
+    assert rates([made])[0].tax_rate_bp == 600
