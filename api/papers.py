@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from api.answers import Answer, FapiaoAnswered, PaperIssued
 from api.attempts import new_id
-from api.calls import Call, CommandRoute, MatchedCall, example
+from api.calls import CommandRoute, MatchedCall, example
 from api.examples import (
     CREDIT_NOTE,
     FAPIAO,
@@ -111,7 +111,7 @@ async def request_fapiao(
     **needs(Permission.FAPIAO_RECORD),
 )
 async def record_fapiao(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     fapiao_id: str,
     body: Annotated[FapiaoFileBody, Body(**example("As the provider answered", FAPIAO_FILE))],
@@ -150,7 +150,7 @@ async def reverse_fapiao(
     **needs(Permission.FAPIAO_RECORD),
 )
 async def record_red_letter(
-    call: Call,
+    call: MatchedCall,
     order_id: str,
     fapiao_id: str,
     credit_number: str,

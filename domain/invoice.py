@@ -162,8 +162,12 @@ def _require_open(line_no: int, asked: Decimal, due: Amount) -> None:
 
 
 def _require_owed(total: int, state: Order) -> None:
-    """Also where history's total is not the sum of its lines."""
-    before = sum(one.gross for one in invoice_amounts.billed(state).values())
+    """Also where history's total is not the sum of its lines. What is billed of a charge above what
+    is owed for it leaves the others their due: it has to be credited, or was when it was refunded.
+    """
+    owed = {ref: charge.owed.gross for ref, charge in invoice_amounts.charges(state).items()}
+    done = invoice_amounts.billed(state)
+    before = sum(min(one.gross, owed.get(ref, 0)) for ref, one in done.items())
     left = max(0, state.total_minor - before)
     if total > left:
         raise Rejected(

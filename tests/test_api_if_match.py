@@ -30,6 +30,8 @@ def ids(api: Api) -> dict[str, str]:
         "refund_id": refund["refund_id"],
         "sku": "TEA",
         "customer_id": "C-1",
+        "fapiao_id": "F-1",
+        "credit_number": "CN-1",
     }
 
 

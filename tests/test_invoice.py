@@ -336,3 +336,21 @@ def test_a_fee_is_a_line_of_its_own_with_its_own_tax() -> None:
     made = invoice_line(fee, fee.owed)
     assert (made.ref, made.net_minor, made.tax_minor, made.sku) == (fee.ref, 1000, 60, None)
     assert rates([made])[0].tax_rate_bp == 600
+
+
+def test_a_line_credited_for_a_refund_and_then_cancelled_leaves_the_others_their_due() -> None:
+    start = after(place("A", line(), line("CUP", 1, 300)), pay(10300), issue((1, 2), charges=False))
+    back = given(start.world, refund(None, (1, 2)), credit(refund_id="R1"), cancel((1, 2))).world
+    assert papers_due(back.order(), "completion") == (InvoiceDue(),)
+    world = given(back, issue(paper_id="I2")).world
+    assert [one.total_minor for one in invoices(world)] == [10000, 300]
+    assert papers_due(world.order(), "completion") == ()
+
+
+def test_history_whose_total_is_less_than_its_lines_is_not_invoiced_above_it() -> None:
+    """Sold elsewhere: their total is kept."""
+    placed, *more = after(place("A", line(), line("CUP", 1, 300))).world.events[order_stream("A")]
+    theirs = placed.model_copy(update={"total_minor": 10200})
+    start = given({order_stream("A"): [theirs, *more]})
+    start.when(issue()).refused("invoice_exceeds_owed", asked_minor=10300, open_minor=10200)
+    start.when(issue((1, 2))).topics("invoice_series.number_taken.v1", "order.invoiced.v1")
