@@ -50,6 +50,16 @@ CANCELLATION = {
 }
 REFUND = {"reason": "damaged", "amount_minor": 500}
 REFUND_PAYMENT = {"reference": "R-2026-0001"}
+INVOICE: dict[str, Any] = {"lines": [{"line_no": 1, "quantity": 1}], "language": "zh"}
+CREDIT_NOTE = {"reason": "wrong_address", "correction": True, "text": "The street was wrong."}
+FAPIAO = {"kind": "special", "title": "杭州茶友有限公司", "tax_id": "91330100MA27ABC456"}
+FAPIAO_FILE = {
+    "fapiao_number": "26332000000012345678",
+    "issue_date": "2026-03-02",
+    "file_digest": f"sha256:{'5e' * 32}",
+}
+RED_LETTER: dict[str, Any] = {}
+RED_LETTER_FILE = FAPIAO_FILE | {"fapiao_number": "26332000000012345679"}
 NOTE = {"text": "Rang the customer; the parcel may stay with the neighbour."}
 OVERRIDE = {
     "dimension": "fulfilment",

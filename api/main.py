@@ -24,6 +24,8 @@ from api import (
     order_views,
     orders,
     page,
+    paper_reads,
+    papers,
     parcels,
     policies,
     problems,
@@ -46,6 +48,8 @@ details (RFC 9457) with a `code` that stays the same."""
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     order_views.router,
+    papers.router,
+    paper_reads.router,
     parcels.router,
     stock.router,
     stock.reads,

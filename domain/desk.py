@@ -15,6 +15,8 @@ from typing import Any
 from domain import (
     account,
     customer,
+    fapiao,
+    invoice,
     order,
     order_account,
     order_commands,
@@ -42,13 +44,23 @@ from domain.desk_streams import (
     known_at_once,
     number_claim,
     order_stream,
+    paper_claim,
     parcel_stream,
     persons,
     policy_stream,
+    series_stream,
     stock_stream,
     streams,
     target,
     tracking_claim,
+)
+from domain.invoice import InvoiceSeries
+from domain.invoice_commands import (
+    FAPIAO_COMMANDS,
+    FapiaoCommand,
+    IssueCreditNote,
+    IssueInvoice,
+    PaperCommand,
 )
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
@@ -93,9 +105,11 @@ __all__ = [
     "number_claim",
     "order_answer",
     "order_stream",
+    "paper_claim",
     "parcel_stream",
     "persons",
     "policy_stream",
+    "series_stream",
     "stock_stream",
     "streams",
     "target",
@@ -113,6 +127,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
     "account": (Account(), account.evolve),
+    "invoice_series": (InvoiceSeries(), invoice.evolve),
 }
 
 
@@ -156,7 +171,9 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
+def decide(  # noqa: C901 - a table
+    command: Command, states: States, seal: Callable[[Event], Event] = clear
+) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
@@ -185,6 +202,10 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
             write.add(stream, policy.decide(command, states[stream]))
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
+        case IssueInvoice() | IssueCreditNote():
+            _issue(command, write)
+        case _ if isinstance(command, FAPIAO_COMMANDS):
+            _change_fapiao(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -340,6 +361,35 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _issue(command: PaperCommand, write: Write) -> None:
+    """The paper and its number in one write: a number without a paper cannot be."""
+    state = _placed(write, command.order_id)
+    if state.papers.paper(command.paper_id) is not None:
+        return
+    where = invoice.require_seller(invoice.issue(command, state), state)
+    series = series_stream(where)
+    taken = invoice.take(command, where, write.states[series])
+    if isinstance(command, IssueInvoice):
+        paper: Event = invoice.invoice(command, state, where, taken)
+    else:
+        paper = invoice.credit_note(command, state, where, taken)
+    claim = paper_claim(taken.number)
+    if write.states[claim] is not None:
+        raise Rejected(
+            "paper_number_taken",
+            f"{taken.number} is a paper of another series: two shops share a prefix",
+            number=taken.number,
+        )
+    write.claims.append(_claim(claim, f"{command.order_id}/{command.paper_id}"))
+    write.add(series, [taken])
+    write.add(order_stream(command.order_id), [paper])
+
+
+def _change_fapiao(command: FapiaoCommand, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    write.add(order_stream(command.order_id), fapiao.decide(command, state))
 
 
 def _pack(command: PackParcel, write: Write) -> None:

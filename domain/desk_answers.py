@@ -25,6 +25,13 @@ from domain.desk_streams import (
     stock_stream,
     target,
 )
+from domain.invoice_commands import (
+    IssueCreditNote,
+    IssueInvoice,
+    RecordFapiao,
+    RequestFapiao,
+    ReverseFapiao,
+)
 from domain.message import Command, StreamName
 from domain.order_commands import (
     AddNote,
@@ -89,12 +96,34 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
             return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
+        case IssueInvoice() | IssueCreditNote():
+            return _paper(command.paper_id, state)
+        case RequestFapiao() | RecordFapiao() | ReverseFapiao():
+            known = state.papers.fapiao[command.fapiao_id]
+            return {
+                "fapiao_id": command.fapiao_id,
+                "fapiao_number": known.number,
+                "red_letters": dict(known.red_letters),
+            }
         case PlaceOrder():
             inclusive = state.prices_include_tax
             lines = [line.priced for line in state.lines.values()]
             return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
         case _:
             return {}
+
+
+def _paper(paper_id: str, state: Order) -> dict[str, Any]:
+    paper = state.papers.paper(paper_id)
+    assert paper is not None
+    corrected = getattr(paper, "invoice_number", None)
+    return {
+        "paper_id": paper_id,
+        "paper_number": paper.number,
+        "issue_date": paper.issue_date.isoformat(),
+        "paper_total_minor": paper.total_minor,
+        "invoice_number": corrected,
+    }
 
 
 def _parcel_answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import account, customer, order, order_account, parcel, stock_item
+from domain import account, customer, invoice, order, order_account, parcel, stock_item
 from domain.account_commands import (
     ACCOUNT_CHANGES,
     ExpireGifts,
@@ -14,6 +14,8 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.customer import RecordCustomer
+from domain.invoice import InvoiceSeries, Issue
+from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
 from domain.message import Command, StreamName
 from domain.order_commands import (
     AmendOrder,
@@ -64,6 +66,15 @@ def number_claim(number: str) -> StreamName:
 
 def external_ref_claim(shop: str, external_ref: str) -> StreamName:
     return StreamName("claim:external_ref", f"{shop}/{external_ref}")
+
+
+def series_stream(where: Issue) -> StreamName:
+    return StreamName("invoice_series", where.series)
+
+
+def paper_claim(number: str) -> StreamName:
+    """Owned by `order_id/paper_id`: papers are found by it."""
+    return StreamName("claim:paper", number)
 
 
 def tracking_claim(carrier: str, tracking_number: str) -> StreamName:
@@ -118,6 +129,8 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
+        case IssueInvoice() | IssueCreditNote():
+            return frozenset(_streams_of_paper(command, loaded))
         case _:
             return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
 
@@ -176,6 +189,17 @@ def _streams_of_change(
         added = [item for item in command.lines or [] if item.line_no is None]
         names |= {stock_stream(item.sku or "", item.location or "main") for item in added}
     return names
+
+
+def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
+    """The order says the shop, the shop its series, the series the next number."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    where = invoice.issue(command, state)
+    if where is None:
+        return {stream}
+    series: InvoiceSeries = loaded.get(series_stream(where)) or InvoiceSeries()
+    return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
 
 
 def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from domain import order_papers
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
@@ -39,6 +40,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_papers import PaperFact, Papers
 from domain.pricing import running_share
 from domain.values import Address, Contact
 
@@ -110,6 +112,13 @@ class Refund:
 
 
 @dataclass(frozen=True)
+class Fee:
+    amount_minor: int  # tax included
+    tax_minor: int
+    tax_rate_bp: int
+
+
+@dataclass(frozen=True)
 class OrderParcel:
     """The order's units in one parcel."""
 
@@ -144,7 +153,7 @@ class Order:
     shipping_tax_minor: int = 0
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
-    fees_minor: int = 0  # for cancellations, tax included
+    fees: tuple[Fee, ...] = ()  # for cancellations
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0
     refunded_minor: int = 0  # requested and paid
@@ -160,6 +169,11 @@ class Order:
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()
+    papers: Papers = order_papers.NONE
+
+    @property
+    def fees_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.fees)
 
     @property
     def net_paid_minor(self) -> int:
@@ -230,6 +244,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(state, overrides=_without(state.overrides, {event.dimension}))
         case OrderVoided():
             return replace(_released(state, event.released), void=True)
+        case _ if isinstance(event, PaperFact):
+            return replace(state, papers=order_papers.evolve(state.papers, event))
         case _:
             raise TypeError(f"{event.TOPIC} is no event of an order")
 
@@ -257,6 +273,7 @@ def _placed(event: OrderPlaced) -> Order:
         shipping_address=event.shipping_address,
         billing_address=event.billing_address,
         promised_at=event.promised_at,
+        papers=order_papers.begun(event.shipping_tax_rate_bp),
     )
 
 
@@ -367,11 +384,15 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
     state = _released(_counted(state, "cancelled", event.lines), event.released)
     return replace(
         state,
-        fees_minor=state.fees_minor + event.fee_minor,
+        fees=(*state.fees, _fee(event)) if event.fee_minor else state.fees,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
     )
+
+
+def _fee(event: OrderCancelled) -> Fee:
+    return Fee(event.fee_minor, event.fee_tax_minor, event.fee_tax_rate_bp)
 
 
 def _refund_requested(state: Order, event: RefundRequested) -> Order:
@@ -394,6 +415,7 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         refunds={**state.refunds, event.refund_id: refund},
         refunded_minor=state.refunded_minor + event.amount_minor,
         shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
+        papers=order_papers.asked(state.papers, event),
     )
 
 

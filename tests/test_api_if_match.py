@@ -40,6 +40,8 @@ def ids(api: Api) -> dict[str, str]:
         "customer_id": "C-1",
         "shop": "main",
         "currency": "CNY",
+        "fapiao_id": "F-1",
+        "credit_number": "CN-1",
     }
 
 

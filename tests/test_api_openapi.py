@@ -64,6 +64,16 @@ INTERFACE = {
     "GET /v1/orders",
     "GET /v1/orders/{}",
     "GET /v1/orders/{}/events",
+    "POST /v1/orders/{}/invoices",
+    "POST /v1/orders/{}/credit-notes",
+    "GET /v1/orders/{}/papers",
+    "GET /v1/papers/{}.html",
+    "GET /v1/papers/{}.pdf",
+    "GET /v1/papers/{}.xml",
+    "POST /v1/orders/{}/fapiao",
+    "POST /v1/orders/{}/fapiao/{}/issued",
+    "POST /v1/orders/{}/fapiao/{}/red-letters",
+    "POST /v1/orders/{}/fapiao/{}/red-letters/{}/issued",
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
@@ -183,6 +193,16 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     refund = examples.send(f"{order}/refunds", order_id=id_)["refund_id"]
     examples.send(f"{order}/refunds/{{refund_id}}/pay", order_id=id_, refund_id=refund)
     examples.send(f"{order}/override", order_id=id_)
+
+    billed = examples.send("/v1/orders")["order_id"]
+    examples.send(f"{order}/invoices", order_id=billed)
+    fapiao = {"order_id": billed}
+    fapiao["fapiao_id"] = examples.send(f"{order}/fapiao", order_id=billed)["fapiao_id"]
+    examples.send(f"{order}/fapiao/{{fapiao_id}}/issued", **fapiao)
+    note = examples.send(f"{order}/credit-notes", order_id=billed)["paper_number"]
+    letters = f"{order}/fapiao/{{fapiao_id}}/red-letters"
+    examples.send(letters, **fapiao)
+    examples.send(f"{letters}/{{credit_number}}/issued", **fapiao, credit_number=note)
 
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)

@@ -135,6 +135,14 @@ def dead_letters(
 
 
 @app.command()
+def fapiao() -> None:
+    """Hand requests for fapiao to the tax provider's directory, and record its answers."""
+    from workers.fapiao import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
 def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Orders per second")] = 1.0,
 ) -> None:
