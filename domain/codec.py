@@ -9,7 +9,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
-from domain import customer, order_facts, parcel_facts, stock_item  # noqa: F401 - all topics
+from domain import (  # noqa: F401 - all topics
+    customer,
+    order_facts,
+    parcel_facts,
+    period_facts,
+    statement_facts,
+    stock_item,
+)
 from domain.message import EVENT_TYPES, Event, Sealed
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]

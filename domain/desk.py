@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, stock_item
+from domain import (
+    customer,
+    movement,
+    order,
+    order_commands,
+    order_lines,
+    parcel,
+    period,
+    reconciliation,
+    reconciliation_streams,
+    statement,
+    stock_item,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -88,6 +100,9 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
+    "statement": (statement.Statement(), statement.evolve),
+    "movement": (movement.Movement(), movement.evolve),
+    "period": (period.Period(), period.evolve),
 }
 
 
@@ -155,6 +170,8 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            reconciliation.decide(command, write)
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_status
+from domain import order_lines, order_status, reconciliation, reconciliation_streams
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
@@ -46,6 +46,8 @@ def answer(
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation.answer(command, states_after, versions)
         case _:
             stream = order_stream(target(command))
             return {

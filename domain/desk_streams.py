@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import customer, order, parcel, stock_item
+from domain import customer, order, parcel, reconciliation_streams, stock_item
 from domain.customer import RecordCustomer
 from domain.message import Command, StreamName
 from domain.order_commands import (
@@ -63,6 +63,8 @@ def target(command: Command) -> str:
             return command.customer_id
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.own_stream(command).key
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -89,6 +91,8 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded))
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.streams(command, loaded)
         case _:
             return frozenset({order_stream(target(command))})
 
@@ -171,5 +175,5 @@ def persons(command: Command, states: States) -> frozenset[str]:
         case RecordPayment():
             names.add(order.payer_of(command.order_id))
         case _:
-            pass
+            names |= reconciliation_streams.persons(command, states)
     return frozenset(names - {""})
