@@ -166,8 +166,11 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def cells_of(line: str, delimiter: str = ",") -> list[str]:
-    """The cells of a line that is a whole record."""
-    return next(csv.reader([line], delimiter=delimiter), [])
+    """The cells of a line that is a whole record; one that is none is a single cell."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return [line]
 
 
 def records(

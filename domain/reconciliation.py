@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Protocol
 
 from domain import movement, period, statement
@@ -114,6 +115,8 @@ def _match(command: MatchLines, write: Write) -> None:
     statement.require_complete(state, command.statement_id)
     if command.match_id in state.matches:
         return
+    if command.by == "rule" and command.match_id in state.undone:
+        raise Rejected("match_undone", "a person undid this match", match_id=command.match_id)
     lines = [_line_part(part, state) for part in command.lines]
     worth = {key_of(part): available(key_of(part), write.states) for part in command.movements}
     movements = [_movement_part(part, worth[key_of(part)], write) for part in command.movements]
@@ -204,6 +207,15 @@ def _unmatch(command: UnmatchLines, write: Write) -> None:
     for key in map(key_of, parts):
         stream = movement_stream(key)
         write.add(stream, movement.release(key, write.states[stream], match, command.at))
+
+
+def match_name(lines: Iterable[int], movements: Iterable[MovementKey]) -> str:
+    """The id of a match that a rule makes: the same lines and movements, the same id, so that what
+    a person has undone is not done again.
+    """
+    told = ",".join(map(str, sorted(lines)))
+    ours = ",".join(key.stream_key for key in sorted(movements))
+    return f"rule-{sha256(f'{told}|{ours}'.encode()).hexdigest()[:32]}"
 
 
 # -- answers -----------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ class Statement:
     lines: Blocks[int, Line] = field(default_factory=Blocks)
     batches: Blocks[str, Batch] = field(default_factory=Blocks)
     matches: Blocks[str, Match] = field(default_factory=Blocks)
+    undone: Blocks[str, bool] = field(default_factory=Blocks)  # matches that were; value unused
     completed: bool = False
     matched_lines: int = 0  # wholly
 
@@ -204,7 +205,12 @@ def _without_match(state: Statement, match_id: str) -> Statement:
     kept = state.matches.get(match_id)
     if kept is None:
         return state
-    return replace(_moved(state, kept.lines, -1), matches=state.matches.without(match_id))
+    changed = _moved(state, kept.lines, -1)
+    return replace(
+        changed,
+        matches=state.matches.without(match_id),
+        undone=state.undone.put(match_id, True),
+    )
 
 
 def _moved(state: Statement, parts: Iterable[LinePart], sign: int) -> Statement:
@@ -347,6 +353,8 @@ def unmatch(command: UnmatchLines, state: Statement) -> list[Event]:
         StatementUnmatched(
             statement_id=command.statement_id,
             match_id=command.match_id,
+            lines=[*kept.lines],
+            movements=[*kept.movements],
             person=person_of(command.statement_id, kept.lines[0].line_no),
             reason=command.reason,
             at=command.at,

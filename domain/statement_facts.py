@@ -117,8 +117,12 @@ class StatementMatched(Event, topic="statement.matched.v1"):
 
 
 class StatementUnmatched(Event, topic="statement.unmatched.v1"):
+    """A match was wrong. What it had joined stands here again: readers need not remember it."""
+
     statement_id: str
     match_id: str
+    lines: list[LinePart]
+    movements: list[MovementPart]
     person: str
     reason: Personal[str]
 

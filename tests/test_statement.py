@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from domain.message import Command
 from domain.movement import MovementKey
+from domain.reconciliation import match_name
 from domain.reconciliation_streams import movement_stream, statement_stream
 from domain.statement import Statement, totals_of
 from domain.statement_commands import (
@@ -243,6 +244,18 @@ def test_a_match_is_undone_with_its_reason() -> None:
     world = start.when(unmatch()).topics("statement.unmatched.v1", "movement.released.v1")
     assert (state(world).matched_lines, taken(world)) == (0, 0)
     given(world).when(match([1], [capture()], "M2")).topics(
+        "statement.matched.v1", "movement.reconciled.v1"
+    )
+
+
+def test_what_a_person_undid_no_rule_does_again() -> None:
+    """covers: A25"""
+    key = MovementKey("capture", "A", "P1")
+    by_rule = match([1], [capture()], match_name([1], [key])).model_copy(update={"by": "rule"})
+    undone = unmatch(by_rule.match_id)
+    world = given(paid(row(1, 10_000)).world, by_rule, undone).world
+    given(world).when(by_rule).refused("match_undone")
+    given(world).when(match([1], [capture()])).topics(
         "statement.matched.v1", "movement.reconciled.v1"
     )
 
