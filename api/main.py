@@ -24,8 +24,11 @@ from api import (
     orders,
     page,
     parcels,
+    periods,
     problems,
     queries,
+    reconciliation,
+    statements,
     stock,
 )
 from api.context import Context
@@ -49,6 +52,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     stock.reads,
     customers.reads,
     customers.router,
+    statements.router,
+    statements.reads,
+    reconciliation.router,
+    periods.router,
+    periods.reads,
     analytics.router,
     feed.router,
     health.router,

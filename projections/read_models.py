@@ -10,6 +10,7 @@ from projections import (
     customer_history,
     money_movements,
     order_status,
+    periods,
     statement_lines,
     statements,
     stock_levels,
@@ -23,6 +24,7 @@ ALL: tuple[Projection[Any], ...] = (
     statements.PROJECTION,
     statement_lines.PROJECTION,
     money_movements.PROJECTION,
+    periods.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}
 

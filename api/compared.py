@@ -1,0 +1,53 @@
+"""The open lines of a statement beside our open money, and the plan that comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from api.context import Context
+from api.events import opener
+from domain.matching import MovementEntry, Plan, StatementEntry, plan
+from domain.money import CURRENCIES
+from domain.movement import MovementKey
+from domain.reconciliation import tolerance_minor
+from projections import checkpoint, reconciling, statement_lines, statements
+from projections.reconciling import Sides
+
+TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    sides: Sides
+    entries: tuple[list[StatementEntry], list[MovementEntry]]
+    plan: Plan
+    position: int
+
+    @property
+    def worth(self) -> dict[MovementKey, int]:
+        """What was open of each movement when they were compared."""
+        return {one.key: one.amount_minor for one in self.entries[1]}
+
+
+async def compared(context: Context, statement_id: str) -> Compared | None:
+    """None for a statement that there is not. Payers are compared, and never shown."""
+    async with context.reading() as connection:
+        position = await checkpoint.position_of(connection, statement_lines.NAME)
+        statement = await statements.one(connection, statement_id)
+        if statement is None:
+            return None
+        sides = await reconciling.sides(connection, statement_id, statement["shop"])
+        opened = await opener(connection, context, sides.persons())
+    entries, made = await asyncio.to_thread(_planned, sides, opened)
+    return Compared(sides, entries, made, position)
+
+
+def _planned(
+    sides: Sides, opened: Any
+) -> tuple[tuple[list[StatementEntry], list[MovementEntry]], Plan]:
+    """Seconds of a large statement: not for the loop that answers others meanwhile."""
+    lines = reconciling.line_entries(sides.lines, lambda one: opened(one.model_dump()))
+    movements = reconciling.movement_entries(sides.movements, lambda one: opened(one.model_dump()))
+    return (lines, movements), plan(lines, movements, TOLERANCES)
