@@ -70,8 +70,8 @@ STATEMENT = {
     "file_name": "2025-03.csv",
     # day,sum,reference,text
     # 2025-03-03,210.00,2026022822001,order paid by transfer
-    "content": "ZGF5LHN1bSxyZWZlcmVuY2UsdGV4dAoyMDI1LTAzLTAzLDIxMC4wMCwyMDI2MDIyODIyMDAxLG9yZGVyIHBh"
-    "aWQgYnkgdHJhbnNmZXIK",
+    "content": "ZGF5LHN1bSxyZWZlcmVuY2UsdGV4dAoyMDI1LTAzLTAzLDIxMC4wMCwyMDI2MDIyODIyMDAx"
+    "LG9yZGVyIHBhaWQgYnkgdHJhbnNmZXIK",
     "mapping": {
         "columns": {"date": "day", "amount": "sum", "reference": "reference", "text": ["text"]},
         "currency": "CNY",

@@ -235,7 +235,7 @@ async def suggestions(reader: Reader, statement_id: str) -> Answer:
     found = await _compared(reader.context, statement_id)
     certain = {line: match for match in found.plan.matches for line in match.lines}
     items = []
-    for row in found.sides.lines:
+    for row in sorted(found.sides.lines, key=lambda one: int(one["line_no"])):
         key = (name, row["line_no"])
         sure = certain.get(key)  # type: ignore[call-overload] # a LineKey is that tuple
         others = found.plan.suggestions.get(key, [])  # type: ignore[call-overload]

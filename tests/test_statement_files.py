@@ -62,7 +62,7 @@ def test_alipay_trades_are_read_from_gbk_with_tabs_and_a_footer() -> None:
     assert first.reference == "2025030122001004720299453898"
     assert first.counterparty == "*小明(137****2600)"
     assert first.text is not None
-    assert first.text.split() == ["1000000016", "龙井茶", "100g"]
+    assert first.text.split() == ["1000000018", "龙井茶", "100g"]
     assert first.at.isoformat() == "2025-02-28T16:06:15+00:00"  # 00:06:15 in China
     assert first.verbatim["业务类型"] == "交易"
     assert (file.parsed.account, file.parsed.method) == ("20885212319120680156", "alipay")
@@ -237,8 +237,8 @@ def test_what_is_wrong_in_stripes_file_is_named(old: str, new: str, line: int, r
 
 def test_a_quote_that_does_not_end_is_named_where_it_began() -> None:
     text = (FILES / "stripe_balance.csv").read_text(encoding="utf-8")
-    head, _, rest = text.partition('"Order 1000000016, tea"')
-    broken = head + '"Order 1000000016, tea' + rest.replace('"', "") * 20
+    head, _, rest = text.partition('"Order 1000000018, tea"')
+    broken = head + '"Order 1000000018, tea' + rest.replace('"', "") * 20
     assert rules(read("stripe", broken)) == [(2, "quote_unterminated")]
 
 
@@ -258,8 +258,8 @@ def test_camt053_is_read_in_its_versions(name: str) -> None:
     ]
     first, second, *_ = file.parsed.lines
     assert (first.counterparty, first.reference, first.timed) == ("Müller GmbH", "BANK-1", False)
-    assert first.text == "Order 1000000016"
-    assert (second.reference, second.batch_id) == ("E2E-1000000024", "BATCH-77")
+    assert first.text == "Order 1000000018"
+    assert (second.reference, second.batch_id) == ("E2E-1000000026", "BATCH-77")
     assert second.at.isoformat() == "2025-03-04T08:30:00+00:00"
     assert (file.parsed.account, file.parsed.ignored) == ("DE12500105170648489890", 1)
 

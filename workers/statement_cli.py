@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from workers import entry
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from workers.statements import Compared
 
 LISTED_MAX = 50
-LINES_SHOWN_MAX = 100
+LINES_SHOWN_MAX = 200
+CANDIDATES_MAX = 3  # shown of a line
 
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
@@ -130,22 +130,19 @@ def _show(found: Compared, plan: Plan) -> None:
     told = found.statement
     states = ", ".join(f"{count} {state}" for state, count in sorted(told["states"].items()))
     out.print(f"{told['file_name']} ({told['layout']}, {told['status']}): {states}", markup=False)
-    by_line = {match.lines[0]: [match] for match in plan.matches} | plan.suggestions
-    table = Table("line", "day", "amount", "kind", "score", "may be", "because", box=None)
-    entries = sorted(found.entries[0], key=lambda one: one.key)
+    certain = {line: [match] for match in plan.matches for line in match.lines}
     kinds = {row["line_no"]: row["kind"] for row in found.sides.lines}
-    for line in entries[:LINES_SHOWN_MAX]:
-        best = next(iter(by_line.get(line.key, ())), None)
-        table.add_row(
-            str(line.key.line_no),
-            line.on.isoformat(),
-            shown(line.amount_minor, line.currency),
-            kinds[line.key.line_no],
-            str(best.score.points) if best else "",
-            "\n".join(key.stream_key for key in best.movements) if best else "nothing known",
-            "; ".join(best.score.reasons) if best else "",
+    for line in sorted(found.entries[0], key=lambda one: one.key)[:LINES_SHOWN_MAX]:
+        amount = shown(line.amount_minor, line.currency)
+        out.print(
+            f"{line.key.line_no}  {line.on}  {amount}  {kinds[line.key.line_no]}",
+            highlight=False,
+            markup=False,
         )
-    out.print(table, markup=False)
+        for best in (certain.get(line.key) or plan.suggestions.get(line.key, []))[:CANDIDATES_MAX]:
+            names = ", ".join(key.stream_key for key in best.movements)
+            told = f"{best.score.points:>6}  {names}: {'; '.join(best.score.reasons)}"
+            out.print(told, highlight=False, markup=False)
 
 
 def _whole(beginning: str) -> str:
