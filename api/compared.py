@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from api.context import Context
 from api.events import opener
+from api.problems import Problem
+from commands.store import HEAD
 from domain.matching import MovementEntry, Plan, StatementEntry, plan
 from domain.money import CURRENCIES
 from domain.movement import MovementKey
@@ -29,6 +32,18 @@ class Compared:
     def worth(self) -> dict[MovementKey, int]:
         """What was open of each movement when they were compared."""
         return {one.key: one.amount_minor for one in self.entries[1]}
+
+
+async def caught_up(context: Context) -> None:
+    """Wait, but not for ever, until the read models know what the caller may have just done: else
+    who imports and matches at once finds nothing. Behind, they only find less.
+    """
+    async with context.reading() as connection:
+        row = await (await connection.execute(HEAD)).fetchone()
+    head = int(row[0]) if row else 0
+    with suppress(Problem):
+        for projection in reconciling.SOURCES:
+            await context.reach(projection, head)
 
 
 async def compared(context: Context, statement_id: str) -> Compared | None:

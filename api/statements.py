@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from api.answers import Answer
 from api.attempts import new_id
 from api.calls import Call, CommandCall, CommandRoute, MatchedCall, example
-from api.compared import Compared, compared
+from api.compared import Compared, caught_up, compared
 from api.examples import MATCH, STATEMENT, UNALLOCATED, UNMATCH
 from api.permissions import Permission, needs
 from api.problems import (
@@ -58,6 +58,7 @@ from domain.matching_commands import match_commands
 from domain.message import Rejected
 from domain.order_commands import Handle
 from domain.period import ZONE, Zone
+from domain.reconciliation import COMPLETE
 from domain.reconciliation_streams import statement_stream
 from domain.statement_commands import (
     Layout,
@@ -123,10 +124,13 @@ async def upload(
         raise field_problem("content", bad.rule, bad.message) from None
     except ValidationError as error:
         raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from None
-    outcomes = [await call.run_as(number, command) for number, command in enumerate(commands)]
-    known = all(outcome.position is None for outcome in outcomes)
+    outcome = await call.run_as(0, commands[0])
+    known = outcome.position is None
+    if not known or outcome.body["status"] != COMPLETE:
+        for number, command in enumerate(commands[1:], 1):
+            outcome = await call.run_as(number, command)
     rows = [{"line_no": one.line, "rule": one.rule} for one in file.unreadable]
-    return call.answer(outcomes[-1], already_imported=known, unreadable=rows)
+    return call.answer(outcome, already_imported=known, unreadable=rows)
 
 
 def _read(body: StatementBody) -> StatementFile:
@@ -229,9 +233,8 @@ async def lines(
 async def suggestions(reader: Reader, statement_id: str) -> Answer:
     """Candidates with their score of 100 and a reason for each share of it. Nothing personal."""
     name = _known(statement_id)
-    await reader.reach(statement_lines.NAME)
-    if reader.min_position is not None:
-        await reader.context.reach(reconciling.MOVEMENTS, reader.min_position)
+    for projection in reconciling.SOURCES:
+        await reader.reach(projection)
     found = await _compared(reader.context, statement_id)
     certain = {line: match for match in found.plan.matches for line in match.lines}
     items = []
@@ -280,6 +283,7 @@ async def auto_match(
     body: Annotated[RulesBody, Body(**example("By the rules", {}))],  # noqa: ARG001
 ) -> Answer:
     """Where a reference and the amount fit one way only; what a person undid is left alone."""
+    await caught_up(call.context)
     found = await _compared(call.context, statement_id)
     commands = match_commands(found.plan.matches, *found.entries, call.at)
     matched, position, refused = 0, None, []

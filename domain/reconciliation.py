@@ -31,6 +31,7 @@ from domain.statement_commands import (
 )
 from domain.statement_facts import LinePart, MovementPart, StatementMatched
 
+COMPLETE = "imported"  # the status of a statement all lines of which are in
 TOLERANCE_MAJOR = 1  # DOMAIN.md, 'Payment': differences up to 1.00 are written off
 
 
@@ -259,6 +260,4 @@ def statement_answer(state: Statement, version: int) -> dict[str, Any]:
 
 
 def status(state: Statement) -> str:
-    if not state.completed:
-        return "incomplete"
-    return "imported"
+    return COMPLETE if state.completed else "incomplete"

@@ -18,9 +18,10 @@ from domain.matching import LineKey, MovementEntry, StatementEntry
 from domain.message import Sealed
 from domain.movement import MovementKey
 from domain.period import ZONE
-from projections import money_movements
+from projections import money_movements, order_status, statement_lines, statements
 
-MOVEMENTS = money_movements.NAME
+# What both sides are read from.
+SOURCES = (statements.NAME, statement_lines.NAME, money_movements.NAME, order_status.NAME)
 LINES_MAX = 20_000  # open ones of a statement that are compared at once
 MOVEMENTS_MAX = 50_000  # that they are compared with
 WINDOW_DAYS = 90  # before and after a statement's lines

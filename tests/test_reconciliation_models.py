@@ -84,7 +84,7 @@ class Books:
 def books(settings: Settings) -> Iterator[Books]:
     with Store(settings).connect(autocommit=True) as connection:
         shop = Books(settings, connection, History(11), random.Random(5))
-        write(shop.store, connection, shop.history.units(scale(200, 30)))
+        write(shop.store, connection, shop.history.units(scale(200, 20)))
         reconcile(shop)
         yield shop
 
@@ -132,7 +132,7 @@ def test_what_is_open_is_what_the_deciders_know(books: Books) -> None:
         books.fold(projection)
     world = books.history.world
     told = books.rows(statement_lines.PROJECTION)
-    assert len(told) > 30
+    assert len(told) > 15
     for found in told:
         state = world.state(statement_stream(found["statement_id"])).lines[found["line_no"]]
         assert found["open_minor"] == state.open_minor

@@ -127,12 +127,12 @@ def show(
 def _show(found: Compared, plan: Plan) -> None:
     from domain.statement import shown
 
-    told = found.statement
-    states = ", ".join(f"{count} {state}" for state, count in sorted(told["states"].items()))
-    out.print(f"{told['file_name']} ({told['layout']}, {told['status']}): {states}", markup=False)
+    one = found.statement
+    states = ", ".join(f"{count} {state}" for state, count in sorted(one["states"].items()))
+    out.print(f"{one['file_name']} ({one['layout']}, {one['status']}): {states}", markup=False)
     certain = {line: [match] for match in plan.matches for line in match.lines}
     kinds = {row["line_no"]: row["kind"] for row in found.sides.lines}
-    for line in sorted(found.entries[0], key=lambda one: one.key)[:LINES_SHOWN_MAX]:
+    for line in sorted(found.entries[0], key=lambda each: each.key)[:LINES_SHOWN_MAX]:
         amount = shown(line.amount_minor, line.currency)
         out.print(
             f"{line.key.line_no}  {line.on}  {amount}  {kinds[line.key.line_no]}",
@@ -141,8 +141,8 @@ def _show(found: Compared, plan: Plan) -> None:
         )
         for best in (certain.get(line.key) or plan.suggestions.get(line.key, []))[:CANDIDATES_MAX]:
             names = ", ".join(key.stream_key for key in best.movements)
-            told = f"{best.score.points:>6}  {names}: {'; '.join(best.score.reasons)}"
-            out.print(told, highlight=False, markup=False)
+            line_told = f"{best.score.points:>6}  {names}: {'; '.join(best.score.reasons)}"
+            out.print(line_told, highlight=False, markup=False)
 
 
 def _whole(beginning: str) -> str:

@@ -28,7 +28,7 @@ from domain.matching_commands import match_commands
 from domain.message import Attempt, Command, Rejected, Sealed
 from domain.money import CURRENCIES
 from domain.number import is_number
-from domain.reconciliation import tolerance_minor
+from domain.reconciliation import COMPLETE, tolerance_minor
 from domain.statement_commands import Layout
 from projections import reconciling, statements
 
@@ -136,6 +136,8 @@ def import_file(
             outcome = sender.run(connection, command)
             known = known and outcome.position is None
             body = dict(outcome.body)
+            if known and body["status"] == COMPLETE:
+                break
     return Imported(file, body, known)
 
 
