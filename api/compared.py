@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,15 @@ from api.context import Context
 from api.events import opener
 from api.problems import Problem
 from commands.store import HEAD
-from domain.matching import MovementEntry, Plan, StatementEntry, plan
+from domain.matching import Plan, plan
 from domain.money import CURRENCIES
 from domain.movement import MovementKey
 from domain.reconciliation import tolerance_minor
+from domain.scoring import MovementEntry, StatementEntry
 from projections import checkpoint, reconciling, statement_lines, statements
 from projections.reconciling import Sides
 
+_ID = re.compile(r"[0-9a-f]{64}")
 TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
 
 
@@ -66,3 +69,22 @@ def _planned(
     lines = reconciling.line_entries(sides.lines, lambda one: opened(one.model_dump()))
     movements = reconciling.movement_entries(sides.movements, lambda one: opened(one.model_dump()))
     return (lines, movements), plan(lines, movements, TOLERANCES)
+
+
+async def compared_or_missing(context: Context, statement_id: str) -> Compared:
+    found = await compared(context, known(statement_id))
+    if found is None:
+        raise missing(statement_id)
+    return found
+
+
+def known(statement_id: str) -> str:
+    """Raises Problem 404: no other text names a statement."""
+    if not _ID.fullmatch(statement_id):
+        raise missing(statement_id)
+    return statement_id
+
+
+def missing(statement_id: str) -> Problem:
+    facts = {"statement_id": statement_id[:200]}
+    return Problem(404, "statement_not_found", "There is no such statement.", facts=facts)

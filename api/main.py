@@ -28,6 +28,7 @@ from api import (
     problems,
     queries,
     reconciliation,
+    statement_reads,
     statements,
     stock,
 )
@@ -53,7 +54,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     customers.reads,
     customers.router,
     statements.router,
-    statements.reads,
+    statement_reads.router,
     reconciliation.router,
     periods.router,
     periods.reads,

@@ -1,43 +1,38 @@
-"""Which line tells of which money of ours: candidates scored in words, and what is beyond doubt.
+"""Which line tells of which money of ours: what is beyond doubt, and what a person has to choose.
 
-Pure. A plan matches what fits one way only; what fits several ways is suggested to a person. No
-line and no movement is ever in two matches of a plan.
+Pure. A plan matches what fits one way only; what fits several ways is suggested. No line and no
+movement is ever in two matches of a plan.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from difflib import SequenceMatcher
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from domain.movement import MovementKey
-from domain.statement import shown
-
-REFERENCE_EQUAL = 50
-REFERENCE_CONTAINED = 40
-AMOUNT_EQUAL = 30
-AMOUNT_NEAR = 15
-PAYER_EQUAL = 10
-PAYER_SIMILAR = 5
-DATE_SAME = 10
-DATE_NEAR = 7
-DATE_FAR = 3
+from domain.scoring import (
+    AMOUNT_EQUAL,
+    REFERENCE_CONTAINED,
+    LineKey,
+    MovementEntry,
+    Score,
+    StatementEntry,
+    by_reference,
+    folded,
+    score,
+    words,
+)
 
 CERTAIN = 75  # points from which a match may be made without a person
 AHEAD = 10  # points that the best must have before the second
 SUGGESTED = 25  # points from which a candidate is shown
 SUGGESTIONS_MAX = 10  # per line
 
-NEAR_DAYS = 3
-FAR_DAYS = 14
-PAYER_CHARACTERS_MAX = 200
-REFERENCE_CHARACTERS_MIN = 4  # a shorter word in a text says nothing
 CANDIDATES_MAX = 50  # with a name in common with a line, that are scored
 NEAREST_MAX = 10  # of the same amount, before and after the line's day
 SUBSET_CANDIDATES_MAX = 20
@@ -45,49 +40,6 @@ SUBSET_SIZE_MAX = 6
 SUBSETS_MAX = 60_000  # looked at per sum
 
 T = TypeVar("T")
-
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*[A-Za-z0-9]")
-
-
-class LineKey(NamedTuple):
-    statement_id: str
-    line_no: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatementEntry:
-    """A line as it is compared: the open part of its gross amount, signed."""
-
-    key: LineKey
-    amount_minor: int
-    currency: str
-    on: date
-    reference: str | None = None
-    text: str | None = None
-    payer: str | None = None  # in clear, where the caller may open it
-
-
-@dataclass(frozen=True, slots=True)
-class MovementEntry:
-    """Money of ours as it is compared: the open part, signed as our account sees it.
-
-    `references`: what others may call it by: its reference, the order's number and external one.
-    """
-
-    key: MovementKey
-    amount_minor: int
-    currency: str
-    on: date
-    references: tuple[str, ...] = ()
-    payer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Points of 100, and for each share of them why."""
-
-    points: int
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,83 +56,6 @@ class Match:
 class Plan:
     matches: list[Match] = field(default_factory=list)
     suggestions: dict[LineKey, list[Match]] = field(default_factory=dict)
-
-
-def folded(text: str) -> str:
-    """A name or reference as it is compared: case and what stands between words do not count."""
-    return "".join(character for character in text.casefold() if character.isalnum())
-
-
-def words(entry: StatementEntry) -> set[str]:
-    """What of a line may be a reference of ours."""
-    found = _WORD.findall(f"{entry.reference or ''} {entry.text or ''}")
-    long = {folded(word) for word in found}
-    return {word for word in long if len(word) >= REFERENCE_CHARACTERS_MIN}
-
-
-def score(line: StatementEntry, movement: MovementEntry, tolerance_minor: int) -> Score | None:
-    """How well they fit, with a reason for each point; None where they cannot belong together."""
-    if line.currency != movement.currency or line.amount_minor * movement.amount_minor <= 0:
-        return None
-    found = [
-        _by_reference(line, movement),
-        _by_amount(line, movement, tolerance_minor),
-        _by_payer(line, movement),
-        _by_date(line, movement),
-    ]
-    told = [one for one in found if one is not None]
-    reasons = tuple(f"{reason} (+{points})" for points, reason in told)
-    return Score(sum(points for points, _ in told), reasons)
-
-
-_Found = tuple[int, str] | None
-
-
-def _by_reference(line: StatementEntry, movement: MovementEntry) -> _Found:
-    ours = {folded(reference): reference for reference in movement.references}
-    ours.pop("", None)
-    named = ours.get(folded(line.reference or ""))
-    if named is not None:
-        return REFERENCE_EQUAL, f"reference {named} is equal"
-    contained = sorted(ours[word] for word in words(line) & ours.keys())
-    if contained:
-        return REFERENCE_CONTAINED, f"the text names {', '.join(contained[:3])}"
-    return None
-
-
-def _by_amount(line: StatementEntry, movement: MovementEntry, tolerance_minor: int) -> _Found:
-    difference = line.amount_minor - movement.amount_minor
-    if difference == 0:
-        return AMOUNT_EQUAL, f"amount {shown(line.amount_minor, line.currency)} is equal"
-    if abs(difference) <= tolerance_minor:
-        return AMOUNT_NEAR, f"amount differs by {shown(difference, line.currency)}"
-    return None
-
-
-def _by_payer(line: StatementEntry, movement: MovementEntry) -> _Found:
-    theirs, ours = folded(line.payer or ""), folded(movement.payer or "")
-    if not theirs or not ours:
-        return None
-    if theirs == ours:
-        return PAYER_EQUAL, "payer is equal"
-    pair = (theirs[:PAYER_CHARACTERS_MAX], ours[:PAYER_CHARACTERS_MAX])
-    likeness = round(100 * SequenceMatcher(None, *pair, autojunk=False).ratio())
-    if likeness >= 70:
-        return PAYER_SIMILAR, f"payer is similar ({likeness} %)"
-    return None
-
-
-def _by_date(line: StatementEntry, movement: MovementEntry) -> _Found:
-    days = abs((line.on - movement.on).days)
-    if days == 0:
-        return DATE_SAME, "the same day"
-    if days <= FAR_DAYS:
-        points = DATE_NEAR if days <= NEAR_DAYS else DATE_FAR
-        return points, f"{days} day{'s' * (days > 1)} apart"
-    return None
-
-
-# -- the plan ----------------------------------------------------------------------------------
 
 
 def plan(
@@ -302,7 +177,7 @@ class _Planner:
         named = [
             key
             for key in sorted(scores)
-            if _by_reference(entry, self._movements[key]) is not None
+            if by_reference(entry, self._movements[key]) is not None
             and abs(self._movements[key].amount_minor) < abs(entry.amount_minor)
         ]
         return named[:SUBSET_CANDIDATES_MAX]
@@ -324,7 +199,7 @@ class _Planner:
             for line in self._wanted_by[key]
             if line in self._scores
             and abs(self._lines[line].amount_minor) < abs(movement.amount_minor)
-            and _by_reference(self._lines[line], movement) is not None
+            and by_reference(self._lines[line], movement) is not None
         ]
         return [line for line in free if line.statement_id == free[0].statement_id][
             :SUBSET_CANDIDATES_MAX

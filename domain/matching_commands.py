@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from domain.matching import Match, MovementEntry, StatementEntry
+from domain.matching import Match
 from domain.reconciliation import match_name
+from domain.scoring import MovementEntry, StatementEntry
 from domain.statement_commands import (
     MATCHED_LINES_MAX,
     MATCHED_MOVEMENTS_MAX,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, Protocol
 
-from domain import movement, period, statement
+from domain import movement, period, statement_rules
 from domain.message import Event, Rejected, StreamName
 from domain.money import minor_digits
 from domain.movement import Available, Movement, MovementKey
@@ -57,11 +57,11 @@ def decide(command: ReconciliationCommand, write: Write) -> None:
     state = write.states[own]
     match command:
         case ImportStatement():
-            write.add(own, statement.announce(command, state))
+            write.add(own, statement_rules.announce(command, state))
         case RecordLines():
-            write.add(own, statement.record(command, state))
+            write.add(own, statement_rules.record(command, state))
         case LeaveUnallocated():
-            write.add(own, statement.leave_unallocated(command, state))
+            write.add(own, statement_rules.leave_unallocated(command, state))
         case MatchLines():
             _match(command, write)
         case UnmatchLines():
@@ -113,7 +113,7 @@ def _unknown(key: MovementKey) -> Rejected:
 def _match(command: MatchLines, write: Write) -> None:
     own = statement_stream(command.statement_id)
     state: Statement = write.states[own]
-    statement.require_complete(state, command.statement_id)
+    statement_rules.require_complete(state, command.statement_id)
     if command.match_id in state.matches:
         return
     if command.by == "rule" and command.match_id in state.undone:
@@ -151,7 +151,7 @@ def _match(command: MatchLines, write: Write) -> None:
 
 
 def _line_part(part: LinePartBody, state: Statement) -> LinePart:
-    line = statement.known_line(state, part.line_no)
+    line = statement_rules.known_line(state, part.line_no)
     asked = line.open_minor if part.amount_minor is None else part.amount_minor
     if asked == 0 or asked * line.open_minor <= 0 or abs(asked) > abs(line.open_minor):
         raise Rejected(
@@ -201,7 +201,7 @@ def _difference(lines: Iterable[LinePart], movements: Iterable[MovementPart], cu
 def _unmatch(command: UnmatchLines, write: Write) -> None:
     own = statement_stream(command.statement_id)
     state: Statement = write.states[own]
-    events = statement.unmatch(command, state)
+    events = statement_rules.unmatch(command, state)
     parts = state.matches[command.match_id].movements
     write.add(own, events)
     match = (command.statement_id, command.match_id)

@@ -14,10 +14,10 @@ import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from domain.matching import LineKey, MovementEntry, StatementEntry
 from domain.message import Sealed
 from domain.movement import MovementKey
 from domain.period import ZONE
+from domain.scoring import LineKey, MovementEntry, StatementEntry
 from projections import money_movements, order_status, statement_lines, statements
 
 # What both sides are read from.

@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.matching import (
-    CERTAIN,
-    LineKey,
-    Match,
-    MovementEntry,
-    Plan,
-    StatementEntry,
-    plan,
-    score,
-)
+from domain.matching import CERTAIN, Match, Plan, plan
 from domain.movement import MovementKey
+from domain.scoring import LineKey, MovementEntry, StatementEntry, score
 from tests.scale import scale
 
 DAY = date(2025, 3, 1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from psycopg import Connection
@@ -15,7 +18,7 @@ from psycopg import Connection
 from commands import period_totals
 from commands.settings import Settings
 from commands.store import Store
-from domain.message import Command
+from domain.message import Command, Rejected
 from domain.movement import MovementKey, open_minor
 from domain.period import BeginClosing, ClosePeriod
 from domain.reconciliation import available
@@ -28,7 +31,9 @@ from projections.rebuild import rebuild
 from tests import given
 from tests.histories import History, write
 from tests.scale import scale
-from tests.test_statement import announce, match, record, row
+from tests.test_statement import announce, match, record, row, statement
+from workers.periods import check, close
+from workers.statements import send
 
 PROJECTIONS: tuple[Projection[Any], ...] = (
     statements.PROJECTION,
@@ -290,3 +295,50 @@ def test_the_line_is_drawn_once(books: Books) -> None:
     assert through == books.store.head(books.connection)
     with pytest.raises(period_totals.TooLong):
         period_totals.closing(books.store, "main", "2025-03", lambda: NOW, seconds_max=-1)
+
+
+# -- races -------------------------------------------------------------------------------------
+
+
+def test_of_two_statements_that_want_one_payment_at_once_one_gets_it(settings: Settings) -> None:
+    """covers: A25, L12: two writers, one movement, exactly one wins."""
+    order_id, digests = str(uuid4()), [f"{number:064x}" for number in range(scale(100, 6))]
+    start = [given.place(order_id, at=given.NOON), given.pay(10_000, "P1", order_id)]
+    for name in digests:
+        start += statement(row(1, 10_000), statement_id=name)
+    send(settings, start, "desk")
+    ours = {"kind": "capture", "owner": order_id, "id": "P1", "amount_minor": 10_000}
+
+    def take(name: str) -> str:
+        try:
+            send(settings, [match([1], [ours], "M", name)], "desk")
+        except Rejected as refusal:
+            return refusal.code
+        return "taken"
+
+    with ThreadPoolExecutor(4) as threads:
+        found = Counter(threads.map(take, digests))
+    assert found == {"taken": 1, "movement_matched": len(digests) - 1}
+
+
+def test_a_closing_and_payments_at_once_lose_and_double_nothing(settings: Settings) -> None:
+    """covers: A24: each payment is in the month or late in the next, whoever was first."""
+    order_ids = [str(uuid4()) for _ in range(scale(100, 12))]
+    send(settings, [given.place(name) for name in order_ids], "desk")
+
+    def pay(name: str) -> None:
+        send(settings, [given.pay(100, f"P-{name}", name)], "desk")
+
+    with ThreadPoolExecutor(4) as threads:
+        paying = [threads.submit(pay, name) for name in order_ids]
+        closing = threads.submit(close, settings, "main", "2025-03", "Asia/Shanghai")
+        done: list[Future[Any]] = [*paying, closing]
+        for one in done:
+            one.result()
+    close(settings, "main", "2025-04", "Asia/Shanghai")
+    totals = [
+        total for month in ("2025-03", "2025-04") for total in check(settings, "main", month)[0]
+    ]
+    assert sum(total.captures for total in totals) == len(order_ids)
+    assert check(settings, "main", "2025-03")[1]
+    assert check(settings, "main", "2025-04")[1]
