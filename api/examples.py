@@ -75,6 +75,25 @@ DISPATCH = {
 DELIVERY = {"name": "王小明", "picture_ref": "proof/17.jpg"}
 RECEIPT = {"quantity": 100, "reference": "PO-17"}
 ADJUSTMENT = {"delta": -1, "reason": "One was broken."}
+STATEMENT = {
+    "layout": "csv",
+    "file_name": "2025-03.csv",
+    # day,sum,reference,text
+    # 2025-03-03,210.00,2026022822001,order paid by transfer
+    "content": "ZGF5LHN1bSxyZWZlcmVuY2UsdGV4dAoyMDI1LTAzLTAzLDIxMC4wMCwyMDI2MDIyODIyMDAx"
+    "LG9yZGVyIHBhaWQgYnkgdHJhbnNmZXIK",
+    "mapping": {
+        "columns": {"date": "day", "amount": "sum", "reference": "reference", "text": ["text"]},
+        "currency": "CNY",
+    },
+}
+MATCH = {
+    "lines": [{"line_no": 2, "amount_minor": 10000}],
+    "movements": [{"kind": "capture", "owner": "0193e8a1-0000-7000-8000-000000000001", "id": "P1"}],
+}
+UNMATCH = {"reason": "The customer meant another order."}
+UNALLOCATED = {"note": "Asked the bank who sent it."}
+CLOSING = {"shop": "main", "zone": "Asia/Shanghai"}
 CUSTOMER = {"contact": CONTACT, "address": ADDRESS}
 POLICY = {
     "rules": {

@@ -22,6 +22,8 @@ class Permission(StrEnum):
     ORDER_OVERRIDE = "order.override"
     ORDER_VOID = "order.void"
     PAYMENT_RECORD = "payment.record"
+    PAYMENT_RECONCILE = "payment.reconcile"
+    PERIOD_CLOSE = "period.close"
     PARCEL_PACK = "parcel.pack"
     PARCEL_DISPATCH = "parcel.dispatch"
     PARCEL_DELIVER = "parcel.deliver"
@@ -60,9 +62,15 @@ def require(actor: str, permission: Permission) -> None:
         raise Problem(403, "forbidden", f"This needs the permission {permission}.")
 
 
-def needs(permission: Permission) -> dict[str, Any]:
-    """The declaration of a route, shown in OpenAPI as `x-permission`: `**needs(…)`."""
-    return {"openapi_extra": {"x-permission": permission.value}}
+def needs(permission: Permission, *, body_bytes_max: int | None = None) -> dict[str, Any]:
+    """The declaration of a route, shown in OpenAPI as `x-permission`: `**needs(…)`.
+
+    `body_bytes_max`: of a route whose bodies may be larger than others', as `x-body-bytes-max`.
+    """
+    extra: dict[str, Any] = {"x-permission": permission.value}
+    if body_bytes_max is not None:
+        extra["x-body-bytes-max"] = body_bytes_max
+    return {"openapi_extra": extra}
 
 
 def declared(route: Any) -> Permission | None:

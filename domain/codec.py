@@ -15,7 +15,9 @@ from domain import (  # noqa: F401 - all topics
     invoice_facts,
     order_facts,
     parcel_facts,
+    period_facts,
     policy,
+    statement_facts,
     stock_item,
 )
 from domain.message import EVENT_TYPES, Event, Sealed

@@ -17,12 +17,17 @@ from domain import (
     customer,
     fapiao,
     invoice,
+    movement,
     order,
     order_account,
     order_commands,
     order_lines,
     parcel,
+    period,
     policy,
+    reconciliation,
+    reconciliation_streams,
+    statement,
     stock_item,
 )
 from domain.account import Account
@@ -128,6 +133,9 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "policy": (Policy(), policy.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
+    "statement": (statement.Statement(), statement.evolve),
+    "movement": (movement.Movement(), movement.evolve),
+    "period": (period.Period(), period.evolve),
 }
 
 
@@ -206,6 +214,8 @@ def decide(  # noqa: C901 - a table
             _issue(command, write)
         case _ if isinstance(command, FAPIAO_COMMANDS):
             _change_fapiao(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            reconciliation.decide(command, write)
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]

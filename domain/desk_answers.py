@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_status
+from domain import order_lines, order_status, reconciliation, reconciliation_streams
 from domain.account import Account
 from domain.account_commands import (
     AccountChange,
@@ -68,6 +68,8 @@ def answer(
             return _policy_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return _account_answer(command, states_after, versions)
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation.answer(command, states_after, versions)
         case _:
             stream = order_stream(target(command))
             return {

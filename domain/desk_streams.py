@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import account, customer, invoice, order, order_account, parcel, stock_item
+from domain import (
+    account,
+    customer,
+    invoice,
+    order,
+    order_account,
+    parcel,
+    reconciliation_streams,
+    stock_item,
+)
 from domain.account_commands import (
     ACCOUNT_CHANGES,
     ExpireGifts,
@@ -94,6 +103,8 @@ def target(command: Command) -> str:
             return account.stream_key(command.customer_id, command.currency)
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.own_stream(command).key
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -131,6 +142,8 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.streams(command, loaded)
         case _:
             return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
 
@@ -248,5 +261,5 @@ def persons(command: Command, states: States) -> frozenset[str]:
         case RecordPayment():
             names.add(order.payer_of(command.order_id))
         case _:
-            pass
+            names |= reconciliation_streams.persons(command, states)
     return frozenset(names - {""})

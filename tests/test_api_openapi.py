@@ -86,6 +86,19 @@ INTERFACE = {
     "POST /v1/customers/{}/accounts/{}/credit",
     "POST /v1/customers/{}/accounts/{}/gifts",
     "POST /v1/customers/{}/accounts/{}/limit",
+    "POST /v1/statements",
+    "GET /v1/statements",
+    "GET /v1/statements/{}",
+    "GET /v1/statements/{}/lines",
+    "GET /v1/statements/{}/suggestions",
+    "POST /v1/statements/{}/auto-match",
+    "POST /v1/statements/{}/matches",
+    "POST /v1/statements/{}/matches/{}/undo",
+    "POST /v1/statements/{}/lines/{}/unallocated",
+    "GET /v1/reconciliation/lines",
+    "GET /v1/reconciliation/movements",
+    "POST /v1/periods/{}/close",
+    "GET /v1/periods",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -161,6 +174,9 @@ class Examples:
 
     def _with(self, body: Json, ids: dict[str, str]) -> Json:
         """Contents name orders, which only exist once they were placed."""
+        if "movements" in body:
+            ours = {"owner": ids["order_id"], "id": ids["payment_id"]}
+            return body | {"movements": [body["movements"][0] | ours]}
         if "contents" not in body:
             return body
         orders = (ids["order_id"], ids["second_id"])
@@ -183,8 +199,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
 
     id_ = examples.send("/v1/orders")["order_id"]
     previewed = ("amend/preview", "amend", "cancel/preview", "cancel")
-    for name in ("approve", *previewed, "notes", "payments"):
+    for name in ("approve", *previewed, "notes"):
         examples.send(f"{order}/{name}", order_id=id_)
+    payment = examples.send(f"{order}/payments", order_id=id_)["payment_id"]
     rest = {"method": "alipay", "amount_minor": 50_000, "reference": "rest"}
     api.made(f"/v1/orders/{id_}/payments", rest)
     parcel = examples.send(f"{order}/parcels", order_id=id_)["parcel_id"]
@@ -207,6 +224,14 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
+
+    bank = examples.send("/v1/statements")["statement_id"]
+    statement, ids = "/v1/statements/{statement_id}", {"statement_id": bank}
+    one = examples.send(f"{statement}/matches", order_id=id_, payment_id=payment, **ids)
+    examples.send(f"{statement}/lines/{{line_no}}/unallocated", line_no="2", **ids)
+    examples.send(f"{statement}/matches/{{match_id}}/undo", match_id=one["match_id"], **ids)
+    examples.send(f"{statement}/auto-match", **ids)
+    examples.send("/v1/periods/{month}/close", month="2025-03")
 
     with_example = {
         (method, path) for method, path, one in operations(described) if "requestBody" in one
