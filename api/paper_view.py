@@ -14,7 +14,7 @@ from typing import Any
 
 from api.paper_words import METHODS, WORDS
 from domain import order_state
-from domain.invoice_amounts import LINE
+from domain.invoice_amounts import FEE, LINE
 from domain.invoice_facts import SHIPPING, OrderCredited, OrderInvoiced, PaperLine, RateSum, Seller
 from domain.message import Event, Sealed
 from domain.money import CURRENCIES, format_minor
@@ -108,6 +108,8 @@ class PaperShown:
     def line_name(self, line: PaperLine) -> str:
         if line.ref == SHIPPING:
             return self.word("shipping")
+        if line.ref.startswith(FEE):
+            return self.word("cancellation_fee")
         change = line.quantity == 0
         return f"{line.name} ({self.word('price_change')})" if change else line.name
 

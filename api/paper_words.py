@@ -29,6 +29,7 @@ WORDS: dict[str, dict[str, str]] = {
     "paid": {"zh": "已付", "en": "Paid"},
     "due": {"zh": "应付", "en": "To pay"},
     "shipping": {"zh": "运费", "en": "Shipping"},
+    "cancellation_fee": {"zh": "取消手续费", "en": "Cancellation fee"},
     "pcs": {"zh": "件", "en": "pcs"},
     "price_change": {"zh": "价格调整", "en": "change of price"},
     "payment": {"zh": "付款方式", "en": "Payment"},
