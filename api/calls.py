@@ -83,7 +83,7 @@ class CommandCall:
         return await self.context.committer.preview(command, self.attempt)
 
     def without_version(self) -> None:
-        """Raises Problem 422 for an If-Match: nothing is changed here."""
+        """Raises Problem 422 for an If-Match: nothing is changed, or more than one thing."""
         self._if_match(Unmatched.NO_VERSION)
 
     async def run_as(self, number: int, command: Command) -> Outcome:

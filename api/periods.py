@@ -51,6 +51,7 @@ async def close(
     """From the answer on, what happened in it is booked in the next open month. `closing` where the
     ledger is too large to be summed at once: then the totals follow.
     """
+    call.without_version()
     begin = call.command(BeginClosing, body, month=month)
     outcome = await call.run_as(0, begin)
     if outcome.body["status"] == "closing":

@@ -95,6 +95,7 @@ async def upload(
     """Once: the same bytes again answer with the first import. With rows that cannot be read
     nothing comes in, and each is named by line and rule, unless `accept_unreadable` is set.
     """
+    call.without_version()
     file = await asyncio.to_thread(_read, body)
     if file.unreadable and not body.accept_unreadable:
         raise invalid(_unreadable(file))
@@ -146,6 +147,7 @@ async def auto_match(
     body: Annotated[RulesBody, Body(**example("By the rules", {}))],  # noqa: ARG001
 ) -> Answer:
     """Where a reference and the amount fit one way only; what a person undid is left alone."""
+    call.without_version()
     await caught_up(call.context)
     found = await compared_or_missing(call.context, statement_id)
     commands = match_commands(found.plan.matches, *found.entries, call.at)

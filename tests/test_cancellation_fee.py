@@ -122,9 +122,7 @@ def test_the_fee_is_a_charge_on_the_invoice() -> None:
     start = after(publish(fee_tax_rate_bp=600), place(), pay(10_000))
     order = start.when(cancel(at=FREE_UNTIL + SECOND)).world.order()
     owed = {ref: charge.owed for ref, charge in charges(order).items() if charge.owed.gross}
-    assert [(ref, one.gross, one.tax) for ref, one in owed.items()] == [
-        ("fee/1", 1_000, 57)
-    ]
+    assert [(ref, one.gross, one.tax) for ref, one in owed.items()] == [("fee/1", 1_000, 57)]
 
 
 @examples(
