@@ -65,12 +65,9 @@ class CommandCall:
         """Run it; `about` is what an If-Match names. Raises what the committer raises."""
         if_match = self._if_match(about)
         try:
-            outcome = await self.context.committer.run(command, self.attempt, if_match)
+            outcome = await self._outcome(command, self.attempt, if_match)
         except StaleVersion as stale:
             raise await _stale(self.context, stale) from None
-        except Busy as error:
-            # Nobody knows whether it was done: this is the key to send it again under.
-            raise busy(str(error), self._names()) from None
         except Rejected as refusal:
             if refusal.code != "preview_differs" or isinstance(about, Unmatched):
                 raise
@@ -95,7 +92,19 @@ class CommandCall:
             own = f"{attempt.key}/{number}"
             cause = attempt.command_id
             attempt = replace(attempt, command_id=uuid7(), key=own, causation_id=cause)
-        return await self.context.committer.run(command, attempt)
+        return await self._outcome(command, attempt)
+
+    async def _outcome(
+        self,
+        command: Command,
+        attempt: Attempt,
+        if_match: tuple[StreamName, int] | None = None,
+    ) -> Outcome:
+        try:
+            return await self.context.committer.run(command, attempt, if_match)
+        except Busy as error:
+            # Nobody knows whether it was done: this is the key to send the call again under.
+            raise busy(str(error), self._names()) from None
 
     def _if_match(self, about: StreamName | Unmatched) -> tuple[StreamName, int] | None:
         """Raises Problem 422 rather than pass over a condition that it cannot check."""
