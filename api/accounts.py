@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -14,13 +13,12 @@ from pydantic import BaseModel
 from api.answers import AccountRecorded, Answer, GiftRecorded, etag
 from api.attempts import new_id
 from api.calls import CommandRoute, MatchedCall, example
-from api.context import Context
-from api.events import stream_rows
+from api.context import Context, head_of
+from api.events import whole_stream
 from api.examples import CREDIT, CREDIT_LIMIT, GIFT
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Reader, identifier, page_router
-from commands.store import HEAD
 from domain import account, codec
 from domain.account import Account
 from domain.account_commands import (
@@ -155,7 +153,7 @@ async def show(reader: Reader, customer_id: str, currency: CurrencyCode) -> Answ
     name = identifier("customer_id", customer_id)
     await reader.reach(None)
     async with reader.context.reading() as connection:
-        head = await (await connection.execute(HEAD)).fetchone()
+        head = await head_of(connection)
         stream = account_stream(name, currency)
         state, version = await _folded(connection, reader.context, stream)
     shown = {
@@ -163,7 +161,7 @@ async def show(reader: Reader, customer_id: str, currency: CurrencyCode) -> Answ
         "currency": currency,
         **_shown(state, datetime.now(UTC)),
         "version": version,
-        "position": head[0] if head else 0,
+        "position": head,
     }
     return Answer(shown, headers=[etag(version)])
 
@@ -172,15 +170,10 @@ async def _folded(
     connection: AsyncConnection[Any], context: Context, stream: StreamName
 ) -> tuple[Account, int]:
     state, version = Account(), 0
-    while True:
-        rows: Sequence[Any] = await stream_rows(
-            connection, context, stream, version, EVENTS_AT_ONCE
-        )
-        for row in rows:
-            state = account.evolve(state, codec.decode(row[5], row[6]))
-            version = row[2]
-        if len(rows) < EVENTS_AT_ONCE:
-            return state, version
+    async for row in whole_stream(connection, context, stream, EVENTS_AT_ONCE):
+        state = account.evolve(state, codec.decode(row[5], row[6]))
+        version = row[2]
+    return state, version
 
 
 def _shown(state: Account, at: datetime) -> dict[str, Any]:

@@ -8,20 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from api.context import Context
+from api.context import Context, head_of
 from api.events import opener
 from api.problems import Problem
-from commands.store import HEAD
 from domain.matching import Plan, plan
-from domain.money import CURRENCIES
 from domain.movement import MovementKey
-from domain.reconciliation import tolerance_minor
+from domain.reconciliation import TOLERANCES
 from domain.scoring import MovementEntry, StatementEntry
 from projections import checkpoint, reconciling, statement_lines, statements
 from projections.reconciling import Sides
 
 _ID = re.compile(r"[0-9a-f]{64}")
-TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,7 @@ async def caught_up(context: Context) -> None:
     who imports and matches at once finds nothing. Behind, they only find less.
     """
     async with context.reading() as connection:
-        row = await (await connection.execute(HEAD)).fetchone()
-    head = int(row[0]) if row else 0
+        head = await head_of(connection)
     with suppress(Problem):
         for projection in reconciling.SOURCES:
             await context.reach(projection, head)

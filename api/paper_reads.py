@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.answers import Answer, PapersListed, etag
 from api.context import Context
-from api.events import Row, opener, record_look, stream_rows
+from api.events import Row, opener, record_look, whole_stream
 from api.paper_html import HEADERS, page
 from api.paper_view import PaperShown, shown
 from api.permissions import Permission, needs
@@ -199,16 +199,9 @@ async def _owner(context: Context, number: str) -> tuple[str, str]:
 
 async def _rows(context: Context, order_id: str) -> list[Row]:
     """The order's whole stream. Raises Problem 404."""
-    rows: list[Row] = []
     async with context.reading() as connection:
-        while True:
-            after = rows[-1][2] if rows else 0
-            more = await stream_rows(
-                connection, context, order_stream(order_id), after, EVENTS_AT_ONCE
-            )
-            rows += more
-            if len(more) < EVENTS_AT_ONCE:
-                break
+        stream = whole_stream(connection, context, order_stream(order_id), EVENTS_AT_ONCE)
+        rows = [row async for row in stream]
     if not rows:
         facts = {"order_id": order_id}
         raise Problem(404, "order_not_found", "There is no such order.", facts=facts)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from domain import movement, period, statement_rules
 from domain.message import Event, Rejected, StreamName
-from domain.money import minor_digits
+from domain.money import CURRENCIES, minor_digits
 from domain.movement import Available, Movement, MovementKey
 from domain.order_state import Order
 from domain.period import BeginClosing, ClosePeriod, Period
@@ -49,6 +49,9 @@ def tolerance_minor(currency: str) -> int:
         return int(TOLERANCE_MAJOR * 10 ** minor_digits(currency))
     except ValueError:
         return 0
+
+
+TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
 
 
 def decide(command: ReconciliationCommand, write: Write) -> None:

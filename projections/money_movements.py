@@ -7,9 +7,9 @@ Signed as our account sees it: above 0 came in, below 0 went out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
 
 import orjson
 
@@ -205,32 +205,7 @@ def _taken(
     )
 
 
-LOADS = (
-    "movement",
-    "kind",
-    "owner",
-    "id",
-    "method",
-    "reference",
-    "currency",
-    "origin",
-    "payer",
-    "occurred_at",
-    "gross_minor",
-    "fee_minor",
-    "net_minor",
-    "payout_minor",
-    "lines",
-    "matches",
-    "position",
-    "taken_minor",
-)
-
-
-def dump(row: MovementRow) -> tuple[Any, ...]:
-    told = (getattr(row, name) for name in LOADS)
-    return (*told, row.amount_minor, row.open_minor, row.state)
-
+LOADS = tuple(one.name for one in fields(MovementRow))
 
 TABLE = Table(
     columns={
@@ -268,5 +243,5 @@ PROJECTION = Projection(
     fold=fold,
     loads=LOADS,
     load=MovementRow,
-    dump=dump,
+    dump=attrgetter(*TABLE.columns),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -93,10 +94,6 @@ COLUMNS = {
 }
 
 
-def dump(row: PeriodRow) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in COLUMNS)
-
-
 PROJECTION = Projection(
     name=NAME,
     version=VERSION,
@@ -106,7 +103,7 @@ PROJECTION = Projection(
     fold=fold,
     loads=tuple(COLUMNS),
     load=PeriodRow,
-    dump=dump,
+    dump=attrgetter(*COLUMNS),
 )
 
 SELECTED = """shop, month, zone, status, closing_at, line_position, closed_at, totals, late,

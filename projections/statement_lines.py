@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -162,33 +163,7 @@ def _unmatched(row: LineRow, event: StatementUnmatched, recorded: Recorded) -> L
     )
 
 
-LOADS = (
-    "line",
-    "statement_id",
-    "line_no",
-    "kind",
-    "amount_minor",
-    "fee_minor",
-    "net_minor",
-    "currency",
-    "value_on",
-    "value_at",
-    "timed",
-    "reference",
-    "batch_id",
-    "counterparty",
-    "text",
-    "verbatim",
-    "matched_minor",
-    "unallocated",
-    "matches",
-    "position",
-)
-
-
-def dump(row: LineRow) -> tuple[Any, ...]:
-    return (*(getattr(row, name) for name in LOADS), row.open_minor, row.state)
-
+LOADS = tuple(one.name for one in fields(LineRow))
 
 TABLE = Table(
     columns={
@@ -230,5 +205,5 @@ PROJECTION = Projection(
     fold=fold,
     loads=LOADS,
     load=LineRow,
-    dump=dump,
+    dump=attrgetter(*TABLE.columns),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -73,24 +74,6 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def dump(row: StatementRow) -> tuple[Any, ...]:
-    return (
-        row.statement_id,
-        row.shop,
-        row.layout,
-        row.method,
-        row.account,
-        row.file_name,
-        row.lines,
-        row.unreadable,
-        row.totals,
-        row.completed,
-        row.actor,
-        row.imported_at,
-        row.position,
-    )
-
-
 COLUMNS = {
     "statement_id": 'text COLLATE "C"',
     "shop": "text",
@@ -116,7 +99,7 @@ PROJECTION = Projection(
     fold=fold,
     loads=tuple(COLUMNS),
     load=StatementRow,
-    dump=dump,
+    dump=attrgetter(*COLUMNS),
 )
 
 SELECTED = """statement_id, shop, layout, method, account, file_name, lines, unreadable, totals,

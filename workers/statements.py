@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from cryptography.exceptions import InvalidTag
@@ -26,16 +26,14 @@ from domain import codec
 from domain.matching import Plan, plan
 from domain.matching_commands import match_commands
 from domain.message import Attempt, Command, Rejected, Sealed
-from domain.money import CURRENCIES
-from domain.number import is_number
-from domain.reconciliation import COMPLETE, tolerance_minor
+from domain.reconciliation import COMPLETE, TOLERANCES
 from domain.statement_commands import Layout
 from projections import reconciling, statements
+from workers import inspection
 
 ORIGIN = "cli"
 TRIES_MAX = 5  # of a command that other writers overtook
 MAPPING_BYTES_MAX = 100_000
-TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
 
 
 class NotImported(Exception):
@@ -240,9 +238,5 @@ def listed(settings: Settings, limit: int) -> list[dict[str, Any]]:
 
 def order_id_of(settings: Settings, text: str) -> str:
     """The UUID of an order by number or UUID."""
-    if not is_number(text):
-        return text
-    owner = "SELECT owner FROM ledger_claim WHERE kind = 'order_number' AND key = %s"
     with Store(settings).connect(autocommit=True) as connection:
-        found = connection.execute(owner, [text]).fetchone()
-    return cast(str, found[0]) if found else text
+        return inspection.order_id_of(connection, text)
