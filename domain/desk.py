@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, policy, stock_item
+from domain import (
+    customer,
+    order,
+    order_commands,
+    order_lines,
+    order_paying,
+    parcel,
+    policy,
+    stock_item,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -49,10 +58,13 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
+from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
+from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
@@ -135,7 +147,9 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
+def decide(  # noqa: C901 - a table
+    command: Command, states: States, seal: Callable[[Event], Event] = clear
+) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
@@ -162,6 +176,10 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case MovePayment():
+            _move_payment(command, write)
+        case _ if isinstance(command, PAYMENT_CHANGES):
+            _change_payment(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -176,8 +194,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
-    policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
-    _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
+    rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    _add_to_order(stream, order.place(command, number, _kept(write), rules), write)
     _register_customer(command, write)
 
 
@@ -216,6 +234,15 @@ def _kept(write: Write) -> order_lines.Kept:
     )
 
 
+def _free(write: Write) -> Free:
+    """Units that nobody was promised, of the (sku, location) pairs that `_kept` names."""
+    return {
+        _sku_and_location(name): state.available
+        for name, state in write.states.items()
+        if isinstance(state, StockItem) and state.kept
+    }
+
+
 def _sku_and_location(name: StreamName) -> tuple[str, str]:
     sku, _, location = name.key.rpartition("@")  # a location has no @
     return sku, location
@@ -225,6 +252,28 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+
+
+def _change_payment(command: PaymentChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    if isinstance(command, RefuseDelivery) and parcel_stream(command.parcel_id) in write.states:
+        carrier = write.states[parcel_stream(command.parcel_id)].carrier
+        command = command.model_copy(update={"carrier": carrier})
+    facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
+    _add_to_order(order_stream(command.order_id), facts, write)
+
+
+def _move_payment(command: MovePayment, write: Write) -> None:
+    source, other = _placed(write, command.order_id), _placed(write, command.to_order_id)
+    out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
+    _add_to_order(order_stream(command.order_id), out, write)
+    _add_to_order(order_stream(command.to_order_id), into, write)
+
+
+def _pinned(state: Order, write: Write) -> PolicyVersion:
+    found = _rules(state, write)
+    assert found is not None, "the streams of a payment have its policy"
+    return found
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:
@@ -249,7 +298,9 @@ def _add_to_order(stream: StreamName, events: Iterable[Event], write: Write) -> 
             _promise(name, units, stream.key, event, write)
 
 
-def _stock_changes(event: Event, before: Order) -> dict[StreamName, Decimal]:
+def _stock_changes(  # noqa: C901 - a table
+    event: Event, before: Order
+) -> dict[StreamName, Decimal]:
     """Units to reserve (above 0) or to release (below) per stock item; lines of one sku add up."""
     changes: dict[StreamName, Decimal] = {}
 
@@ -266,6 +317,9 @@ def _stock_changes(event: Event, before: Order) -> dict[StreamName, Decimal]:
                 change(line, -line.reserved)
             for line in event.after:
                 change(line, line.reserved)
+        case OrderReinstated(reserved=reserved):
+            for item in reserved:
+                change(before.lines[item.line_no].priced, item.quantity)
         case OrderCancelled(released=released) | OrderVoided(released=released):
             for item in released:
                 change(before.lines[item.line_no].priced, -item.quantity)
@@ -322,7 +376,8 @@ def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> Non
     before: Order = write.states[order_stream(order_id)]
     for event in order.dispatch(command, before):
         write.add(order_stream(order_id), [event])
-        assert isinstance(event, OrderDispatched)
+        if not isinstance(event, OrderDispatched):
+            continue
         promised = {item.line_no: item.quantity for item in event.stock_shipped}
         for item in event.lines:
             _ship(item, promised.get(item.line_no, ZERO), before, event, write)
@@ -366,4 +421,5 @@ def _tell_orders(stream: StreamName, events: Iterable[Event], write: Write) -> N
             for order_id in event.order_ids:
                 name = order_stream(order_id)
                 state: Order = write.states[name]
-                write.add(name, order.deliver(stream.key, event.source, event.at, state))
+                carrier = write.states[stream].carrier
+                write.add(name, order.deliver(stream.key, carrier, event.source, event.at, state))

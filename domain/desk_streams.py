@@ -21,6 +21,15 @@ from domain.order_commands import (
 )
 from domain.order_state import Order, OrderLine
 from domain.parcel import Parcel
+from domain.payment_commands import (
+    PAYMENT_CHANGES,
+    AuthorisePayment,
+    CancelOverdue,
+    CapturePayment,
+    MovePayment,
+    RecordRemittance,
+    RefuseDelivery,
+)
 from domain.policy import PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock
 
@@ -75,7 +84,9 @@ def target(command: Command) -> str:
             return order_id
 
 
-def streams(command: Command, loaded: States) -> frozenset[StreamName]:
+def streams(  # noqa: C901 - a table
+    command: Command, loaded: States
+) -> frozenset[StreamName]:
     """All the command needs, as far as `loaded` lets see; ask again until nothing is new."""
     match command:
         case PlaceOrder():
@@ -98,6 +109,16 @@ def streams(command: Command, loaded: States) -> frozenset[StreamName]:
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded))
+        case MovePayment():
+            source, other = order_stream(command.order_id), order_stream(command.to_order_id)
+            return frozenset({source, *_streams_of_payment(other, loaded)})
+        case _ if isinstance(command, PAYMENT_CHANGES):
+            names = _streams_of_payment(order_stream(target(command)), loaded)
+            if isinstance(command, RefuseDelivery):
+                names.add(parcel_stream(command.parcel_id))
+            if isinstance(command, CancelOverdue):
+                names |= _stock_of(loaded.get(order_stream(command.order_id)))
+            return frozenset(names)
         case _:
             return frozenset({order_stream(target(command))})
 
@@ -106,6 +127,29 @@ def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     stock = {stock_stream(line.sku, line.location) for line in command.lines}
     one_each = {customer_stream(command.customer_id), policy_stream(command.shop)}
     return fresh(command) | stock | one_each
+
+
+def _streams_of_payment(stream: StreamName, loaded: States) -> set[StreamName]:
+    """The rules of the order's placement; of a cancelled order also the stock that it would need
+    to live on.
+    """
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    names = {stream, policy_stream(state.shop)}
+    gone = state.money.cancellation if state.cancelled else None
+    for item in gone.lines if gone else ():
+        line = state.lines[item.line_no].priced
+        names.add(stock_stream(line.sku, line.location))
+    return names
+
+
+def _stock_of(state: Order | None) -> set[StreamName]:
+    """Where units of the order are promised."""
+    lines = state.lines.values() if state else ()
+    return {
+        stock_stream(line.priced.sku, line.priced.location) for line in lines if line.reserved > 0
+    }
 
 
 def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
@@ -182,7 +226,7 @@ def persons(command: Command, states: States) -> frozenset[str]:
     match command:
         case PlaceOrder() | RecordCustomer():
             names.add(customer.person_of(command.customer_id))
-        case RecordPayment():
+        case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
             names.add(order.payer_of(command.order_id))
         case _:
             pass

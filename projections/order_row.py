@@ -134,7 +134,9 @@ class OrderStatus:
 
 ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
 _ORDER_TOPICS = frozenset(
-    topic for topic, kind in EVENT_TYPES.items() if kind.__module__ == "domain.order_facts"
+    topic
+    for topic, kind in EVENT_TYPES.items()
+    if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
 
