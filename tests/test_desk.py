@@ -11,31 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from domain import desk
-from domain.message import Command, Event, Rejected, StreamName
+from domain.message import Command, Rejected, StreamName
 from domain.order_commands import (
     AmendOrder,
     CancelOrder,
     EndOverride,
 )
-from domain.order_facts import PaymentCaptured
-from domain.order_money import settlement
 from domain.order_state import Order, OrderLine
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
-from domain.payment_commands import (
-    CancelOverdue,
-    ChargeLateFee,
-    DeclareOverdue,
-    LoseChargeback,
-    RecordRemittance,
-    RefuseDelivery,
-    ReinstateOrder,
-    VoidAuthorisation,
-    WaiveLateFee,
-    WinChargeback,
-    WriteOffDifference,
-)
-from domain.payment_facts import ChargebackLost, PaymentMovedIn, PaymentMovedOut, PaymentVoided
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from tests.given import (
     NOON,
@@ -43,17 +27,12 @@ from tests.given import (
     after,
     amend,
     approve,
-    authorise,
     cancel,
-    capture,
     deliver,
     dispatch,
-    dispute,
     given,
     hours,
     line,
-    money,
-    move,
     note,
     override,
     pack,
@@ -61,11 +40,9 @@ from tests.given import (
     pay,
     pay_refund,
     place,
-    publish,
     receive,
     refund,
     scan,
-    unrecord,
     void,
 )
 
@@ -195,67 +172,6 @@ class Desk(RuleBasedStateMachine):
     def void(self, order: str) -> None:
         self.run(void(order))
 
-    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES)
-    def authorise(self, order: str, amount: int, name: str) -> None:
-        self.run(authorise(amount, f"H{name}", order))
-
-    @rule(order=ORDERS, amount=AMOUNTS | st.none(), name=NAMES, of=NAMES)
-    def capture(self, order: str, amount: int | None, name: str, of: str) -> None:
-        self.run(capture(amount, name, authorisation_id=f"H{of}", order_id=order))
-
-    @rule(order=ORDERS, of=NAMES)
-    def void_authorisation(self, order: str, of: str) -> None:
-        self.run(money(VoidAuthorisation, order, payment_id=f"H{of}", reason="r"))
-
-    @rule(order=ORDERS, name=NAMES)
-    def void_payment(self, order: str, name: str) -> None:
-        self.run(unrecord(name, order))
-
-    @rule(order=ORDERS, to=ORDERS, name=NAMES, amount=AMOUNTS | st.none())
-    def move(self, order: str, to: str, name: str, amount: int | None) -> None:
-        self.run(move(name, to, amount, order_id=order))
-
-    @rule(order=ORDERS, name=NAMES, amount=AMOUNTS | st.none())
-    def open_chargeback(self, order: str, name: str, amount: int | None) -> None:
-        self.run(dispute(name, amount, order_id=order))
-
-    @rule(order=ORDERS, name=NAMES, kind=st.sampled_from([WinChargeback, LoseChargeback]))
-    def end_chargeback(self, order: str, name: str, kind: type[Command]) -> None:
-        self.run(money(kind, order, chargeback_id=f"C-{name}"))
-
-    @rule(order=ORDERS, day=st.integers(2, 40))
-    def charge_late_fee(self, order: str, day: int) -> None:
-        self.run(money(ChargeLateFee, order, at=hours(24 * day)))
-
-    @rule(order=ORDERS, amount=AMOUNTS | st.none())
-    def waive_late_fee(self, order: str, amount: int | None) -> None:
-        self.run(money(WaiveLateFee, order, amount_minor=amount, reason="r"))
-
-    @rule(order=ORDERS, kind=st.sampled_from([DeclareOverdue, CancelOverdue, ReinstateOrder]))
-    def be_late(self, order: str, kind: type[Command]) -> None:
-        self.run(money(kind, order, at=hours(100)))
-
-    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES, day=st.integers(1, 9))
-    def pay_dated_back(self, order: str, amount: int, name: str, day: int) -> None:
-        self.run(pay(amount, name, order, value_date=f"2025-03-0{day}"))
-
-    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES)
-    def remit(self, order: str, amount: int, name: str) -> None:
-        body = {"carrier": "sf-express", "amount_minor": amount, "reference": "r"}
-        self.run(money(RecordRemittance, order, payment_id=name, **body))
-
-    @rule(order=ORDERS, name=PARCELS)
-    def refuse(self, order: str, name: str) -> None:
-        self.run(money(RefuseDelivery, order, parcel_id=name, freight_minor=300))
-
-    @rule(name=PARCELS)
-    def dispatch_unpaid(self, name: str) -> None:
-        self.run(dispatch(name, unpaid_reason="r"))
-
-    @rule(fee=st.booleans())
-    def publish(self, fee: bool) -> None:
-        self.run(publish(payment={"on_overdue": "late_fee" if fee else "cancel"}))
-
     @invariant()
     def stock_is_never_oversold(self) -> None:
         for state in self._states(StockItem):
@@ -280,14 +196,11 @@ class Desk(RuleBasedStateMachine):
                 assert 0 <= one.delivered <= one.dispatched <= one.packed <= one.live
                 assert 0 <= one.reserved <= one.live - one.dispatched
                 assert 0 <= one.refunded <= one.quantity
-                assert 0 <= one.refused <= one.dispatched - one.delivered
 
     @invariant()
     def refunds_never_pass_payments(self) -> None:
-        """What a bank took back by force may have been refunded as well: nothing else may."""
         for order in self._states(Order):
-            lost = sum(payment.lost_minor for payment in order.payments.values())
-            assert 0 <= order.refunded_minor <= order.paid_minor + lost
+            assert 0 <= order.refunded_minor <= order.paid_minor
             assert order.refunded_minor == sum(r.amount_minor for r in order.refunds.values())
             assert order.refunded_minor == sum(p.refunded_minor for p in order.payments.values())
             for payment in order.payments.values():
@@ -301,47 +214,7 @@ class Desk(RuleBasedStateMachine):
             fees = order.fees_minor + order.money.late_fees_minor
             assert order.total_minor == owed + shipping + fees >= 0
             assert order.total_minor == fees or not order.cancelled
-
-    @invariant()
-    def no_money_is_made_or_lost(self) -> None:
-        """covers: A24, A62: by a plain count of the facts, beside the states that decide."""
-        moved = 0
-        for stream, state in self.world.states.items():
-            if not isinstance(state, Order):
-                continue
-            came, gone = counted(self.world.events[stream])
-            settled = settlement(state)
-            assert state.paid_minor == came - gone
-            assert state.paid_minor == sum(one.here_minor for one in state.payments.values())
-            assert settled.paid_minor == (
-                settled.kept_minor
-                + settled.fees_minor
-                + settled.credit_minor
-                + settled.refunded_minor
-            )
-            assert settled.total_minor == (
-                settled.kept_minor
-                + settled.fees_minor
-                + settled.written_off_minor
-                + settled.unpaid_minor
-            )
-            assert min(settled.fees_minor, settled.credit_minor, settled.written_off_minor) >= 0
-            moved += moved_balance(self.world.events[stream])
-        assert moved == 0
-
-    @invariant()
-    def captures_stay_within_what_was_held(self) -> None:
-        for order in self._states(Order):
-            for name, held in order.money.authorisations.items():
-                parts = [p for p in order.payments.values() if p.authorisation_id == name]
-                captured = sum(0 if p.voided else p.amount_minor for p in parts)
-                assert held.captured_minor == captured <= held.amount_minor
-
-    @invariant()
-    def what_can_be_refunded_is_there(self) -> None:
-        for order in self._states(Order):
-            free = sum(one.refundable_minor for one in order.payments.values())
-            assert 0 <= order.refundable_minor <= free
+            assert order.fees_minor <= max(0, order.net_paid_minor)
 
     @invariant()
     def every_order_has_a_headline(self) -> None:
@@ -369,24 +242,6 @@ class Desk(RuleBasedStateMachine):
         return [state for state in self.world.states.values() if isinstance(state, kind)]
 
 
-def counted(facts: list[Event]) -> tuple[int, int]:
-    """Money that came to an order and left it again other than by a refund, fact by fact."""
-    came = sum(
-        fact.amount_minor for fact in facts if isinstance(fact, PaymentCaptured | PaymentMovedIn)
-    )
-    gone = sum(
-        fact.amount_minor
-        for fact in facts
-        if isinstance(fact, PaymentVoided | PaymentMovedOut | ChargebackLost)
-    )
-    return came, gone
-
-
-def moved_balance(facts: list[Event]) -> int:
-    into = sum(fact.amount_minor for fact in facts if isinstance(fact, PaymentMovedIn))
-    return into - sum(fact.amount_minor for fact in facts if isinstance(fact, PaymentMovedOut))
-
-
 def repeats_are_known(command: Command) -> bool:
     """Where the state itself tells a repeat; elsewhere only the idempotency key does: a second
     equal receipt, adjustment, added line or partial cancellation may be meant.
@@ -396,8 +251,6 @@ def repeats_are_known(command: Command) -> bool:
             return all(item.line_no and item.quantity != 0 for item in command.lines or [])
         case CancelOrder():
             return command.lines is None
-        case WaiveLateFee() | WriteOffDifference():
-            return False
         case _:
             return not isinstance(command, ReceiveStock | AdjustStock)
 
