@@ -24,6 +24,7 @@ from api import (
     orders,
     page,
     parcels,
+    payments,
     policies,
     problems,
     queries,
@@ -45,6 +46,7 @@ details (RFC 9457) with a `code` that stays the same."""
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     order_views.router,
+    payments.router,
     parcels.router,
     stock.router,
     stock.reads,

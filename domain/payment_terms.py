@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import accumulate, pairwise
+from typing import Any
 
 from domain.money import ratio_half_up
 from domain.order_money import Payment
@@ -163,3 +164,28 @@ def recharged(
     }
     before = {one.day: one for one in days}
     return [one for one in priced_days(outstanding, rules) if before[one.day] != one]
+
+
+def explained(order: Order, policy: PolicyVersion, at: datetime) -> dict[str, Any]:
+    """The late fee as JSON data: every day with what was outstanding and what it cost."""
+    fee, due, rules = late_fee(order, policy, at), due_of(order, policy), policy.rules.payment
+    new = {one.day for one in fee.new}
+    days = [
+        {
+            "day": one.day.isoformat(),
+            "outstanding_minor": one.outstanding_minor,
+            "fee_minor": one.fee_minor,
+            "charged": one.day not in new,
+        }
+        for one in fee.days
+    ]
+    return {
+        "due_at": due and due.isoformat(),
+        "percent_per_day": rules.late_fee_percent_per_day,
+        "cap_bp": rules.late_fee_cap_bp,
+        "days": days,
+        "fee_minor": fee.fee_minor,
+        "to_charge_minor": fee.new_minor,
+        "waived_minor": fee.waived_minor,
+        "policy_version": policy.version,
+    }

@@ -29,6 +29,7 @@ from domain.order_facts import (
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
+from domain.payment_facts import PaymentMovedIn
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class PaymentTold:
     at: datetime
     position: int
     payer: str | Sealed | None = None
+    fee_minor: int = 0  # of the amount, kept by carrier or provider
+    from_order_id: str | None = None  # where it was booked before
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,9 @@ def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
     )
 
 
-def _told(row: OrderStatus, recorded: Recorded) -> dict[str, Any]:
+def _told(  # noqa: C901 - a table
+    row: OrderStatus, recorded: Recorded
+) -> dict[str, Any]:
     """What a fact tells beyond the state that decides: when, by whom, in which words."""
     event, position = recorded.event, recorded.position
     match event:
@@ -196,6 +201,17 @@ def _told(row: OrderStatus, recorded: Recorded) -> dict[str, Any]:
                 event.at,
                 position,
                 event.payer,
+                event.fee_minor,
+            )
+            return {"payments": {**row.payments, event.payment_id: payment}}
+        case PaymentMovedIn():
+            payment = PaymentTold(
+                event.method,
+                event.amount_minor,
+                event.reference,
+                event.at,
+                position,
+                from_order_id=event.from_order_id,
             )
             return {"payments": {**row.payments, event.payment_id: payment}}
         case OrderDispatched():

@@ -29,7 +29,11 @@ from tests.given import (
 
 
 def remit(amount_minor: int, payment_id: str = "R1", **more: Any) -> Any:
-    body = {"carrier": "sf-express", "amount_minor": amount_minor, "reference": "batch 9"}
+    body: dict[str, Any] = {
+        "carrier": "sf-express",
+        "amount_minor": amount_minor,
+        "reference": "batch 9",
+    }
     return money(RecordRemittance, payment_id=payment_id, **(body | more))
 
 

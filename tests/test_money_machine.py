@@ -236,7 +236,7 @@ class Money(RuleBasedStateMachine):
     def arrive(self, order: str, refused: bool, data: st.DataObject) -> None:
         left = [name for name, one in self.of(order).parcels.items() if one.dispatched]
         for parcel in self.one_of(data, left):
-            at = {"freight_minor": 300, "parcel_id": parcel}
+            at: dict[str, Any] = {"freight_minor": 300, "parcel_id": parcel}
             self.run(money(RefuseDelivery, order, **at) if refused else deliver(parcel))
 
     @rule(order=ORDER, part=PARTS)
@@ -334,7 +334,7 @@ def counted(facts: list[Event]) -> tuple[int, int, int]:
     """What came, what left other than by a refund, and what was asked back."""
 
     def of(*kinds: type[Any]) -> int:
-        return sum(fact.amount_minor for fact in facts if isinstance(fact, kinds))  # type: ignore[attr-defined]
+        return sum(fact.amount_minor for fact in facts if isinstance(fact, kinds))
 
     came = of(PaymentCaptured, PaymentMovedIn)
     return came, of(PaymentVoided, PaymentMovedOut, ChargebackLost), of(RefundRequested)

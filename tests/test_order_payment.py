@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -112,8 +113,8 @@ def test_what_is_held_expires_when_its_time_has_come_and_not_before() -> None:
 
 
 def test_a_failed_payment_is_known_and_changes_nothing() -> None:
-    body = {"method": "credit_card", "amount_minor": 10000, "reference": "try 1", "code": "refused"}
-    command = money(RecordPaymentFailure, payment_id="P1", **body)
+    body: dict[str, Any] = {"method": "credit_card", "amount_minor": 10000, "reference": "try 1"}
+    command = money(RecordPaymentFailure, payment_id="P1", code="refused", **body)
     start = after(place())
     world = start.when(command).topics("order.payment_failed.v1")
     assert payment(world.order()) == "unpaid"

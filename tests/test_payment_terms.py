@@ -103,7 +103,8 @@ def test_an_order_that_is_not_paid_in_time_is_cancelled_and_its_stock_freed() ->
     start.when(money(CancelOverdue, at=DUE)).refused("not_due")
     command = money(CancelOverdue, at=DUE + DAY)
     world = start.when(command).topics("order.cancelled.v2", "stock_item.reservation_released.v1")
-    assert (world.order().cancelled, world.stock().available) == (True, 10)
+    assert world.order().cancelled
+    assert world.stock().available == 10
     assert world.order().fees_minor == 0
     given(world).when(command).nothing()
 
@@ -146,7 +147,8 @@ def test_money_that_came_in_time_brings_the_order_back_at_its_old_prices() -> No
         .topics("order.payment_captured.v2", "order.reinstated.v1", "stock_item.reserved.v1")
     )
     state = world.order()
-    assert (state.cancelled, state.total_minor, state.lines[1].reserved) == (False, 10000, 2)
+    assert (state.cancelled, state.total_minor) == (False, 10000)
+    assert state.lines[1].reserved == 2
     assert (payment(state), code(state)) == ("paid", "paid")
     assert world.stock().available == 0
     answer = given(overdue()).world.answer(late)
@@ -198,7 +200,8 @@ def test_only_what_the_last_cancellation_took_comes_back() -> None:
     assert world.order().total_minor == 0
     late = pay(10700, at=DUE + 2 * DAY, value_date="2025-03-04")
     world = given(world).when(late).world
-    assert (world.order().total_minor, world.order().lines[1].live) == (10700, 2)
+    assert world.order().total_minor == 10700
+    assert world.order().lines[1].live == 2
     assert world.stock().reserved == 2
 
 
