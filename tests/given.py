@@ -236,8 +236,9 @@ def money(kind: type[Command], order_id: str = "A", at: datetime = NOON, **more:
 
 
 def authorise(amount_minor: int, payment_id: str = "H1", order_id: str = "A", **more: Any) -> Any:
-    body = {"method": "credit_card", "amount_minor": amount_minor, "reference": "auth"}
-    return money(AuthorisePayment, order_id, payment_id=payment_id, **(body | more))
+    body: dict[str, Any] = {"method": "credit_card", "amount_minor": amount_minor}
+    body |= {"reference": "auth", "payment_id": payment_id} | more
+    return money(AuthorisePayment, order_id, **body)
 
 
 def capture(amount_minor: int | None, payment_id: str = "P1", **more: Any) -> Any:
@@ -253,7 +254,8 @@ def move(
     payment_id: str = "P1", to: str = "B", amount_minor: int | None = None, **more: Any
 ) -> Any:
     ids = {"payment_id": payment_id, "to_order_id": to, "to_payment_id": f"M-{payment_id}"}
-    return money(MovePayment, **(ids | {"amount_minor": amount_minor, "reason": "misread"} | more))
+    body: dict[str, Any] = {"amount_minor": amount_minor, "reason": "misread"}
+    return money(MovePayment, **(body | ids | more))
 
 
 def dispute(payment_id: str = "P1", amount_minor: int | None = None, **more: Any) -> Any:

@@ -229,7 +229,7 @@ class Money(RuleBasedStateMachine):
     def send(self, order: str, no: int, paid: bool) -> None:
         name = self.name()
         self.run(pack((no, 1), parcel_id=name, order_id=order))
-        more = {} if paid else {"unpaid_reason": "trusted"}
+        more: dict[str, Any] = {} if paid else {"unpaid_reason": "trusted"}
         self.run(dispatch(name, **more))
 
     @rule(order=ORDER, refused=st.booleans(), data=st.data())
@@ -242,7 +242,7 @@ class Money(RuleBasedStateMachine):
     @rule(order=ORDER, part=PARTS)
     def remit(self, order: str, part: int) -> None:
         amount = max(1, self.of(order).money.collected_minor * part // 100)
-        body = {"carrier": "sf-express", "amount_minor": amount, "reference": "r"}
+        body: dict[str, Any] = {"carrier": "sf-express", "amount_minor": amount, "reference": "r"}
         self.run(money(RecordRemittance, order, payment_id=self.name(), **body))
 
     def one_of(self, data: st.DataObject, there: Any) -> list[str]:
@@ -327,7 +327,7 @@ class Money(RuleBasedStateMachine):
             assert folded == order
 
 
-REASON = {"reason": "r"}
+REASON: dict[str, Any] = {"reason": "r"}
 
 
 def counted(facts: list[Event]) -> tuple[int, int, int]:
