@@ -165,7 +165,7 @@ async def test_money_moved_to_and_fro_by_a_crowd_is_neither_made_nor_lost(
 async def test_a_payment_at_the_instant_of_the_cancellation_wins_or_loses(
     settings: Settings, in_time: bool
 ) -> None:
-    """covers: A21: paid and alive, its stock promised, or cancelled with a refund due: never both."""
+    """covers: A21: alive and paid, its stock promised, or cancelled, a refund due: never both."""
     orders = [placing(quantity=1) for _ in range(scale(100, 30))]
     late = NOON + timedelta(days=4)
     day = (NOON + timedelta(days=1 if in_time else 4)).date()
