@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_cash, order_payment, order_preview, order_refund
+from domain import order_cancellation, order_cash, order_preview, order_refund
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -48,7 +48,8 @@ from domain.order_facts import (
 from domain.order_lines import Kept, amended, known_line, priced_order
 from domain.order_payment import not_void, payer_of
 from domain.order_state import Order, Override, evolve
-from domain.order_status import shown_value
+from domain.order_status import PAYS_LATER, shown_value
+from domain.payment_facts import UnpaidDispatchAllowed
 from domain.payment_terms import due_at
 from domain.policy import DEFAULTS, PolicyVersion
 from domain.values import Address, quantity_json
@@ -350,13 +351,44 @@ def pack(command: PackParcel, state: Order) -> list[Event]:
     return [OrderPacked(parcel_id=command.parcel_id, lines=lines, at=command.at)]
 
 
+def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
+    """Nothing, or the fact that somebody let the goods go unpaid. Raises Rejected `not_paid`, or
+    `chargeback_open` whatever reason is given.
+    """
+    if state.money.disputed:
+        raise Rejected(
+            "chargeback_open",
+            f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
+            order_id=state.order_id,
+        )
+    due = state.uncovered_minor
+    if state.payment_method in PAYS_LATER or not due:
+        return []
+    if command.unpaid_reason is None:
+        raise Rejected(
+            "not_paid",
+            f"order {state.number}: {due} of {state.total_minor} are due",
+            order_id=state.order_id,
+            due_minor=due,
+        )
+    return [
+        UnpaidDispatchAllowed(
+            person=state.person,
+            parcel_id=command.parcel_id,
+            due_minor=due,
+            reason=command.unpaid_reason,
+            at=command.at,
+        )
+    ]
+
+
 def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
     """The order's units in the parcel leave, those promised in stock first. Raises Rejected."""
     parcel = state.parcels[command.parcel_id]
     if parcel.dispatched:
         return []
     _require(command, state)
-    allowed = order_payment.may_leave(command, state)
+    allowed = _may_leave(command, state)
     promised = [
         LineQuantity(line_no=item.line_no, quantity=min(item.quantity, line.reserved))
         for item in parcel.lines

@@ -46,7 +46,8 @@ def declare(
 
 def _passed(at: datetime, state: Order, policy: PolicyVersion) -> datetime | None:
     """The time by which what is still owed was due; None where nothing is owed any more."""
-    if state.void or state.cancelled or state.balance_minor <= 0:
+    # What is held counts where the policy says so; goodwill that was given back is no debt.
+    if state.void or state.cancelled or min(state.balance_minor, state.uncovered_minor) <= 0:
         return None
     due = due_of(state, policy)
     if due is None or at <= due:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from domain import order_cash, order_lateness, order_payment
+from domain import order_cash, order_lateness, order_payment, order_payment_undone
 from domain.message import Event
-from domain.order_payment import move
+from domain.order_payment_undone import move
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import PaymentChange
@@ -12,7 +12,12 @@ from domain.policy import PolicyVersion
 
 __all__ = ["decide", "move"]
 
-_DECIDERS = order_payment.DECIDERS | order_lateness.DECIDERS | order_cash.DECIDERS
+_DECIDERS = (
+    order_payment.DECIDERS
+    | order_payment_undone.DECIDERS
+    | order_lateness.DECIDERS
+    | order_cash.DECIDERS
+)
 
 
 def decide(command: PaymentChange, state: Order, policy: PolicyVersion, free: Free) -> list[Event]:

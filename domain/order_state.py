@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
-from domain import order_money
+from domain import order_money, order_money_state
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
@@ -225,7 +225,7 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
         case PromiseAmended():
             return replace(state, promised_at=event.after)
         case PaymentCaptured():
-            return order_money.evolve(state, event)
+            return order_money_state.evolve(state, event)
         case OrderPacked():
             return _packed(state, event.parcel_id, event.lines)
         case OrderDispatched():
@@ -252,7 +252,7 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
         case OrderVoided():
             return replace(_released(state, event.released), void=True)
         case _ if isinstance(event, PAYMENT_FACTS):
-            return order_money.evolve(state, event)  # type: ignore[arg-type]
+            return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
             raise TypeError(f"{event.TOPIC} is no event of an order")
 

@@ -144,8 +144,10 @@ def _days(order: Order, policy: PolicyVersion, at: datetime) -> list[date]:
 
 def _outstanding(order: Order, day: date, calendar: Calendar) -> int:
     """What was missing for goods and shipping on a local day, fees for lateness left out."""
-    goods = order.total_minor - order.money.late_fees_minor - order.money.written_off_minor
-    return max(0, goods - order.money.collected_minor - _paid_by(order, day, calendar))
+    money = order.money
+    goods = order.total_minor - money.late_fees_minor - money.written_off_minor
+    held = money.authorised_minor if money.counts_as_paid == "authorised" else 0
+    return max(0, goods - money.collected_minor - held - _paid_by(order, day, calendar))
 
 
 def _paid_by(order: Order, day: date, calendar: Calendar) -> int:
