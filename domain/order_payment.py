@@ -171,13 +171,12 @@ def received(
     """The fact, and all that follows from the money in the same write: an overdue order lives on,
     a late fee ends at the value date, a remainder within the tolerance is written off.
     """
-    facts: list[Event] = [fact]
-    name = fact.payment_id
-    after = evolve(state, fact)
-    facts += reinstated_by_payment(name, command.at, after, policy, free)
-    facts += _corrected(name, command, reduce(evolve, facts, state), policy)
-    facts += _within_tolerance(name, command, reduce(evolve, facts, state), policy)
-    return facts
+    name, after = fact.payment_id, evolve(state, fact)
+    back = reinstated_by_payment(name, command.at, after, policy, free)
+    after = reduce(evolve, back, after)
+    corrected = _corrected(name, command, after, policy)
+    after = reduce(evolve, corrected, after)
+    return [fact, *back, *corrected, *_within_tolerance(name, command, after, policy)]
 
 
 def _corrected(
