@@ -14,6 +14,7 @@ from domain import (  # noqa: F401 - all topics
     order_facts,
     parcel_facts,
     policy,
+    return_facts,
     stock_item,
 )
 from domain.message import EVENT_TYPES, Event, Sealed
@@ -29,6 +30,7 @@ def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
 UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
     "order.placed.v1": ("order.placed.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+    "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)

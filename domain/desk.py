@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from domain import customer, order, order_commands, order_lines, parcel, policy, stock_item
+from domain import (
+    customer,
+    order,
+    order_commands,
+    order_exchange,
+    order_lines,
+    order_return,
+    parcel,
+    policy,
+    refund_settlement,
+    stock_item,
+)
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -54,6 +65,14 @@ from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.refund_commands import (
+    REFUND_CHANGES,
+    RETURN_CHANGES,
+    ExchangeOrder,
+    RefundChange,
+    ReturnChange,
+)
+from domain.return_facts import ReturnReceived
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
@@ -135,7 +154,9 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
+def decide(  # noqa: C901 - a table
+    command: Command, states: States, seal: Callable[[Event], Event] = clear
+) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
@@ -159,9 +180,15 @@ def decide(command: Command, states: States, seal: Callable[[Event], Event] = cl
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case ExchangeOrder():
+            _exchange(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case _ if isinstance(command, REFUND_CHANGES):
+            _settle(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, RETURN_CHANGES):
+            _take_back(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -225,6 +252,47 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+
+
+def _settle(command: RefundChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = refund_settlement.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+
+
+def _take_back(command: ReturnChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = order_return.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+    for event in events:
+        if isinstance(event, ReturnReceived):
+            _restock(event, state, write)
+
+
+def _restock(event: ReturnReceived, state: Order, write: Write) -> None:
+    for item in event.lines:
+        line = state.lines[item.line_no].priced
+        name = stock_stream(line.sku, line.location)
+        if item.restocked and write.states[name].kept:
+            units, order_id = item.quantity, state.order_id
+            back = stock_item.take_back(
+                write.states[name], line.sku, line.location, order_id, units, event.at
+            )
+            write.add(name, back)
+
+
+def _exchange(command: ExchangeOrder, write: Write) -> None:
+    """The old order's facts and the new order, in one write."""
+    state = _placed(write, command.order_id)
+    policy_version = _rules(state, write)
+    assert policy_version is not None
+    events = order_exchange.take_back(command, state, policy_version)
+    if not events:
+        return
+    write.add(order_stream(command.order_id), events)
+    _place(order_exchange.placement(command, state), write)
+    paid = order_exchange.paid(command, write.states[order_stream(command.order_id)])
+    write.add(order_stream(command.new_order_id), paid)
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_preview, order_refund
+from domain import order_cancellation, order_preview, order_refund, refund_settlement
 from domain.customer import person_of
-from domain.message import Command, Event, Rejected
+from domain.message import Command, Event, Rejected, Sealed
 from domain.order_commands import (
     AddNote,
     AmendOrder,
@@ -134,9 +134,10 @@ def decide(  # noqa: C901 - a table
             assert policy is not None
             return order_cancellation.cancel(command, state, policy)
         case RequestRefund():
-            return order_refund.request(command, state)
+            assert policy is not None
+            return order_refund.request(command, state, policy)
         case PayRefund():
-            return order_refund.pay(command, state)
+            return refund_settlement.pay(command, state)
         case AddNote():
             return _note(command, state)
         case OverrideStatus():
@@ -197,7 +198,9 @@ def _require_same_total(sent: int | None, computed: int) -> None:
         )
 
 
-def _region(address: Address) -> str:
+def _region(address: Address | Sealed) -> str | None:
+    if isinstance(address, Sealed):  # Another order's, taken over as it is.
+        return None
     return f"{address.country}-{address.region}" if address.region else address.country
 
 

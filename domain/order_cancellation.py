@@ -68,8 +68,7 @@ def _fee(command: CancelOrder, goods_minor: int, state: Order, rules: Cancellati
     free = command.at <= state.placed_at + timedelta(hours=rules.free_hours)
     if free or command.initiator == "seller" or command.reason_code in rules.no_fee_reasons:
         return 0
-    there = max(0, state.net_paid_minor - state.fees_minor)
-    return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), there)
+    return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 
 
 def _require_same_fee(expected: int | None, fee: int) -> None:

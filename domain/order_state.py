@@ -12,10 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from domain import order_refund_state, order_return_state
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
     BillingAddressAmended,
+    CompensationPaid,
     ContactAmended,
     DeliveryTroubled,
     FeedbackGiven,
@@ -33,12 +35,29 @@ from domain.order_facts import (
     OverrideEnded,
     PaymentCaptured,
     PromiseAmended,
+    RefundApproved,
+    RefundDenied,
+    RefundEvidenceAdded,
+    RefundEvidenceAsked,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
+    RefundRetried,
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_refund_state import Refund
+from domain.order_return_state import Return
 from domain.pricing import running_share
+from domain.return_facts import (
+    OrderExchanged,
+    PlacedInExchange,
+    ReturnApproved,
+    ReturnClosed,
+    ReturnDenied,
+    ReturnReceived,
+    ReturnRequested,
+)
 from domain.values import Address, Contact
 
 K = TypeVar("K")
@@ -60,6 +79,8 @@ class OrderLine:
     reserved: Decimal = ZERO  # still promised in stock
     refunded: Decimal = ZERO
     refunded_minor: int = 0
+    refunded_tax_minor: int = 0
+    returned: Decimal = ZERO  # of the delivered, came back
 
     @property
     def quantity(self) -> Decimal:
@@ -101,19 +122,13 @@ class Payment:
 
 
 @dataclass(frozen=True)
-class Refund:
-    amount_minor: int
-    method: str  # of the first payment that it gives back
-    paid: bool = False
-
-
-@dataclass(frozen=True)
 class OrderParcel:
     """The order's units in one parcel."""
 
     lines: tuple[LineQuantity, ...] = ()
     dispatched: bool = False
     delivered: bool = False
+    delivered_at: datetime | None = None
     milestone: str | None = None  # the newest one that the order was told of
 
 
@@ -145,9 +160,13 @@ class Order:
     fees_minor: int = 0  # for cancellations, tax included
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0
-    refunded_minor: int = 0  # requested and paid
+    refunded_minor: int = 0  # requested, approved and paid
+    kept_minor: int = 0  # fees for restocking of these refunds
     payments: Mapping[str, Payment] = field(default_factory=dict)  # oldest first
     refunds: Mapping[str, Refund] = field(default_factory=dict)
+    returns: Mapping[str, Return] = field(default_factory=dict)
+    exchange_of: str | None = None  # the order whose goods this one stands for
+    compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
     shipping_address: Address | Sealed | None = None
@@ -162,6 +181,11 @@ class Order:
     @property
     def net_paid_minor(self) -> int:
         return self.paid_minor - self.refunded_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """What was paid and neither given back nor kept as a fee."""
+        return max(0, self.net_paid_minor - self.fees_minor - self.kept_minor)
 
     @property
     def unpaid_minor(self) -> int:
@@ -213,10 +237,31 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return _milestone(state, event)
         case OrderCancelled():
             return _cancelled(state, event)
-        case RefundRequested():
-            return _refund_requested(state, event)
-        case RefundPaid():
-            return _refund_paid(state, event)
+        case (
+            RefundRequested()
+            | RefundEvidenceAsked()
+            | RefundEvidenceAdded()
+            | RefundApproved()
+            | RefundDenied()
+            | RefundPaid()
+            | RefundFailed()
+            | RefundRetried()
+        ):
+            return order_refund_state.evolve(state, event)
+        case (
+            ReturnRequested()
+            | ReturnApproved()
+            | ReturnDenied()
+            | ReturnReceived()
+            | ReturnClosed()
+            | OrderExchanged()
+        ):
+            return order_return_state.evolve(state, event)
+        case PlacedInExchange():
+            return replace(state, exchange_of=event.of_order_id)
+        case CompensationPaid():
+            paid = {**state.compensations, event.compensation_id: event.amount_minor}
+            return replace(state, compensations=paid)
         case OrderNoted():
             return replace(state, notes=state.notes | {event.note_id})
         case FeedbackGiven():
@@ -348,7 +393,7 @@ def _delivered(state: Order, event: OrderDelivered) -> Order:
     if parcel.delivered:
         return state
     state = _counted(state, "delivered", parcel.lines)
-    arrived = replace(parcel, delivered=True, milestone="delivered")
+    arrived = replace(parcel, delivered=True, delivered_at=event.at, milestone="delivered")
     return _with_parcel(state, event.parcel_id, arrived)
 
 
@@ -372,50 +417,6 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
     )
 
 
-def _refund_requested(state: Order, event: RefundRequested) -> Order:
-    lines = dict(state.lines)
-    for item in event.lines:
-        line = lines.get(item.line_no)
-        if line is not None:
-            lines[item.line_no] = _refunded(line, item)
-    payments = dict(state.payments)
-    for part in event.payments:
-        payment = payments.get(part.payment_id)
-        if payment is not None:
-            given_back = payment.refunded_minor + part.amount_minor
-            payments[part.payment_id] = replace(payment, refunded_minor=given_back)
-    first = payments.get(event.payments[0].payment_id) if event.payments else None
-    refund = Refund(event.amount_minor, first.method if first else state.payment_method)
-    return replace(
-        state,
-        lines=lines,
-        payments=payments,
-        refunds={**state.refunds, event.refund_id: refund},
-        refunded_minor=state.refunded_minor + event.amount_minor,
-        shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
-    )
-
-
-def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
-    refunded = line.refunded + item.quantity
-    if item.amount_minor is None:  # Imports know the units, not what they were worth.
-        return replace(
-            line, refunded=refunded, refunded_minor=line.share(line.gross_minor, refunded)
-        )
-    return replace(line, refunded=refunded, refunded_minor=line.refunded_minor + item.amount_minor)
-
-
-def _refund_paid(state: Order, event: RefundPaid) -> Order:
-    known = state.refunds.get(event.refund_id)
-    refund = known or Refund(event.amount_minor, event.method)
-    unasked = 0 if known else event.amount_minor  # Imports know refunds that nobody asked for.
-    return replace(
-        state,
-        refunds={**state.refunds, event.refund_id: replace(refund, paid=True)},
-        refunded_minor=state.refunded_minor + unasked,
-    )
-
-
 # The dimensions of the status that a fact belongs to: it ends an override of theirs.
 _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderApproved: frozenset({"stage"}),
@@ -427,7 +428,14 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     DeliveryTroubled: frozenset({"fulfilment"}),
     PaymentCaptured: frozenset({"payment"}),
     RefundRequested: frozenset({"payment"}),
+    RefundDenied: frozenset({"payment"}),
     RefundPaid: frozenset({"payment"}),
+    RefundFailed: frozenset({"payment"}),
+    ReturnRequested: frozenset({"return"}),
+    ReturnApproved: frozenset({"return"}),
+    ReturnDenied: frozenset({"return"}),
+    ReturnReceived: frozenset({"return"}),
+    ReturnClosed: frozenset({"return"}),
 }
 
 

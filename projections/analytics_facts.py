@@ -27,6 +27,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
     PaymentCaptured,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
 )
@@ -42,6 +43,7 @@ TOPICS = frozenset(
         PaymentCaptured,
         RefundRequested,
         RefundPaid,
+        RefundFailed,
         OrderPacked,
         OrderDispatched,
         OrderDelivered,
@@ -129,6 +131,7 @@ class FactState:
     channel: str
     placed_at: datetime
     refunds: Mapping[str, Asked] = field(default_factory=dict)
+    paid_by: Mapping[str, str] = field(default_factory=dict)  # refund id -> method
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,11 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
             asked = Asked(tuple(event.lines), event.shipping_minor)
             return replace(state, refunds={**state.refunds, event.refund_id: asked}), []
         case RefundPaid():
-            return state, _refund_facts(recorded, state, event)
+            state = replace(state, paid_by={**state.paid_by, event.refund_id: event.method})
+            return state, _refund_facts(recorded, state, event, event.amount_minor)
+        case RefundFailed():  # Money that was told to have gone, and came back.
+            back = -event.amount_minor if event.was_paid else 0
+            return state, _refund_facts(recorded, state, event, back)
         case OrderPacked() | OrderDispatched() | OrderDelivered():
             return state, [(PARCEL_FACT, _parcel_fact(recorded, state, event))]
         case _:
@@ -265,15 +272,18 @@ def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
     )
 
 
-def _refund_facts(recorded: Recorded, state: FactState, event: RefundPaid) -> Facts:
+def _refund_facts(
+    recorded: Recorded, state: FactState, event: RefundPaid | RefundFailed, amount_minor: int
+) -> Facts:
     """The money that went back, by line: as it was asked for, else by what the lines cost."""
     keys = [_key(line) for line in state.order.lines.values()] or [(0, "", "")]
     weights = _refund_weights(state, event.refund_id) or [1]
     facts: Facts = []
-    for key, amount in zip(keys, split(event.amount_minor, weights), strict=True):
+    method = state.paid_by.get(event.refund_id, "")
+    for key, amount in zip(keys, split(amount_minor, weights), strict=True):
         if amount:
             common = _common(recorded, state, len(facts))
-            facts.append((REFUND_FACT, (*common, event.refund_id, event.method, *key, amount)))
+            facts.append((REFUND_FACT, (*common, event.refund_id, method, *key, amount)))
     return facts
 
 

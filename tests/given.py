@@ -35,6 +35,8 @@ from domain.parcel import Parcel
 from domain.stock_item import ReceiveStock, StockItem
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+# A refund that needs no second person.
+REFUNDED = ("order.refund_requested.v2", "order.refund_approved.v1")
 Facts = Mapping[StreamName, Sequence[Event]]
 
 
@@ -234,7 +236,7 @@ def refund(
     order_id: str = "A",
     **more: Any,
 ) -> RequestRefund:
-    body: dict[str, Any] = {"reason": "damaged", "amount_minor": amount_minor}
+    body: dict[str, Any] = {"reason": "other", "amount_minor": amount_minor, "actor": "desk"}
     ids = {"order_id": order_id, "refund_id": refund_id, "at": NOON}
     return RequestRefund.model_validate(body | ids | _quantities(lines) | more)
 

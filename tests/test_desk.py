@@ -360,10 +360,13 @@ def test_answers_carry_what_was_made_and_nothing_personal() -> None:
         "payment_id": "P2",
     }
     assert world.answer(refund(5)) == ids | {
-        "version": 7,
+        "version": 8,
         "status": "refunding",
         "refund_id": "R1",
         "amount_minor": 5,
+        "refund_status": "approved",
+        "decide_by": None,
+        "pay_by": "2025-03-05T16:00:00+00:00",  # The end of Wednesday in Shanghai.
     }
     assert world.answer(note())["note_id"] == "N1"
     answer = world.answer(scan("in_transit", hours(1)))
