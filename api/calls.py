@@ -210,28 +210,28 @@ def _served(
     return app
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The body, up to BODY_BYTES_MAX. Raises Problem 413 without reading more."""
+async def read_body(headers: Headers, receive: Receive, most: int = BODY_BYTES_MAX) -> bytes:
+    """The body, up to `most` bytes. Raises Problem 413 without reading more."""
     announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > BODY_BYTES_MAX:
-        raise _too_large()
-    body: bytes = b""
+    if not announced.isdigit() or int(announced) > most:
+        raise _too_large(most)
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Problem(400, "unparsable", "The body ended early.")
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
-            raise _too_large()
+        if len(body) > most:
+            raise _too_large(most)
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
-def _too_large() -> Problem:
+def _too_large(most: int) -> Problem:
     return Problem(
         413,
         "body_too_large",
-        f"A body may have {BODY_BYTES_MAX} bytes.",
+        f"A body may have {most} bytes.",
         headers={"Connection": "close"},
     )
 

@@ -18,6 +18,7 @@ from fastapi.routing import APIRouter
 from api import (
     analytics,
     customers,
+    evidence,
     feed,
     health,
     order_views,
@@ -27,6 +28,8 @@ from api import (
     policies,
     problems,
     queries,
+    refunds,
+    returns,
     stock,
 )
 from api.context import Context
@@ -45,6 +48,9 @@ details (RFC 9457) with a `code` that stays the same."""
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     order_views.router,
+    refunds.router,
+    returns.router,
+    evidence.router,
     parcels.router,
     stock.router,
     stock.reads,

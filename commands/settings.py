@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """Threads of one DuckDB connection."""
     analytics_memory_limit: str = "2GB"
     """Memory that one DuckDB connection may use."""
+    evidence_path: str = "var/evidence"
+    """Directory of the files that customers show, or a URL that fsspec knows (s3://…)."""
     api_host: str = "127.0.0.1"
     """Loopback only, until there are accounts."""
     api_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 8000

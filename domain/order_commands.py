@@ -384,6 +384,7 @@ class RefundBody(Value):
     )
     evidence: Evidence
     return_id: Id | None = None
+    expected_minor: AmountMinor | None = None  # as a preview showed it: another is refused
 
     @field_validator("payments")
     @classmethod

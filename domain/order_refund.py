@@ -52,6 +52,7 @@ def request(
     whole = goods.amount_minor + shipping
     _require_refundable(whole, goods.fee_minor, state)
     asked = whole - goods.fee_minor
+    _require_as_previewed(command.expected_minor, asked, state)
     waits = needs_second_person(asked, state.currency, rules)
     starts_at = (back and back.received_at) or command.at
     requested = RefundRequested(
@@ -76,6 +77,16 @@ def request(
         at=command.at,
     )
     return [requested] if waits else [requested, by_policy(command.refund_id, command.at)]
+
+
+def _require_as_previewed(expected: int | None, asked: int, state: Order) -> None:
+    if expected not in {None, asked}:
+        raise Rejected(
+            "refund_differs",
+            f"{_shown(expected or 0, state)} expected, it comes to {_shown(asked, state)}",
+            expected_minor=expected,
+            amount_minor=asked,
+        )
 
 
 def by_policy(refund_id: str, at: datetime) -> RefundApproved:

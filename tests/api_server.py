@@ -127,6 +127,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEDGER_POSTGRES_URL": settings.postgres_url,
         "LEDGER_MASTER_KEY": settings.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(settings.analytics_path),
+        "LEDGER_EVIDENCE_PATH": settings.evidence_path,
     }
 
 

@@ -74,5 +74,6 @@ def settings_of(url: str, var_path: Path = Path("var"), **others: str) -> Settin
         master_key=MASTER_KEY,  # type: ignore[arg-type]
         var_path=var_path,
         analytics_path=var_path / "analytics",
+        evidence_path=str(var_path / "evidence"),
         **others,  # type: ignore[arg-type]
     )

@@ -26,7 +26,7 @@ def ids(api: Api) -> dict[str, str]:
     at = f"/v1/orders/{order_id}"
     api.made(f"{at}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"})
     packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 1})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 1})
     api.made("/v1/stock/TEA/receive", {"quantity": 1})
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}

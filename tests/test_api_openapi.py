@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.examples import EVIDENCE_FILE
 from domain.stock_item import StockAdjusted
 from tests.api_server import Api
 from tests.scale import scale
@@ -41,6 +42,7 @@ def operations(described: Json) -> list[tuple[str, str, Json]]:
     ]
 
 
+EVIDENCE = "/v1/evidence"  # takes files, not JSON
 INTERFACE = {
     "POST /v1/orders",
     "POST /v1/orders/{}/approve",
@@ -51,7 +53,23 @@ INTERFACE = {
     "POST /v1/orders/{}/cancel",
     "POST /v1/orders/{}/cancel/preview",
     "POST /v1/orders/{}/refunds",
+    "POST /v1/orders/{}/refunds/preview",
+    "POST /v1/orders/{}/refunds/{}/approve",
+    "POST /v1/orders/{}/refunds/{}/deny",
     "POST /v1/orders/{}/refunds/{}/pay",
+    "POST /v1/orders/{}/refunds/{}/fail",
+    "POST /v1/orders/{}/refunds/{}/retry",
+    "POST /v1/orders/{}/refunds/{}/ask-evidence",
+    "POST /v1/orders/{}/refunds/{}/evidence",
+    "POST /v1/orders/{}/compensations",
+    "POST /v1/orders/{}/returns",
+    "POST /v1/orders/{}/returns/{}/approve",
+    "POST /v1/orders/{}/returns/{}/deny",
+    "POST /v1/orders/{}/returns/{}/receive",
+    "POST /v1/orders/{}/returns/{}/close",
+    "POST /v1/orders/{}/exchanges",
+    "POST /v1/evidence",
+    "GET /v1/evidence/{}",
     "POST /v1/orders/{}/notes",
     "POST /v1/orders/{}/override",
     "DELETE /v1/orders/{}/override",
@@ -103,6 +121,8 @@ def test_every_operation_says_what_it_is_and_how_it_fails(described: Json) -> No
         for status in failures - {"200", "201"}:
             content = operation["responses"][status]["content"]
             assert set(content) == {"application/problem+json"}, path
+        if path == EVIDENCE:  # The file is its own name: sent again, it is there already.
+            continue
         if "requestBody" in operation:
             assert failures >= {"400", "413"}, path
             assert operation["requestBody"]["content"]["application/json"]["examples"], path
@@ -173,16 +193,41 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     parcel = examples.send(f"{order}/parcels", order_id=id_)["parcel_id"]
     for name in ("dispatch", "deliver"):
         examples.send(f"/v1/parcels/{{parcel_id}}/{name}", parcel_id=parcel)
+    one = f"{order}/refunds/{{refund_id}}"
+    examples.send(f"{order}/refunds/preview", order_id=id_)
     refund = examples.send(f"{order}/refunds", order_id=id_)["refund_id"]
-    examples.send(f"{order}/refunds/{{refund_id}}/pay", order_id=id_, refund_id=refund)
+    upload = api.client.post(
+        EVIDENCE, content=EVIDENCE_FILE, headers={"Content-Type": "application/pdf"}
+    )
+    assert upload.status_code == 201, upload.text
+    for name in ("approve", "ask-evidence", "evidence", "pay", "fail", "retry"):
+        examples.send(f"{one}/{name}", order_id=id_, refund_id=refund)
+    examples.send(f"{one}/deny", order_id=id_, refund_id=refund)
+    examples.send(f"{order}/compensations", order_id=id_)
+
+    denied = examples.send(f"{order}/returns", order_id=id_)["return_id"]
+    examples.send(f"{order}/returns/{{return_id}}/deny", order_id=id_, return_id=denied)
+    returned = examples.send(f"{order}/returns", order_id=id_)["return_id"]
+    for name in ("approve", "receive", "close"):
+        examples.send(f"{order}/returns/{{return_id}}/{name}", order_id=id_, return_id=returned)
     examples.send(f"{order}/override", order_id=id_)
 
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
 
+    third = examples.send("/v1/orders")["order_id"]
+    api.made(f"/v1/orders/{third}/payments", rest)
+    parcel = examples.send(f"{order}/parcels", order_id=third)["parcel_id"]
+    dispatched = {"carrier": "sf", "tracking_number": "SF-EXCHANGE"}
+    api.made(f"/v1/parcels/{parcel}/dispatch", dispatched)
+    api.made(f"/v1/parcels/{parcel}/deliver")
+    examples.send(f"{order}/exchanges", order_id=third)
+
     with_example = {
-        (method, path) for method, path, one in operations(described) if "requestBody" in one
+        (method, path)
+        for method, path, one in operations(described)
+        if "requestBody" in one and path != EVIDENCE
     }
     assert examples.sent == with_example
 

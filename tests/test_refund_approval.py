@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.desk import order_stream
+from domain.message import Command
 from domain.order_facts import RefundApproved, RefundEvidenceAdded, RefundRequested
 from domain.order_status import shown
 from domain.policy import DEFAULTS, PublishPolicy
@@ -120,11 +121,7 @@ def test_a_denied_refund_frees_what_it_held() -> None:
     start.when(refund(1, refund_id="R2")).refused("refund_exceeds_paid", refundable_minor=0)
     world = start.when(deny_refund()).topics("order.refund_denied.v1")
     order = world.order()
-    assert (order.refunded_minor, order.lines[1].refunded, order.lines[1].refunded_minor) == (
-        0,
-        0,
-        0,
-    )
+    assert order.refunded_minor == order.lines[1].refunded == order.lines[1].refunded_minor == 0
     assert order.payments["P1"].refunded_minor == 0
     assert shown(order).code == "paid"
     given(world).when(deny_refund()).nothing()
@@ -143,7 +140,7 @@ def test_what_was_paid_is_not_denied() -> None:
 @pytest.mark.parametrize("paid_out", [False, True])
 def test_a_failed_payout_frees_its_part_and_is_retried(paid_out: bool) -> None:
     """Also one that was reported as paid and came back from the bank."""
-    steps = [refund(None, (1, 1)), *([pay_refund()] if paid_out else [])]
+    steps: list[Command] = [refund(None, (1, 1)), *([pay_refund()] if paid_out else [])]
     start = after(*PAID, *steps)
     world = start.when(fail_refund()).topics("order.refund_failed.v1")
     assert world.order().refunded_minor == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -87,8 +88,8 @@ def test_a_return_goes_from_request_to_refund() -> None:
         sku="TEA",
         location="main",
         order_id="A",
-        quantity=1,
-        at=hours(72),  # type: ignore[arg-type]
+        quantity=Decimal(1),
+        at=hours(72),
     )
     assert (requested(world).amount_minor, requested(world).return_id) == (2_000, "T1")
     assert world.order().lines[1].returned == 2
@@ -100,7 +101,8 @@ def test_a_return_goes_from_request_to_refund() -> None:
 def test_two_of_three_received_refund_two() -> None:
     """covers: A67"""
     world = back((1, 3)).when(take_back((1, 2))).world
-    assert (requested(world).amount_minor, world.order().lines[1].refunded) == (2_000, 2)
+    assert requested(world).amount_minor == 2_000
+    assert world.order().lines[1].refunded == 2
     again = given(world, pay_refund())
     assert facts(again.world.order()).returns == "received", "one is still to come"
     more = refund(None, (1, 1), return_id="T1", refund_id="R2")
@@ -282,7 +284,8 @@ def test_ten_ordered_six_sent_four_cancelled_and_refunded() -> None:
     start = after(ten, pay(10_000), pack((1, 6)), dispatch(), deliver(), cancel((1, 4)))
     order = given(start.world, refund(None, (1, 4)), pay_refund()).world.order()
     assert facts(order).fulfilment == "delivered"
-    assert (order.balance_minor, order.lines[1].open, order.net_paid_minor) == (0, 0, 6_000)
+    assert (order.balance_minor, order.net_paid_minor) == (0, 6_000)
+    assert order.lines[1].open == 0
 
 
 def test_all_that_came_back_one_by_one_is_all_that_was_paid() -> None:
