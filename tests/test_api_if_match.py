@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.examples import EVIDENCE_FILE
 from tests.api_server import Api
 
 Json = dict[str, Any]
@@ -15,6 +16,7 @@ WITHOUT_VERSION = {
     "/v1/parcels",
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
+    "/v1/orders/{order_id}/refunds/preview",
     "/v1/policies/{shop}/preview",
 }
 
@@ -27,6 +29,8 @@ def ids(api: Api) -> dict[str, str]:
     api.made(f"{at}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"})
     packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
     refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 1})
+    pdf = {"Content-Type": "application/pdf"}
+    assert api.client.post("/v1/evidence", content=EVIDENCE_FILE, headers=pdf).is_success
     api.made("/v1/stock/TEA/receive", {"quantity": 1})
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
@@ -35,6 +39,7 @@ def ids(api: Api) -> dict[str, str]:
         "order_id": order_id,
         "parcel_id": packed["parcel_id"],
         "refund_id": refund["refund_id"],
+        "return_id": "T-1",
         "sku": "TEA",
         "customer_id": "C-1",
         "shop": "main",
@@ -46,7 +51,7 @@ def commands(api: Api) -> list[tuple[str, str, Json]]:
         (method, path, operation)
         for path, methods in api.shown("/openapi.json")["paths"].items()
         for method, operation in methods.items()
-        if method != "get"
+        if method != "get" and path != "/v1/evidence"  # A file has no version.
     ]
 
 
