@@ -39,6 +39,7 @@ class Return:
     received_at: datetime | None = None  # the last of it
     evidence: tuple[str, ...] = ()
     exchange_order_id: str | None = None  # what went out for it
+    exchange_refund_id: str | None = None  # that paid for that
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +75,11 @@ def evolve(state: Order, event: ReturnEvent) -> Order:
         case ReturnClosed():
             known = replace(known, status="closed")
         case OrderExchanged():
-            known = replace(known, exchange_order_id=event.new_order_id)
+            known = replace(
+                known,
+                exchange_order_id=event.new_order_id,
+                exchange_refund_id=event.refund_id,
+            )
     return _with(state, event.return_id, known)
 
 

@@ -127,6 +127,7 @@ def _fail(command: FailRefund, state: Order) -> list[Event]:
     if refund.status == "failed":
         return []
     _require(refund, command.refund_id, "approved", "paid")
+    _require_money(refund, command.refund_id, state)
     return [
         RefundFailed(
             refund_id=command.refund_id,
@@ -136,6 +137,18 @@ def _fail(command: FailRefund, state: Order) -> list[Event]:
             at=command.at,
         )
     ]
+
+
+def _require_money(refund: Refund, refund_id: str, state: Order) -> None:
+    """What paid for another order in an exchange was never paid out."""
+    back = state.returns.get(refund.return_id or "")
+    if back is not None and back.exchange_refund_id == refund_id:
+        raise Rejected(
+            "refund_is_exchanged",
+            f"it paid for order {back.exchange_order_id}",
+            refund_id=refund_id,
+            exchange_order_id=back.exchange_order_id,
+        )
 
 
 def _retry(command: RetryRefund, state: Order) -> list[Event]:

@@ -29,6 +29,7 @@ from tests.given import (
     deny_return,
     dispatch,
     exchange,
+    fail_refund,
     given,
     hours,
     line,
@@ -370,5 +371,6 @@ def test_an_exchange_obeys_the_rules_of_returns() -> None:
     start.when(exchange(line("POT"), back=((1, 1),), reason="damaged")).refused("evidence_missing")
     world = given(start.world, exchange(line("POT", 1, 1_000), back=((1, 1),))).world
     given(world).when(deny_return()).refused("return_is_exchanged", exchange_order_id="B")
+    given(world).when(fail_refund()).refused("refund_is_exchanged", exchange_order_id="B")
     short = after(receive(1, "POT"), *DELIVERED)
     short.when(exchange(line("POT", 2), back=((1, 1),))).refused("insufficient_stock")
