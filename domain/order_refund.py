@@ -43,30 +43,28 @@ def request(
     """
     if command.refund_id in state.refunds:
         return []
-    rules = policy.rules.refund
     back = known_return(command.return_id, state) if command.return_id else None
     evidence = command.evidence or (list(back.evidence) if back else [])
-    require_evidence(command.reason, evidence, rules)
+    require_evidence(command.reason, evidence, policy.rules.refund)
     goods = _goods(command, back, state, policy.rules, in_advance)
-    shipping = _shipping_minor(command, goods, state, rules)
-    whole = goods.amount_minor + shipping
-    _require_refundable(whole, goods.fee_minor, state)
-    asked = whole - goods.fee_minor
-    _require_as_previewed(command.expected_minor, asked, state)
-    waits = needs_second_person(asked, state.currency, rules)
+    shipping = _shipping_minor(command, goods, state, policy.rules.refund)
+    _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
+    amount_minor = goods.amount_minor + shipping - goods.fee_minor
+    _require_as_previewed(command.expected_minor, amount_minor, state)
+    waits = needs_second_person(amount_minor, state.currency, policy.rules.refund)
     starts_at = (back and back.received_at) or command.at
     requested = RefundRequested(
         person=state.person,
         refund_id=command.refund_id,
         requested_by=command.actor,
-        amount_minor=asked,
+        amount_minor=amount_minor,
         shipping_minor=shipping,
         fee_minor=goods.fee_minor,
         tax_minor=goods.tax_minor + _shipping_tax_minor(shipping, state),
         lines=goods.lines,
         reason=command.reason,
         text=command.text,
-        payments=_chosen(command, asked, state) or _newest_first(asked, state),
+        payments=_payments(command, amount_minor, state),
         evidence=evidence,
         return_id=command.return_id,
         needs_approval=waits,
@@ -305,6 +303,10 @@ def _exceeds_paid(amount_minor: int, left: int, state: Order) -> Rejected:
         asked_minor=amount_minor,
         refundable_minor=left,
     )
+
+
+def _payments(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
+    return _chosen(command, amount_minor, state) or _newest_first(amount_minor, state)
 
 
 def _chosen(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
