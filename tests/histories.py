@@ -203,6 +203,8 @@ class History:
             ids = {**of, "new_order_id": new, "numbers": (new[:8] + new[-4:],)}
             ids |= {"refund_id": refund_id, "at": self.tick()}
             yield given.exchange(pot, back=((line, 1),), **more, **ids)
+            if self.order(new).placed:
+                self.orders.append(new)
             yield given.take_back((line, 1), **of, refund_id=self.id(), at=self.tick())
             return
         yield given.send_back((line, 1), **of, **more, at=self.tick())
