@@ -195,7 +195,7 @@ def decide(  # noqa: C901 - a table
     return write.decision()
 
 
-def _place(command: PlaceOrder, write: Write) -> None:
+def _place(command: PlaceOrder, write: Write, region: str | None = None) -> None:
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
@@ -204,7 +204,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
     policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
-    _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
+    placed = order.place(command, number, _kept(write), policy_version, region)
+    _add_to_order(stream, placed, write)
     _register_customer(command, write)
 
 
@@ -290,7 +291,8 @@ def _exchange(command: ExchangeOrder, write: Write) -> None:
     if not events:
         return
     write.add(order_stream(command.order_id), events)
-    _place(order_exchange.placement(command, state), write)
+    region = None if command.shipping_address else state.region or ""
+    _place(order_exchange.placement(command, state), write, region)
     paid = order_exchange.paid(command, write.states[order_stream(command.order_id)])
     write.add(order_stream(command.new_order_id), paid)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain import order_cancellation, order_preview, order_refund, refund_settlement
 from domain.customer import person_of
-from domain.message import Command, Event, Rejected, Sealed
+from domain.message import Command, Event, Rejected
 from domain.order_commands import (
     AddNote,
     AmendOrder,
@@ -153,8 +153,16 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
         rule(state)
 
 
-def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0) -> list[Event]:
-    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
+def place(
+    command: PlaceOrder,
+    number: str,
+    kept: Kept,
+    policy_version: int = 0,
+    region: str | None = None,
+) -> list[Event]:
+    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`;
+    `region`: of an address that is sealed, since it was taken over from another order.
+    """
     totals, lines = priced_order(command, kept)
     _require_same_total(command.total_minor, totals.total_minor)
     placed = OrderPlaced(
@@ -180,7 +188,7 @@ def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0)
         promised_at=command.promised_at,
         external_ref=command.external_ref,
         note=command.note,
-        region=_region(command.shipping_address),
+        region=_region(command.shipping_address) if region is None else region or None,
         policy_version=policy_version,
         at=command.at,
     )
@@ -198,9 +206,7 @@ def _require_same_total(sent: int | None, computed: int) -> None:
         )
 
 
-def _region(address: Address | Sealed) -> str | None:
-    if isinstance(address, Sealed):  # Another order's, taken over as it is.
-        return None
+def _region(address: Address) -> str:
     return f"{address.country}-{address.region}" if address.region else address.country
 
 

@@ -170,6 +170,7 @@ class Order:
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
     shipping_address: Address | Sealed | None = None
+    region: str | None = None  # of the delivery: it names nobody
     billing_address: Address | Sealed | None = None
     promised_at: datetime | None = None
     approved: bool = False
@@ -220,7 +221,7 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
         case ContactAmended():
             return replace(state, contact=event.after)
         case ShippingAddressAmended():
-            return replace(state, shipping_address=event.after)
+            return replace(state, shipping_address=event.after, region=event.region)
         case BillingAddressAmended():
             return replace(state, billing_address=event.after)
         case PromiseAmended():
@@ -298,6 +299,7 @@ def _placed(event: OrderPlaced) -> Order:
         total_minor=event.total_minor,
         contact=event.contact,
         shipping_address=event.shipping_address,
+        region=event.region,
         billing_address=event.billing_address,
         promised_at=event.promised_at,
     )

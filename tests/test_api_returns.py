@@ -264,6 +264,7 @@ def test_an_exchange_is_linked_both_ways_and_the_difference_is_due(api: Api) -> 
     assert fresh["exchange_of"] == old["order_id"]
     assert fresh["contact"] == old["contact"]
     assert fresh["shipping_address"] == old["shipping_address"]
+    assert fresh["region"] == old["region"] == "CN"
     assert (fresh["paid_minor"], old["refunded_minor"]) == (worth, worth)
     assert (fresh["status"], old["return_status"]) == ("awaiting_payment", "approved")
     api.made(

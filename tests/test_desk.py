@@ -274,8 +274,8 @@ class Desk(RuleBasedStateMachine):
         back = order.returns.get(ids["return_id"])
         came = [(no or 1, units, condition)]
         if no is None and back is not None:
-            came = [(one, str(back.awaited(one)), condition) for one in back.lines if back.is_open]
-            came = [one for one in came if one[1] != "0"] or [(1, 1, condition)]
+            left = {one: back.awaited(one) for one in back.lines}
+            came = [(one, str(rest), condition) for one, rest in left.items() if rest > 0] or came
         refund_id = f"back-{len(order.refunds)}"
         self.run(take_back(*came, **ids, refund_id=refund_id, refund=refunded))
 
