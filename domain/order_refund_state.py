@@ -129,8 +129,8 @@ def _held(state: Order, refund: Refund, sign: int) -> Order:
     lines, payments = dict(state.lines), dict(state.payments)
     for line_no in refund.lines.keys() & lines.keys():
         lines[line_no] = _taken(lines[line_no], refund.lines[line_no], sign)
-    for payment_id, amount in refund.payments.items():
-        payment = payments[payment_id]
+    for payment_id in refund.payments.keys() & payments.keys():
+        payment, amount = payments[payment_id], refund.payments[payment_id]
         given_back = payment.refunded_minor + sign * amount
         payments[payment_id] = replace(payment, refunded_minor=given_back)
     return replace(
