@@ -63,7 +63,9 @@ router = APIRouter(route_class=CommandRoute, tags=["policies"])
 reads = page_router("policies")
 
 Said = Annotated[Language | None, Query(description="Of the words; the shop's own when absent")]
-Version = Annotated[int, Query(ge=0, le=VERSION_MAX, description="0 are the defaults")]
+Version = Annotated[
+    int, Query(ge=0, le=VERSION_MAX, description="0 are the defaults", examples=[0])
+]
 
 
 class History(NamedTuple):
