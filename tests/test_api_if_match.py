@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.examples import STATEMENT
+from api.examples import EVIDENCE_FILE, STATEMENT
 from tests.api_server import Api
 
 Json = dict[str, Any]
@@ -16,6 +16,7 @@ WITHOUT_VERSION = {
     "/v1/parcels",
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
+    "/v1/orders/{order_id}/refunds/preview",
     "/v1/policies/{shop}/preview",
     "/v1/statements",
     "/v1/statements/{statement_id}/auto-match",
@@ -30,7 +31,9 @@ def ids(api: Api) -> dict[str, str]:
     at = f"/v1/orders/{order_id}"
     api.made(f"{at}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"})
     packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 1})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 1})
+    pdf = {"Content-Type": "application/pdf"}
+    assert api.client.post("/v1/evidence", content=EVIDENCE_FILE, headers=pdf).is_success
     api.made("/v1/stock/TEA/receive", {"quantity": 1})
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
@@ -41,6 +44,7 @@ def ids(api: Api) -> dict[str, str]:
         "order_id": order_id,
         "parcel_id": packed["parcel_id"],
         "refund_id": refund["refund_id"],
+        "return_id": "T-1",
         "sku": "TEA",
         "customer_id": "C-1",
         "shop": "main",
@@ -59,7 +63,7 @@ def commands(api: Api) -> list[tuple[str, str, Json]]:
         (method, path, operation)
         for path, methods in api.shown("/openapi.json")["paths"].items()
         for method, operation in methods.items()
-        if method != "get"
+        if method != "get" and path != "/v1/evidence"  # A file has no version.
     ]
 
 
