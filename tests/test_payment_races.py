@@ -143,7 +143,7 @@ async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
         for topic in (
             "order.payment_voided.v1",
             "order.payment_moved_out.v1",
-            "order.refund_requested.v1",
+            "order.refund_requested.v2",
         )
     }
     disputed = summed(settings, "order.chargeback_opened.v1")
