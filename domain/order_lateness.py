@@ -44,10 +44,17 @@ def declare(
     ]
 
 
+def owes(state: Order) -> bool:
+    """Whether the term still matters. What is held counts where the policy says so; goodwill that
+    was given back is no debt.
+    """
+    live = not state.void and not state.cancelled
+    return live and min(state.balance_minor, state.uncovered_minor) > 0
+
+
 def _passed(at: datetime, state: Order, policy: PolicyVersion) -> datetime | None:
     """The time by which what is still owed was due; None where nothing is owed any more."""
-    # What is held counts where the policy says so; goodwill that was given back is no debt.
-    if state.void or state.cancelled or min(state.balance_minor, state.uncovered_minor) <= 0:
+    if not owes(state):
         return None
     due = due_of(state, policy)
     if due is None or at <= due:
@@ -65,7 +72,7 @@ def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: F
     """
     if _passed(command.at, state, policy) is None:
         return []
-    why = _spared(state, policy)
+    why = spared(state, policy)
     if why is not None:
         raise Rejected("not_cancelled_by_itself", why, why=why)
     asked = CancelOrder(
@@ -74,12 +81,14 @@ def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: F
     return order_cancellation.cancel(asked, state, policy)
 
 
-def _spared(state: Order, policy: PolicyVersion) -> str | None:
+def spared(state: Order, policy: PolicyVersion) -> str | None:
+    """Why an overdue order is not cancelled by itself; None where it is."""
     reasons = {
         "policy": policy.rules.payment.on_overdue != "cancel",
         "pays_later": state.payment_method in PAYS_LATER,
         "packed": bool(state.parcels),
         "authorised": state.money.authorised_minor > 0,
+        "reinstated": state.money.kept_alive,
         "partly_paid": state.paid_minor > 0,
     }
     return next((why for why, holds in reasons.items() if holds), None)
