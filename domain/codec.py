@@ -13,6 +13,7 @@ from domain import (  # noqa: F401 - all topics
     account_facts,
     alert_facts,
     customer,
+    customer_messages,
     invoice_facts,
     order_facts,
     parcel_facts,

@@ -34,7 +34,7 @@ ACTOR = "deadlines"
 TICK = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Deadline:
     """One thing to do. `due_at`: the first instant at which it can be done; `of`: which of its
     kind, such as a refund or a step.
@@ -60,7 +60,12 @@ def due(state: Order, policy: PolicyVersion) -> list[Deadline]:
         *_alerts(state),
         *_overpayment(state, policy),
     ]
-    return sorted(found)
+    return sorted(found, key=_in_order)
+
+
+def _in_order(deadline: Deadline) -> tuple[datetime, int]:
+    """At one instant an order is overdue before it is cancelled for it."""
+    return deadline.due_at, KINDS.index(deadline.kind)
 
 
 def _reminders(state: Order, policy: PolicyVersion) -> Iterator[Deadline]:

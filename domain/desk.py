@@ -15,6 +15,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    customer_messages,
     fapiao,
     invoice,
     movement,
@@ -31,6 +32,7 @@ from domain import (
     reconciliation,
     reconciliation_streams,
     refund_settlement,
+    service_stop,
     statement,
     stock_item,
 )
@@ -43,6 +45,7 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.customer import Customer, RecordCustomer
+from domain.customer_messages import Message, QueueMessage
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
@@ -51,6 +54,7 @@ from domain.desk_streams import (
     external_ref_claim,
     fresh,
     known_at_once,
+    message_stream,
     number_claim,
     order_stream,
     paper_claim,
@@ -122,6 +126,7 @@ __all__ = [
     "fresh",
     "initial",
     "known_at_once",
+    "message_stream",
     "number_claim",
     "order_answer",
     "order_stream",
@@ -151,6 +156,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "statement": (statement.Statement(), statement.evolve),
     "movement": (movement.Movement(), movement.evolve),
     "period": (period.Period(), period.evolve),
+    "message": (Message(), customer_messages.evolve),
 }
 
 
@@ -205,6 +211,7 @@ def decide(  # noqa: C901 - a table
     write = Write(dict(states), seal)
     match command:
         case PlaceOrder():
+            _require_service(command, write)
             _place(command, write)
         case PackParcel():
             _pack(command, write)
@@ -220,6 +227,8 @@ def decide(  # noqa: C901 - a table
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case QueueMessage():
+            _queue(command, write)
         case ExchangeOrder():
             _exchange(command, write)
         case PublishPolicy():
@@ -266,6 +275,13 @@ def _place(
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
     _register_customer(command, write)
+
+
+def _require_service(command: PlaceOrder, write: Write) -> None:
+    """Not of what was sold already: there, or elsewhere."""
+    known = write.states[order_stream(command.order_id)].placed
+    if not known and command.channel not in service_stop.SOLD_ELSEWHERE:
+        service_stop.require(write.states[customer_stream(command.customer_id)])
 
 
 def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) -> None:
@@ -322,6 +338,7 @@ def _change_order(command: OrderChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
     _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _change_payment(command: PaymentChange, write: Write) -> None:
@@ -332,6 +349,7 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
     _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _move_payment(command: MovePayment, write: Write) -> None:
@@ -341,6 +359,8 @@ def _move_payment(command: MovePayment, write: Write) -> None:
     _add_to_order(order_stream(command.to_order_id), into, write)
     _tell_account(command, source, write)
     _tell_account(command, other, write)
+    _tell_customer(command, source, write)
+    _tell_customer(command, other, write)
 
 
 def _pinned(state: Order, write: Write) -> PolicyVersion:
@@ -426,6 +446,15 @@ def _tell_account(command: Command, before: Order, write: Write) -> None:
         assert not needed, f"{type(command)} did not ask for the account"
 
 
+def _tell_customer(command: Command, before: Order, write: Write) -> None:
+    """Whether the customer is served, where `streams` saw that an order is or becomes overdue."""
+    name = customer_stream(before.customer_id)
+    if name in write.states:
+        after: Order = write.states[order_stream(before.order_id)]
+        rules, state = _rules(before, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, state, command.at))
+
+
 def _placed(write: Write, order_id: str) -> Order:
     state: Order = write.states[order_stream(order_id)]
     if not state.placed:
@@ -480,6 +509,12 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _queue(command: QueueMessage, write: Write) -> None:
+    stream, state = message_stream(command.message_id), _placed(write, command.order_id)
+    rules = _pinned(state, write)
+    write.add(stream, customer_messages.decide(command, write.states[stream], state, rules))
 
 
 def _issue(command: PaperCommand, write: Write) -> None:
@@ -547,7 +582,10 @@ def _dispatch(command: DispatchParcel, write: Write) -> None:
 
 def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> None:
     before: Order = write.states[order_stream(order_id)]
-    for event in order.dispatch(command, before):
+    events = order.dispatch(command, before)
+    if events:
+        service_stop.require(write.states[customer_stream(before.customer_id)])
+    for event in events:
         write.add(order_stream(order_id), [event])
         if not isinstance(event, OrderDispatched):
             continue

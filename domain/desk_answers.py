@@ -15,10 +15,12 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.customer import RecordCustomer
+from domain.customer_messages import QueueMessage
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    message_stream,
     order_stream,
     parcel_stream,
     policy_stream,
@@ -67,7 +69,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
 
-def answer(
+def answer(  # noqa: C901 - a table
     command: Command, states_after: States, versions: Mapping[StreamName, int]
 ) -> dict[str, Any]:
     """What the client is told, as JSON data: no position, no personal data."""
@@ -79,6 +81,9 @@ def answer(
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case QueueMessage(message_id=message_id):
+            version = versions[message_stream(message_id)]
+            return {"message_id": message_id, "version": version, "status": "queued"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
