@@ -60,10 +60,10 @@ def due(state: Order, policy: PolicyVersion) -> list[Deadline]:
         *_alerts(state),
         *_overpayment(state, policy),
     ]
-    return sorted(found, key=_in_order)
+    return sorted(found, key=in_order)
 
 
-def _in_order(deadline: Deadline) -> tuple[datetime, int]:
+def in_order(deadline: Deadline) -> tuple[datetime, int]:
     """At one instant an order is overdue before it is cancelled for it."""
     return deadline.due_at, KINDS.index(deadline.kind)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from domain.deadlines import Deadline
+from domain.deadlines import Deadline, in_order
 from domain.message import StreamName
 from projections import checkpoint
 from projections.engine import create_tables
@@ -57,7 +57,7 @@ UPDATE deadlines d SET tries = d.tries + 1, next_at = %(now)s + least(
 FROM taken t WHERE (d.category, d.key, d.kind, d.subject) = (t.category, t.key, t.kind, t.subject)
 RETURNING d.category, d.key, d.kind, d.subject, d.due_at"""
 FAIL = """UPDATE deadlines SET error = %s
-WHERE (category, key, kind, subject) = (%s, %s, %s, %s)"""
+WHERE (category, key) = (%s, %s) AND tries > 0"""
 BACKLOG = """SELECT count(*), min(due_at), count(*) FILTER (WHERE error IS NOT NULL)
 FROM deadlines WHERE due_at <= %s"""
 
@@ -109,20 +109,20 @@ def _names(names: Iterable[StreamName]) -> list[list[str]]:
 def take(connection: Connection[Any], now: datetime, limit: int) -> list[Row]:
     """What is due by then, the oldest first; nobody else is given it for some seconds.
 
-    Who does it sees the row go with the fact. A row that stays comes again, later each time.
+    What is done goes when its fact is followed. A row that stays comes again, later each time.
     """
     rows = connection.execute(TAKE, {"now": now, "limit": limit}).fetchall()
-    return sorted((_row(*row) for row in rows), key=lambda row: row.deadline.due_at)
+    return sorted((_row(*row) for row in rows), key=lambda row: in_order(row.deadline))
 
 
 def _row(category: str, key: str, kind: str, subject: str, due_at: datetime) -> Row:
     return Row(StreamName(category, key), Deadline(due_at, kind, subject))
 
 
-def fail(connection: Connection[Any], row: Row, error: Exception) -> None:
-    """Say why it could not be done, for who looks; it is tried again when it comes."""
+def fail(connection: Connection[Any], stream: StreamName, error: Exception) -> None:
+    """Say why its rows that were taken could not be done; they are tried again when they come."""
     text = f"{type(error).__name__}: {error}".replace("\x00", "")[:ERROR_CHARACTERS_MAX]
-    connection.execute(FAIL, [text, *row.stream, row.deadline.kind, row.deadline.of])
+    connection.execute(FAIL, [text, *stream])
 
 
 def count(connection: Connection[Any]) -> int:

@@ -1,9 +1,9 @@
 """Does what is due: sends the ordinary commands, as late as it may be, and never twice.
 
-A row only says where to look. Every stream is read anew and asked what is due of it; the command
-is decided on that state and appended only if it still is the state. Its id follows from the
+A row only says where to look. Its stream is read anew and asked what is due; the commands are
+decided on that state, and appended only if it still is the state. Their ids follow from the
 stream, its version, the kind and the due time: two workers, or one that was killed in between,
-send the same command, and the ledger knows it.
+send the same commands, and the ledger knows them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from commands.runner import Conflict, digest
 from commands.settings import Settings
 from commands.store import Store, notify
 from domain import deadlines
-from domain.deadlines import ACTOR
-from domain.message import Attempt, Command
+from domain.deadlines import ACTOR, in_order
+from domain.message import Attempt, Command, StreamName
 from projections import deadlines as model
 from projections.deadlines import Row
 from workers.deadline_rows import DeadlineRows, Streams, due
@@ -68,27 +68,27 @@ class Clerk:
         """
         rows = model.take(connection, now, ROWS_MAX)
         if rows:
-            self._do(connection, rows, now)
+            self._do(connection, list(dict.fromkeys(row.stream for row in rows)), now)
             connection.execute(notify(self._store.channel))
         return len(rows)
 
-    def _do(self, connection: Connection, rows: Sequence[Row], now: datetime) -> None:
+    def _do(self, connection: Connection, streams: Sequence[StreamName], now: datetime) -> None:
         """One bad order must not stop the others: what fails together is tried one by one."""
         try:
-            self._act(connection, rows, now)
+            self._act(connection, streams, now)
         except psycopg.OperationalError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, only this row may wait.
-            if len(rows) > 1:
-                for row in rows:
-                    self._do(connection, [row], now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, only this stream may wait.
+            if len(streams) > 1:
+                for one in streams:
+                    self._do(connection, [one], now)
                 return
-            model.fail(connection, rows[0], error)
-            log.error("deadline failed", **_named(rows[0]), error=repr(error)[:500])
+            model.fail(connection, streams[0], error)
+            log.error("deadline failed", key=streams[0].key, error=repr(error)[:500])
 
-    def _act(self, connection: Connection, rows: Sequence[Row], now: datetime) -> None:
+    def _act(self, connection: Connection, streams: Sequence[StreamName], now: datetime) -> None:
         for _ in range(TRIES_MAX):
-            sent = self._still_due(connection, rows, now)
+            sent = self._still_due(connection, streams, now)
             if not sent:
                 return
             try:
@@ -101,20 +101,25 @@ class Clerk:
             for one, outcome in zip(sent, outcomes, strict=True):
                 _count(one, outcome)
             return
-        log.info("deadlines overtaken", rows=len(rows))
+        log.info("deadlines overtaken", streams=len(streams))
 
-    def _still_due(self, connection: Connection, rows: Sequence[Row], now: datetime) -> list[Sent]:
-        """The commands of those rows that the streams, as they are now, say as well."""
-        loaded = self._streams.load(connection, {row.stream for row in rows})
-        found = []
-        for row in rows:
-            for one in due(row.stream, loaded):
-                same = (one.kind, one.of) == (row.deadline.kind, row.deadline.of)
-                if same and one.due_at <= now:
-                    version = loaded[row.stream][0]
-                    command = deadlines.command(row.stream, one, now)
-                    found.append(Sent(row, command, self._attempt(Row(row.stream, one), version)))
-        return found
+    def _still_due(
+        self, connection: Connection, streams: Sequence[StreamName], now: datetime
+    ) -> list[Sent]:
+        """All that is due of these streams as they are now, the first first: whichever worker looks
+        at a stream, and after however long a time, its facts come in the same order.
+        """
+        loaded = self._streams.load(connection, streams)
+        rows = [Row(name, one) for name in streams for one in due(name, loaded)]
+        rows = [row for row in rows if row.deadline.due_at <= now]
+        return [
+            Sent(
+                row,
+                deadlines.command(row.stream, row.deadline, now),
+                self._attempt(row, loaded[row.stream][0]),
+            )
+            for row in sorted(rows, key=lambda row: in_order(row.deadline))
+        ]
 
     def _attempt(self, row: Row, version: int) -> Attempt:
         """With the version: a debt that was paid and comes back has the due time that it had."""
