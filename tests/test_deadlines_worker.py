@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from commands.planning import Outcome
@@ -224,7 +223,7 @@ def test_one_broken_order_stops_no_other(clock: Clock) -> None:
     broken, fine = order(), order()
     clock.run(broken, fine)
     clock.follow()
-    spoil(clock, broken.order_id)
+    clock.spoil(broken.order_id)
     clock.connection.execute("UPDATE checkpoint SET position = 0 WHERE name = 'deadlines'")
     fresh = Clock(clock.settings)
     fresh.reach(LATE)
@@ -235,18 +234,6 @@ def test_one_broken_order_stops_no_other(clock: Clock) -> None:
     assert failing.failing == failing.due > 0
     assert failing.late_seconds > 0
     fresh.close()
-
-
-def spoil(clock: Clock, order_id: str) -> None:
-    """Its second event says nothing that can be read."""
-    with psycopg.connect(clock.settings.postgres_url, autocommit=True) as connection:
-        connection.execute("SET search_path TO main")
-        connection.execute("ALTER TABLE ledger_event DISABLE TRIGGER ALL")
-        connection.execute(
-            "UPDATE ledger_event SET state = '{}' WHERE key = %s AND version = 2",
-            [order_id],
-        )
-        connection.execute("ALTER TABLE ledger_event ENABLE TRIGGER ALL")
 
 
 def test_what_cannot_be_done_is_tried_again_later_each_time(clock: Clock) -> None:

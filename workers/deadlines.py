@@ -29,12 +29,11 @@ from domain.message import Attempt, Command, StreamName
 from projections import deadlines as model
 from projections.deadlines import Row
 from workers.deadline_rows import DeadlineRows, Streams, due
-from workers.following import RETRY_SECONDS, Follower, News, Window, listen
+from workers.following import RETRY_SECONDS, followed
 
 ROWS_MAX = 100  # in one transaction
 TRIES_MAX = 5  # of a batch that other writers overtake; its rows come again
 POLL_SECONDS = 2.0
-STOP_SECONDS = 15.0
 
 DUE = Gauge("ledger_deadlines_due", "Deadlines that have passed and are not done")
 LATE = Gauge("ledger_deadlines_late_seconds", "How long ago the oldest of them was due")
@@ -157,22 +156,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     PostgreSQL.
     """
     store = Store(settings)
-    news = News()
-    threads = [
-        threading.Thread(target=listen, args=(store, news, stop), daemon=True),
-        Follower(DeadlineRows(settings), store, Window(store), news, stop),
-    ]
-    for thread in threads:
-        thread.start()
-    while not stop.is_set():
-        try:
-            _session(settings, store, stop)
-        except psycopg.OperationalError as error:
-            log.warning("deadlines interrupted", error=type(error).__name__)
-            stop.wait(RETRY_SECONDS[-1])
-    news.tell()
-    for thread in threads:
-        thread.join(STOP_SECONDS)
+    with followed(DeadlineRows(settings), store, stop):
+        while not stop.is_set():
+            try:
+                _session(settings, store, stop)
+            except psycopg.OperationalError as error:
+                log.warning("deadlines interrupted", error=type(error).__name__)
+                stop.wait(RETRY_SECONDS[-1])
 
 
 def _session(settings: Settings, store: Store, stop: threading.Event) -> None:

@@ -43,7 +43,16 @@ WATCH_SECONDS = 0.5
 READY_SECONDS = 60.0
 REQUEST_SECONDS = 2.0
 # In this order: the last started is the first stopped.
-WORKERS = ("projector", "tracking", "dead-letters", "api")
+WORKERS = (
+    "projector",
+    "tracking",
+    "dead-letters",
+    "deadlines",
+    "messenger",
+    "periods",
+    "fapiao",
+    "api",
+)
 
 console = Console()
 
@@ -65,6 +74,7 @@ def up(settings: Settings, *, simulate: bool) -> None:
             "var_path": var,
             "analytics_path": settings.analytics_path.absolute(),
             "evidence_path": _absolute(settings.evidence_path),
+            "fapiao_path": settings.fapiao_path.absolute(),
         }
     )
     with _interruptible(), ExitStack() as stack:
