@@ -145,7 +145,7 @@ def release(settings: Settings, connection: Connection, key: str) -> None:
 
 
 def rebuild(settings: Settings, connection: Connection, *, compare: bool) -> Rebuilt:
-    """Find all out anew, stream by stream, in the place of what is there; `compare` only counts.
+    """Find all out anew, stream by stream, in the place of what is there; `compare` only looks.
 
     The position stays: what the follower reads on from there is as new as this.
     """
@@ -156,7 +156,8 @@ def rebuild(settings: Settings, connection: Connection, *, compare: bool) -> Reb
     while batch := store.feed(connection, after):
         for names in _chunks(batch):
             new = [name for name in names if name not in seen]
-            differing |= _again(connection, rows, new, compare=compare)
+            changed = _again(connection, rows, new, compare=compare)
+            differing |= changed if compare else set()
             seen.update(new)
         after = batch[-1].position
     examples = sorted({row.stream.key for row in differing})[:DIFFERENCES_MAX]
