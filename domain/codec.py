@@ -17,6 +17,7 @@ from domain import (  # noqa: F401 - all topics
     parcel_facts,
     period_facts,
     policy,
+    procedure,
     statement_facts,
     stock_item,
 )

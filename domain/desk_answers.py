@@ -22,6 +22,7 @@ from domain.desk_streams import (
     order_stream,
     parcel_stream,
     policy_stream,
+    procedure_stream,
     stock_stream,
     target,
 )
@@ -48,6 +49,7 @@ from domain.order_commands import (
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.policy import PublishPolicy, in_force
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
@@ -66,6 +68,8 @@ def answer(
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case IssueProcedure() | AcknowledgeProcedure():
+            return _procedure_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
@@ -171,6 +175,25 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _procedure_answer(
+    command: ProcedureCommand, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    """Of the version that was acknowledged, else the newest."""
+    stream = procedure_stream(command.shop)
+    state: Procedure = states[stream]
+    known = isinstance(command, AcknowledgeProcedure) and state.version(command.version)
+    version = known or state.newest
+    assert version is not None, "one was issued, or the command was refused"
+    return {
+        "shop": command.shop,
+        "version": versions[stream],
+        "status": "acknowledged" if known else "issued",
+        "procedure_version": version.issued.version,
+        "digest": version.issued.digest,
+        "outstanding": version.outstanding,
     }
 
 

@@ -40,6 +40,7 @@ from domain.order_commands import (
 from domain.order_state import Order, OrderLine
 from domain.parcel import Parcel
 from domain.policy import PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -63,6 +64,10 @@ def customer_stream(customer_id: str) -> StreamName:
 
 def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
+
+
+def procedure_stream(shop: str) -> StreamName:
+    return StreamName("procedure", shop)
 
 
 def account_stream(customer_id: str, currency: str) -> StreamName:
@@ -97,7 +102,7 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
-        case PublishPolicy():
+        case PublishPolicy() | IssueProcedure() | AcknowledgeProcedure():
             return command.shop
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return account.stream_key(command.customer_id, command.currency)
@@ -123,6 +128,10 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case IssueProcedure():
+            return frozenset({procedure_stream(command.shop), policy_stream(command.shop)})
+        case AcknowledgeProcedure():
+            return frozenset({procedure_stream(command.shop)})
         case GrantCredit() | IssueGift() | SetCreditLimit():
             of_account = account_stream(command.customer_id, command.currency)
             return frozenset({of_account, customer_stream(command.customer_id)})
@@ -234,6 +243,8 @@ _KNOWN_AT_ONCE: tuple[type[Command], ...] = (
     AdjustStock,
     RecordCustomer,
     PublishPolicy,
+    IssueProcedure,
+    AcknowledgeProcedure,
     *ACCOUNT_CHANGES,
 )
 
