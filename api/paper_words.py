@@ -1,4 +1,4 @@
-"""The words of papers in Chinese and English."""
+"""The words of papers in Chinese and English, and what of a text can be printed."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ WORDS: dict[str, dict[str, str]] = {
     "payment": {"zh": "付款方式", "en": "Payment"},
     "page": {"zh": "第 {page} 页,共 {pages} 页", "en": "Page {page} of {pages}"},
 }
+
+
+def clean(text: str) -> str:
+    """XML has no control characters, not even escaped, and no font has glyphs for them."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -136,7 +136,7 @@ def _with(state: Procedure, changed: ProcedureVersion) -> Procedure:
 
 
 def issue(command: IssueProcedure, state: Procedure, policy: PolicyVersion) -> list[Event]:
-    """The next version; [] where the last one says the same to the same readers. Raises Rejected."""
+    """The next version; [] where the last says the same to the same readers. Raises Rejected."""
     zh, en = (written(policy, command.rights, language) for language in ("zh", "en"))
     said = digest([zh, en])
     if command.expected_digest not in {None, said}:

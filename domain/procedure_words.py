@@ -108,7 +108,7 @@ FACTS: dict[str, Pair] = {
         "包裹异常或丢失的订单显示为“异常”。",
     ),
     "exceptions.override": (
-        "A reason given, what is shown of an order can be overridden; decisions look at facts only.",
+        "With a reason, what an order shows can be overridden; decisions look at facts only.",
         "注明原因后可人工覆盖订单显示的状态；系统仍按事实处理。",
     ),
     "exceptions.override_ends": (
@@ -145,7 +145,7 @@ FACTS: dict[str, Pair] = {
         "查询数据和分析数据无需备份：`ledger rebuild all` 可重新生成。",
     ),
     "backup.key": (
-        "Keep the master key (LEDGER_MASTER_KEY) elsewhere: it opens the personal data in a backup.",
+        "Keep the master key (LEDGER_MASTER_KEY) elsewhere: it opens personal data in a backup.",
         "主密钥（LEDGER_MASTER_KEY）另行保管：备份中的个人信息须用它解密。",
     ),
     "backup.verify": (
