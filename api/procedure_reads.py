@@ -32,10 +32,7 @@ from api.reads import Instant, Reader, page_router
 from domain.order_commands import Handle
 from domain.policy import in_force
 from domain.policy_words import Language
-from domain.procedure import (
-    VERSION_MAX,
-    ProcedureIssued,
-)
+from domain.procedure import VERSION_MAX, ProcedureIssued
 from domain.procedure_chapters import for_customers
 from domain.procedure_document import Document, differences, marked
 
@@ -75,8 +72,9 @@ def _format(request: Request, asked: Format | None) -> Format:
     for part in request.headers.get("accept", "").split(","):
         name, _, parameters = part.partition(";")
         known = MEDIA_TYPES.get(name.strip().lower())
-        if known is not None:
-            liked.append((_quality(parameters), known))
+        quality = _quality(parameters)
+        if known is not None and quality > 0:
+            liked.append((quality, known))
     return max(liked, key=lambda one: one[0], default=(0.0, "json"))[1]
 
 
