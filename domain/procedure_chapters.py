@@ -38,6 +38,12 @@ ALL = "everyone"  # the role of all callers, until there are accounts
 # Rules that a decision or a worker follows today; all others wait for a person.
 CARRIED_OUT = frozenset(
     {
+        "payment.term_hours",
+        "payment.late_fee_percent_per_day",
+        "payment.late_fee_cap_bp",
+        "payment.tolerance",
+        "status.counts_as_paid",
+        "status.confirm",
         "cancellation.free_hours",
         "cancellation.fee_bp",
         "cancellation.fee_tax_rate_bp",
@@ -154,6 +160,7 @@ def processing(basis: Basis) -> list[Block]:
     said = [
         fact(basis, "processing.stock"),
         fact(basis, "processing.paid", later=_labels(basis, sorted(PAYS_LATER))),
+        fact(basis, "processing.unpaid"),
         fact(basis, "processing.packed"),
         fact(basis, "processing.scans"),
         *rules(basis, "terms.packing_hours", "tracking.dispatch_hours", "status.completed_days"),
@@ -168,6 +175,10 @@ def payment(basis: Basis) -> list[Block]:
         fact(basis, "payment.methods", public=True, methods=methods),
         fact(basis, "payment.parts", public=True),
         fact(basis, "payment.on_account", public=True),
+        fact(basis, "payment.at_the_door", public=True),
+        fact(basis, "payment.spared"),
+        fact(basis, "payment.reinstated"),
+        fact(basis, "payment.dispute"),
         *rules(basis, "payment", "status.counts_as_paid", "invoices"),
     ]
     return _sorted(basis, said)

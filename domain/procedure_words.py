@@ -62,6 +62,10 @@ FACTS: dict[str, Pair] = {
         "Goods leave when the order is paid in full; not so with {later}.",
         "订单全额付款后方可发货；{later}除外。",
     ),
+    "processing.unpaid": (
+        "What is not paid leaves by the right order.ship_unpaid only, with a reason.",
+        "未付清的订单只有持 order.ship_unpaid 权限并注明原因方可发货。",
+    ),
     "processing.scans": (
         "Carriers' news moves orders on by the carrier's time; old news never moves a parcel back.",
         "物流更新按承运商时间推进订单状态，迟到的旧信息不会使包裹状态倒退。",
@@ -78,6 +82,22 @@ FACTS: dict[str, Pair] = {
     "payment.on_account": (
         "On account needs a limit agreed with the customer, which all open orders share.",
         "月结须事先约定信用额度，所有未结订单共用该额度。",
+    ),
+    "payment.at_the_door": (
+        "Cash on delivery is asked for at the door; nothing is owed for what is refused there.",
+        "货到付款在收货时收取；当场拒收的商品无需付款。",
+    ),
+    "payment.spared": (
+        "What is paid later, packed, or has money paid or held is not cancelled as overdue.",
+        "后付款、已打包、已有付款或授权的订单不会因逾期而取消。",
+    ),
+    "payment.reinstated": (
+        "An order cancelled as overdue lives again by money in time, if it is enough and in stock.",
+        "因逾期取消的订单，若款项按期到账且足额、库存充足，则自动恢复。",
+    ),
+    "payment.dispute": (
+        "While a payment is charged back, nothing leaves, and that money is not refunded.",
+        "拒付处理期间不发货，相应款项也不退还。",
     ),
     "cancellation.packed": (
         "What is packed has to be stopped in the warehouse first; what has left is a return.",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import reduce
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -31,6 +33,9 @@ from domain.procedure_document import Changed, Document, Line, differences, dige
 from domain.procedure_words import PERMISSIONS
 from tests.given import NOON
 
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("domain", "commands", "projections", "workers")
+OWN = ("policy", "procedure", "desk", "china_calendar")  # they pass rules on
 RIGHTS = {"manager": ["order.place", "policy.publish"], "clerk": ["order.place"]}
 
 
@@ -38,6 +43,9 @@ def rules(**sections: Any) -> PolicyVersion:
     """The defaults with some rules changed."""
     given = PolicyRules.model_validate(sections)
     return PolicyVersion(1, given, DEFAULTS.days, DEFAULTS.calendar)
+
+
+LATE = rules(payment={"on_overdue": "late_fee"})
 
 
 def english(version: PolicyVersion = DEFAULTS, rights: Any = None) -> Document:
@@ -66,24 +74,23 @@ def test_it_has_all_chapters_in_the_order_of_an_orders_life() -> None:
 
 @pytest.mark.parametrize("language", get_args(Language))
 def test_every_rule_of_the_policy_stands_in_one_chapter(language: Language) -> None:
-    late = rules(payment={"on_overdue": "late_fee"})
-    told = {line.key: line.cells[0] for line in lines(written(late, RIGHTS, language))}
-    keys = [line.key for line in lines(written(late, RIGHTS, language))]
+    told = {line.key: line.cells[0] for line in lines(written(LATE, RIGHTS, language))}
+    keys = [line.key for line in lines(written(LATE, RIGHTS, language))]
     assert len(keys) == len(set(keys))
-    for path, value in [*leaves(late.rules), *leaves(late.days, "days.")]:
+    for path, value in [*leaves(LATE.rules), *leaves(LATE.days, "days.")]:
         assert told[path] == sentence(path, value, language)
 
 
 def test_the_late_fee_is_told_only_where_there_is_one() -> None:
     assert not any("late fee" in text for text in texts(english()))
-    late = texts(english(rules(payment={"on_overdue": "late_fee"})))
+    late = texts(english(LATE))
     assert "The late fee is 0.05 % of the outstanding sum for each full day." in late
 
 
 def test_a_rule_stands_under_who_sees_to_it() -> None:
     by = {
         line.key: block.code
-        for chapter in english().chapters
+        for chapter in english(LATE).chapters
         for block in chapter.blocks
         for line in block.lines
     }
@@ -91,6 +98,35 @@ def test_a_rule_stands_under_who_sees_to_it() -> None:
     assert by["tracking.silent_hours"] == "people"
     assert by["calendar.weekend"] == "settings"
     assert {path for path, who in by.items() if who == "system"} >= CARRIED_OUT
+
+
+DONE_ON_COMMAND = {"payment.on_overdue"}  # nobody sends these commands by themselves yet
+
+
+def followed(text: str) -> set[str]:
+    """The rules that a module's code reads, by their names."""
+    found = set()
+    for path, _ in leaves(PolicyRules()):
+        section, _, name = path.partition(".")
+        kind = PolicyRules.model_fields[section].annotation
+        assert kind is not None
+        if re.search(rf"\brules\.{section}\b|\b{kind.__name__}\b", text) and f".{name}" in text:
+            found.add(path)
+    return found
+
+
+def test_rules_that_code_follows_are_told_as_the_systems() -> None:
+    """Who builds a rule says so in the document: `CARRIED_OUT` in domain/procedure_chapters.py."""
+    told = CARRIED_OUT | DONE_ON_COMMAND
+    files = [one for folder in FOLDERS for one in (ROOT / folder).glob("*.py")]
+    code = {one.name: followed(one.read_text()) for one in files if not one.name.startswith(OWN)}
+    settings = ("calendar.", "days.", "shop.")
+    untold = {
+        name: {one for one in paths - told if not one.startswith(settings)}
+        for name, paths in code.items()
+    }
+    assert not {name: paths for name, paths in untold.items() if paths}
+    assert told == set().union(*code.values()) & told, "no code follows these any more"
 
 
 def test_what_is_said_of_rules_is_of_rules_that_there_are() -> None:
