@@ -28,6 +28,7 @@ from domain import (
     parcel,
     period,
     policy,
+    procedure,
     reconciliation,
     reconciliation_streams,
     refund_settlement,
@@ -57,6 +58,7 @@ from domain.desk_streams import (
     parcel_stream,
     persons,
     policy_stream,
+    procedure_stream,
     series_stream,
     stock_stream,
     streams,
@@ -97,6 +99,7 @@ from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
@@ -129,6 +132,7 @@ __all__ = [
     "parcel_stream",
     "persons",
     "policy_stream",
+    "procedure_stream",
     "series_stream",
     "stock_stream",
     "streams",
@@ -146,6 +150,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "procedure": (Procedure(), procedure.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
     "statement": (statement.Statement(), statement.evolve),
@@ -225,6 +230,8 @@ def decide(  # noqa: C901 - a table
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case IssueProcedure() | AcknowledgeProcedure():
+            _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
         case IssueInvoice() | IssueCreditNote():
@@ -245,6 +252,16 @@ def decide(  # noqa: C901 - a table
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
     return write.decision()
+
+
+def _change_procedure(command: ProcedureCommand, write: Write) -> None:
+    stream = procedure_stream(command.shop)
+    state: Procedure = write.states[stream]
+    if isinstance(command, AcknowledgeProcedure):
+        write.add(stream, procedure.acknowledge(command, state))
+        return
+    in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    write.add(stream, procedure.issue(command, state, in_force))
 
 
 def _place(

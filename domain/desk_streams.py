@@ -51,6 +51,7 @@ from domain.payment_commands import (
     RefuseDelivery,
 )
 from domain.policy import PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
@@ -81,6 +82,10 @@ def customer_stream(customer_id: str) -> StreamName:
 
 def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
+
+
+def procedure_stream(shop: str) -> StreamName:
+    return StreamName("procedure", shop)
 
 
 def account_stream(customer_id: str, currency: str) -> StreamName:
@@ -115,7 +120,7 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
-        case PublishPolicy():
+        case PublishPolicy() | IssueProcedure() | AcknowledgeProcedure():
             return command.shop
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return account.stream_key(command.customer_id, command.currency)
@@ -141,6 +146,10 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case IssueProcedure():
+            return frozenset({procedure_stream(command.shop), policy_stream(command.shop)})
+        case AcknowledgeProcedure():
+            return frozenset({procedure_stream(command.shop)})
         case GrantCredit() | IssueGift() | SetCreditLimit():
             of_account = account_stream(command.customer_id, command.currency)
             return frozenset({of_account, customer_stream(command.customer_id)})
@@ -328,6 +337,8 @@ _KNOWN_AT_ONCE: tuple[type[Command], ...] = (
     AdjustStock,
     RecordCustomer,
     PublishPolicy,
+    IssueProcedure,
+    AcknowledgeProcedure,
     *ACCOUNT_CHANGES,
 )
 
