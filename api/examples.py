@@ -165,6 +165,11 @@ POLICY = {
     },
     "note": "Longer free cancellation for spring.",
 }
+POLICY_TRIAL = {
+    "rules": {"cancellation": {"free_hours": 48}},
+    "placed_from": "2026-03-01T00:00:00+08:00",
+    "placed_to": "2026-04-01T00:00:00+08:00",
+}
 PROCEDURE = {"shop": "main", "readers": ["clerk-7", "warehouse-2"]}
 ACKNOWLEDGEMENT = {"shop": "main"}
 CREDIT = {

@@ -31,7 +31,6 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_papers import PaperFact
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
@@ -201,8 +200,6 @@ ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
 _ORDER_TOPICS = frozenset(
     topic
     for topic, kind in EVENT_TYPES.items()
-    if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
-    or kind in get_args(PaperFact)
     if topic.startswith("order.") and kind.__module__.startswith("domain.")
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
