@@ -15,6 +15,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    draft,
     fapiao,
     invoice,
     movement,
@@ -44,6 +45,7 @@ from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     external_ref_claim,
     fresh,
     known_at_once,
@@ -59,6 +61,8 @@ from domain.desk_streams import (
     target,
     tracking_claim,
 )
+from domain.draft import Draft
+from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, DraftChange, OrderDraft, StartDraft
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -102,6 +106,7 @@ __all__ = [
     "answer",
     "customer_stream",
     "decide",
+    "draft_stream",
     "evolve",
     "external_ref_claim",
     "fresh",
@@ -127,6 +132,7 @@ NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
+    "draft": (Draft(), draft.evolve),
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
@@ -216,23 +222,29 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case StartDraft():
+            _start_draft(command, write)
+        case _ if isinstance(command, ORDER_DRAFT):
+            _order_draft(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            _change_draft(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
     return write.decision()
 
 
-def _place(command: PlaceOrder, write: Write) -> None:
+def _place(command: PlaceOrder, write: Write, region: str | None = None) -> None:
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
     if command.external_ref is not None:
         _claim_external_ref(command, command.external_ref, write)
-    number = _free_number(command, write)
-    write.claims.append(_claim(number_claim(number), command.order_id))
+    number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
-    _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
+    placed = order.place(command, number, _kept(write), policy_version, region)
+    _add_to_order(stream, placed, write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
@@ -251,11 +263,40 @@ def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) ->
     write.claims.append(_claim(name, command.order_id))
 
 
-def _free_number(command: PlaceOrder, write: Write) -> str:
-    for number in command.numbers:
-        if write.states[number_claim(number)] is None:
+def _free_number(numbers: Iterable[str], owner: str, write: Write) -> str:
+    """Claims it, unless the owner has it already: an order has the number of its draft."""
+    for number in numbers:
+        name = number_claim(number)
+        if write.states[name] is None:
+            write.claims.append(_claim(name, owner))
+        if write.states[name] in {None, owner}:
             return number
     raise Rejected(NUMBERS_TAKEN, "none of the candidates is free: try again")
+
+
+def _start_draft(command: StartDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    if write.states[stream].status:
+        return
+    number = _free_number(command.numbers, command.draft_id, write)
+    write.add(stream, draft.start(command, number))
+
+
+def _change_draft(command: DraftChange, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    write.add(stream, draft.decide(command, write.states[stream]))
+
+
+def _order_draft(command: OrderDraft, write: Write) -> None:
+    """The order and the end of its draft in one write, by the rules of any placement."""
+    stream = draft_stream(command.draft_id)
+    state: Draft = write.states[stream]
+    placing = draft.placement(command, state)
+    if placing is None:
+        return
+    _place(placing, write, state.region or "")
+    placed: Order = write.states[order_stream(command.draft_id)]
+    write.add(stream, draft.ordered(command, state, placed.total_minor))
 
 
 def _register_customer(command: PlaceOrder, write: Write) -> None:

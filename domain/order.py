@@ -152,10 +152,18 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
         rule(state)
 
 
-def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0) -> list[Event]:
-    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
+def place(
+    command: PlaceOrder,
+    number: str,
+    kept: Kept,
+    policy_version: int = 0,
+    region: str | None = None,
+) -> list[Event]:
+    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`;
+    `region`: of an address that is sealed, since it was taken over.
+    """
     totals, lines = priced_order(command, kept)
-    _require_same_total(command.total_minor, totals.total_minor)
+    require_same_total(command.total_minor, totals.total_minor)
     placed = OrderPlaced(
         order_id=command.order_id,
         number=number,
@@ -179,7 +187,7 @@ def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0)
         promised_at=command.promised_at,
         external_ref=command.external_ref,
         note=command.note,
-        region=_region(command.shipping_address),
+        region=_region(command.shipping_address) if region is None else region or None,
         policy_version=policy_version,
         at=command.at,
     )
@@ -187,7 +195,7 @@ def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0)
     return [placed, OrderApproved(at=command.at)]
 
 
-def _require_same_total(sent: int | None, computed: int) -> None:
+def require_same_total(sent: int | None, computed: int) -> None:
     if sent not in {None, computed}:
         raise Rejected(
             "total_differs",

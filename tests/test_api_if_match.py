@@ -14,6 +14,8 @@ NEVER_CONFLICT = {"/v1/orders/{order_id}/payments", "/v1/orders/{order_id}/notes
 WITHOUT_VERSION = {
     "/v1/orders",
     "/v1/parcels",
+    "/v1/drafts",
+    "/v1/drafts/{draft_id}/confirm/preview",
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
     "/v1/policies/{shop}/preview",
@@ -35,10 +37,12 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
     assert api.client.put("/v1/customers/C-1", json=body).is_success
+    draft = api.made("/v1/drafts", {})
     statement = api.made("/v1/statements", STATEMENT)
     api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
+        "draft_id": draft["draft_id"],
         "parcel_id": packed["parcel_id"],
         "refund_id": refund["refund_id"],
         "sku": "TEA",
