@@ -109,8 +109,8 @@ class Draft:
     def checked(self) -> Checked:
         """What it lacks, what would be refused by what is typed, and what it comes to."""
         found = draft_content.checked(self.whole)
-        missing = dict.fromkeys([*found.missing, *self.lacking])
-        return dataclasses.replace(found, missing=tuple(missing))
+        missing = draft_content.in_order([*found.missing, *self.lacking])
+        return dataclasses.replace(found, missing=missing)
 
     @property
     def total_minor(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,12 @@ def checked(content: Mapping[str, Any]) -> Checked:
     except Rejected as refusal:
         return Checked(missing, wrong, order, refusal=refusal)
     return Checked(missing, wrong, order, totals, tuple(lines))
+
+
+def in_order(paths: Iterable[str]) -> tuple[str, ...]:
+    """As the fields stand in the body of a placement, each once."""
+    fields = [*PlaceOrderBody.model_fields]
+    return tuple(sorted(dict.fromkeys(paths), key=lambda path: fields.index(path.split(".")[0])))
 
 
 def placement(content: Mapping[str, Any], **ids: Any) -> PlaceOrder:
