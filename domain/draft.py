@@ -205,8 +205,9 @@ def placement(command: OrderDraft, state: Draft) -> PlaceOrder | None:
         if offer.ended == "accepted":
             return None
         _require_open(offer, state, command.at)
-        _require_unordered(state)
-        frozen = {"total_minor": offer.total_minor}  # Whatever else prices may depend on by now.
+        # What was saved cannot have changed since. Should it come to another price all the same,
+        # it is refused, never placed at that.
+        frozen = {"total_minor": offer.total_minor}
     elif state.status == ORDERED:
         return None
     else:

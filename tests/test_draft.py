@@ -1,6 +1,7 @@
 """Drafts and quotes: what may be missing, what stays as offered, and when it becomes an order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -308,6 +309,15 @@ def test_an_accepted_quote_is_an_order_at_the_offered_price() -> None:
     assert draft_of(world).offers[0].ended == "accepted"
     after(start(), offer(), accept()).when(accept(at=hours(99))).nothing()
     after(start(), offer(), accept()).when(confirm()).nothing()
+
+
+def test_no_price_is_placed_but_the_offered_one() -> None:
+    """Should the same lines ever come to another price than when they were offered. covers: A56"""
+    world = after(start(), offer()).world
+    state = draft_of(world)
+    world.states[DRAFT] = replace(state, offers=(replace(state.offers[0], total_minor=10_999),))
+    refused = Given(world).when(accept())
+    refused.refused("total_differs", sent_minor=10_999, total_minor=11_000)
 
 
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(microseconds=1), timedelta(days=90)])
