@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.answers import PlacedLine, Recorded
+from api.answers import Recorded
 from api.views import Personal, Units
 
 
@@ -58,12 +58,20 @@ class DraftPage(BaseModel):
     position: int
 
 
-class OfferedLine(PlacedLine):
+class LineOffered(BaseModel):
+    """Amounts in minor units, for the whole line; `discount_share_minor` of the whole's."""
+
+    line_no: int
     sku: str
     name: str
+    unit: str
     quantity: Units
     unit_price_minor: str  # decimal string, up to 6 places
     tax_rate_bp: int
+    discount_minor: int
+    discount_share_minor: int
+    tax_minor: int
+    gross_minor: int
 
 
 class OfferShown(BaseModel):
@@ -78,7 +86,7 @@ class OfferShown(BaseModel):
     shipping_minor: int
     tax_minor: int
     total_minor: int
-    lines: list[OfferedLine]
+    lines: list[LineOffered]
     text: Personal
     reason: Personal
 

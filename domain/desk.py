@@ -62,8 +62,9 @@ from domain.desk_streams import (
     target,
     tracking_claim,
 )
-from domain.draft import Draft
 from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, DraftChange, OrderDraft, StartDraft
+from domain.draft_state import Draft
+from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -102,6 +103,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NOT_FOR_EVER",
     "NUMBERS_TAKEN",
     "Claim",
     "States",
@@ -133,10 +135,11 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, draft.INCOMPLETE})  # the next try may find it otherwise
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
-    "draft": (Draft(), draft.evolve),
+    "draft": (Draft(), evolve_draft),
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),

@@ -27,8 +27,8 @@ from domain.desk_streams import (
     stock_stream,
     target,
 )
-from domain.draft import Draft
 from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT
+from domain.draft_state import Draft
 from domain.invoice_commands import (
     IssueCreditNote,
     IssueInvoice,

@@ -24,7 +24,6 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.customer import RecordCustomer
-from domain.draft import Draft
 from domain.draft_commands import (
     DRAFT_COMMANDS,
     ORDER_DRAFT,
@@ -33,6 +32,7 @@ from domain.draft_commands import (
     SaveDraft,
     StartDraft,
 )
+from domain.draft_state import Draft
 from domain.invoice import InvoiceSeries, Issue
 from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
 from domain.message import Command, Rejected, StreamName

@@ -10,9 +10,7 @@ the number of a quote knows that of the order, and the order tells where it came
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,147 +32,19 @@ from domain.draft_facts import (
     DraftDiscarded,
     DraftOrdered,
     DraftSaved,
-    PersonalPart,
+    OfferedLine,
     QuoteDeclined,
     QuoteOffered,
 )
-from domain.frozen import replace
-from domain.message import Event, Rejected, Sealed
+from domain.draft_state import DISCARDED, DRAFT, NOTHING, ORDERED, Draft, Offer, evolve
+from domain.message import Event, Rejected
 from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
+from domain.order_lines import line_answer
 
 OFFERS_MAX = 100  # of one draft
 FIELDS_NAMED_MAX = 100  # in one refusal
-
-NOTHING, DRAFT, QUOTED, DECLINED, DISCARDED, ORDERED = (
-    "",
-    "draft",
-    "quoted",
-    "declined",
-    "discarded",
-    "ordered",
-)
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A quote as it was offered; amounts in minor units."""
-
-    offer_no: int
-    at: datetime
-    expires_at: datetime
-    currency: str
-    prices_include_tax: bool
-    lines: tuple[Line, ...]
-    shipping_minor: int
-    tax_minor: int
-    total_minor: int
-    text: str | Sealed | None = None
-    ended: str | None = None  # revised, expired, declined, withdrawn, accepted
-    ended_at: datetime | None = None
-    reason: str | Sealed | None = None  # of declining
-
-    def status(self, at: datetime) -> str:
-        """`open` until it expires or is ended otherwise."""
-        return self.ended or ("open" if at < self.expires_at else "expired")
-
-
-@dataclass(frozen=True)
-class Draft:
-    draft_id: str = ""
-    number: str = ""
-    person: str = ""
-    status: str = NOTHING  # a quote that has expired is still `quoted`
-    content: Mapping[str, Any] = field(default_factory=dict)  # without what is personal
-    contact: PersonalPart | None = None
-    shipping_address: PersonalPart | None = None
-    billing_address: PersonalPart | None = None
-    note: Sealed | str | None = None
-    lacking: tuple[str, ...] = ()  # within sealed values
-    region: str | None = None
-    offers: tuple[Offer, ...] = ()
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """The content with its personal values."""
-        personal = {name: getattr(self, name) for name in PERSONAL}
-        return {**self.content, **{n: value for n, value in personal.items() if value is not None}}
-
-    @property
-    def offer(self) -> Offer | None:
-        """The last one, if it is what the draft is about."""
-        return self.offers[-1] if self.status in {QUOTED, DECLINED} else None
-
-    @property
-    def checked(self) -> Checked:
-        """What it lacks, what would be refused by what is typed, and what it comes to."""
-        found = draft_content.checked(self.whole)
-        missing = draft_content.in_order([*found.missing, *self.lacking])
-        return dataclasses.replace(found, missing=missing)
-
-    @property
-    def total_minor(self) -> int | None:
-        """What it comes to: as offered, else as typed; None as long as it cannot be priced."""
-        if self.offers and self.offers[-1].ended in {None, "declined", "accepted"}:
-            return self.offers[-1].total_minor
-        totals = self.checked.totals
-        return None if totals is None else totals.total_minor
-
-
-def evolve(state: Draft, event: Event) -> Draft:
-    match event:
-        case DraftSaved():
-            return replace(
-                _ended(state, event.at),
-                draft_id=event.draft_id,
-                number=event.number,
-                person=event.person,
-                status=DRAFT,
-                content=event.content,
-                lacking=tuple(event.lacking),
-                region=event.region,
-                **{name: getattr(event, name) for name in PERSONAL},
-            )
-        case QuoteOffered():
-            before = _ended(state, event.at)
-            return replace(before, status=QUOTED, offers=(*before.offers, _offer(event)))
-        case QuoteDeclined():
-            ended = _ended(state, event.at, "declined", reason=event.reason)
-            return replace(ended, status=DECLINED)
-        case DraftDiscarded():
-            return replace(_ended(state, event.at, "withdrawn"), status=DISCARDED)
-        case DraftOrdered():
-            return replace(_ended(state, event.at, "accepted"), status=ORDERED)
-        case _:
-            raise TypeError(f"{event.TOPIC} is no event of a draft")
-
-
-def _offer(event: QuoteOffered) -> Offer:
-    return Offer(
-        event.offer_no,
-        event.at,
-        event.expires_at,
-        event.currency,
-        event.prices_include_tax,
-        tuple(event.lines),
-        event.shipping_minor,
-        event.tax_minor,
-        event.total_minor,
-        event.text,
-    )
-
-
-def _ended(state: Draft, at: datetime, how: str = "revised", reason: Any = None) -> Draft:
-    """The offer that was open until then is no more."""
-    if state.status != QUOTED:
-        return state
-    *earlier, last = state.offers
-    if at >= last.expires_at and how in {"revised", "withdrawn"}:
-        how = "expired"
-    return replace(state, offers=(*earlier, replace(last, ended=how, ended_at=at, reason=reason)))
-
-
-# -- deciding --------------------------------------------------------------------------------------
+INCOMPLETE = "draft_incomplete"  # the refusal that names missing fields
 
 
 def start(command: StartDraft, number: str) -> list[Event]:
@@ -302,15 +172,16 @@ def _quote(command: OfferQuote, state: Draft) -> QuoteOffered:
     found = _complete(state)
     assert found.order is not None, "it lacks nothing"
     assert found.totals is not None, "and its prices were not refused"
+    inclusive = found.order.prices_include_tax
     return QuoteOffered(
         draft_id=state.draft_id,
         offer_no=len(state.offers) + 1,
         person=state.person,
         expires_at=command.expires_at,
         currency=found.order.currency,
-        prices_include_tax=found.order.prices_include_tax,
-        lines=[*found.lines],
-        discount_minor=found.order.discount_minor,
+        prices_include_tax=inclusive,
+        lines=[_offered(line, inclusive) for line in found.lines],
+        discount_minor=found.totals.order_discount_minor,
         shipping_minor=found.order.shipping_minor,
         shipping_tax_rate_bp=found.order.shipping_tax_rate_bp,
         shipping_tax_minor=found.totals.shipping_tax_minor,
@@ -318,6 +189,23 @@ def _quote(command: OfferQuote, state: Draft) -> QuoteOffered:
         total_minor=found.totals.total_minor,
         text=command.text,
         at=command.at,
+    )
+
+
+def _offered(line: Line, inclusive: bool) -> OfferedLine:
+    amounts = line_answer(line, inclusive)
+    return OfferedLine(
+        line_no=line.line_no,
+        sku=line.sku,
+        name=line.name,
+        unit=line.unit,
+        quantity=line.quantity,
+        unit_price_minor=line.unit_price_minor,
+        tax_rate_bp=line.tax_rate_bp,
+        discount_minor=amounts["discount_minor"],
+        discount_share_minor=amounts["discount_share_minor"],
+        tax_minor=amounts["tax_minor"],
+        gross_minor=amounts["gross_minor"],
     )
 
 
@@ -438,7 +326,7 @@ def _complete(state: Draft) -> Checked:
     if found.missing or found.wrong:
         named = [*found.missing, *(fault.field for fault in found.wrong)]
         raise Rejected(
-            "draft_incomplete",
+            INCOMPLETE,
             f"missing or wrong: {', '.join(named[:FIELDS_NAMED_MAX])}",
             missing=[*found.missing[:FIELDS_NAMED_MAX]],
             wrong=[

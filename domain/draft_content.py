@@ -9,13 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from domain.message import Rejected, Sealed
-from domain.order import require_same_total
 from domain.order_commands import PlaceOrder, PlaceOrderBody
 from domain.order_facts import Line
-from domain.order_lines import priced_order
+from domain.order_lines import priced_order, require_same_total
 from domain.pricing import Totals
 
-PERSONAL = ("contact", "shipping_address", "billing_address", "note")
+PERSONAL = ("contact", "shipping_address", "billing_address", "note", "exemption_certificate")
 
 # In the place of a sealed value, which nobody can look into: what it lacks was noted as it came.
 _ADDRESS = {"line1": "-", "city": "-", "country": "CN"}
@@ -24,6 +23,7 @@ _SEALED = {
     "shipping_address": _ADDRESS,
     "billing_address": _ADDRESS,
     "note": "-",
+    "exemption_certificate": "-",
 }
 # In the place of what a price does not depend on.
 _ANYBODY = {

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from domain.message import PERSONAL, Event, Personal, Sealed
-from domain.order_facts import Line
+from domain.message import PERSONAL, Event, Made, Personal, Sealed
+from domain.values import Quantity
 
 # A part of a personal value, such as a contact without a name; stored sealed, as the whole would
 # be. `Sealed` first: any JSON object is a part.
@@ -26,9 +26,26 @@ class DraftSaved(Event, topic="draft.saved.v1"):
     shipping_address: PersonalPart | None = None
     billing_address: PersonalPart | None = None
     note: Personal[str] | None = None
+    exemption_certificate: Personal[str] | None = None
     # Paths missing within the sealed values: nobody can look there later.
     lacking: list[str] = Field(default_factory=list)
     region: str | None = None  # of the delivery, as of an order
+
+
+class OfferedLine(Made):
+    """One line as it was offered; amounts in minor units, for the whole line."""
+
+    line_no: int
+    sku: str
+    name: str
+    unit: str
+    quantity: Quantity
+    unit_price_minor: str  # decimal string, up to 6 places
+    tax_rate_bp: int
+    discount_minor: int = 0
+    discount_share_minor: int = 0  # of the order's discount
+    tax_minor: int
+    gross_minor: int
 
 
 class QuoteOffered(Event, topic="quote.offered.v1"):
@@ -43,7 +60,7 @@ class QuoteOffered(Event, topic="quote.offered.v1"):
     expires_at: datetime
     currency: str
     prices_include_tax: bool
-    lines: list[Line]
+    lines: list[OfferedLine]
     discount_minor: int = 0
     shipping_minor: int = 0
     shipping_tax_rate_bp: int = 0

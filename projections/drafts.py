@@ -11,8 +11,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
-from domain import draft
-from domain.draft import Draft, Offer
+from domain import draft_state
 from domain.draft_facts import (
     DraftDiscarded,
     DraftOrdered,
@@ -20,8 +19,8 @@ from domain.draft_facts import (
     QuoteDeclined,
     QuoteOffered,
 )
+from domain.draft_state import ORDERED, Draft, Offer
 from domain.message import Recorded
-from domain.order_lines import line_answer
 from domain.values import quantity_json
 from projections.engine import Projection, Table
 
@@ -60,7 +59,7 @@ def fold(row: DraftRow | None, recorded: Recorded) -> DraftRow:
     if row is not None and recorded.position <= row.position:
         return row
     event, actor = recorded.event, recorded.actor
-    state = draft.evolve(Draft() if row is None else row.draft, event)
+    state = draft_state.evolve(Draft() if row is None else row.draft, event)
     started = (event.at, actor) if row is None else (row.started_at, row.started_by)
     return DraftRow(state, *started, event.at, actor, recorded.version, recorded.position)
 
@@ -208,7 +207,7 @@ def view(row: DraftRow, at: datetime) -> dict[str, Any]:
         "number": state.number,
         "stage": "draft",
         "status": "expired" if expired else state.status,
-        "order_id": state.draft_id if state.status == draft.ORDERED else None,
+        "order_id": state.draft_id if state.status == ORDERED else None,
         "content": state.whole,
         "total_minor": state.total_minor,
         "missing": [*found.missing],
@@ -235,15 +234,7 @@ def _offer(one: Offer, at: datetime) -> dict[str, Any]:
         "tax_minor": one.tax_minor,
         "total_minor": one.total_minor,
         "lines": [
-            {
-                "sku": line.sku,
-                "name": line.name,
-                "quantity": quantity_json(line.quantity),
-                "unit_price_minor": line.unit_price_minor,
-                "tax_rate_bp": line.tax_rate_bp,
-                **line_answer(line, one.prices_include_tax),
-            }
-            for line in one.lines
+            {**line.model_dump(), "quantity": quantity_json(line.quantity)} for line in one.lines
         ],
         "text": one.text,
         "reason": one.reason,

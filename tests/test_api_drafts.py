@@ -93,6 +93,15 @@ def test_an_order_is_typed_in_step_by_step_and_confirmed(api: Api) -> None:
     assert (found["status"], found["order_id"]) == ("ordered", draft["draft_id"])
 
 
+def test_what_was_incomplete_is_completed_and_confirmed_under_the_same_key(api: Api) -> None:
+    draft = api.made("/v1/drafts", {})
+    key = {"Idempotency_Key": "confirm-once"}
+    refused(api.post(path(draft, "/confirm"), **key), "draft_incomplete")
+    assert saved(api, draft, order()).is_success
+    placed = api.post(path(draft, "/confirm"), **key)
+    assert placed.json()["order_id"] == draft["draft_id"]
+
+
 def test_what_is_there_must_be_well_formed(api: Api) -> None:
     """covers: A18: errors name each field"""
     before = api.head()
