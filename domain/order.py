@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_cash, order_preview, order_refund
+from domain import order_cancellation, order_cash, order_preview, order_refund, refund_settlement
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -119,9 +119,10 @@ def decide(
             assert policy is not None
             return order_cancellation.cancel(command, state, policy)
         case RequestRefund():
-            return order_refund.request(command, state)
+            assert policy is not None
+            return order_refund.request(command, state, policy)
         case PayRefund():
-            return order_refund.pay(command, state)
+            return refund_settlement.pay(command, state)
         case AddNote():
             return _note(command, state)
         case OverrideStatus():
@@ -145,7 +146,7 @@ def place(
     region: str | None = None,
 ) -> list[Event]:
     """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`;
-    `region`: of an address that is sealed, since it was taken over.
+    `region`: of an address that is sealed, since it was taken over from another order.
     """
     totals, lines = priced_order(command, kept)
     require_same_total(command.total_minor, totals.total_minor)
