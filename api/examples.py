@@ -42,6 +42,16 @@ ORDER: dict[str, Any] = {
     "total_minor": 21000,
 }
 AMENDMENT = {"lines": [{"line_no": 1, "quantity": 3}], "reason": "The customer wants one more."}
+DRAFT: dict[str, Any] = {
+    "channel": "phone",
+    "currency": "CNY",
+    "lines": [{"sku": "TEA-LONGJING", "name": "Longjing tea, 100 g", "quantity": 2}],
+    "contact": {"phone": "13800000000"},
+}
+QUOTE = {"expires_at": "2031-01-31T18:00:00+08:00", "text": "From ten on, five percent less."}
+ACCEPTANCE = {"offer_no": 1}
+DECLINING = {"offer_no": 1, "reason": "Another shop was cheaper."}
+DISCARDING = {"reason": "The customer rang off."}
 PAYMENT = {"method": "alipay", "amount_minor": 10000, "reference": "2026022822001"}
 AUTHORISATION = {
     "method": "credit_card",

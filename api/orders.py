@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Body
@@ -18,7 +17,7 @@ from api.answers import (
     PaymentRecorded,
     RefundRecorded,
 )
-from api.attempts import new_id
+from api.attempts import new_id, new_numbers
 from api.calls import Call, CommandCall, CommandRoute, MatchedCall, Unmatched, example
 from api.examples import (
     AMENDMENT,
@@ -35,7 +34,7 @@ from api.examples import (
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
-from domain import number, order_preview
+from domain import order_preview
 from domain.desk import order_stream
 from domain.order_commands import (
     AddNote,
@@ -64,8 +63,6 @@ from domain.order_commands import (
     VoidOrder,
 )
 
-NUMBER_CANDIDATES = 3  # With a million orders, all are taken once in 700 million placements.
-
 router = APIRouter(route_class=CommandRoute, tags=["orders"])
 
 PLACING = responses(400, 401, 403, 409, 413, 422, 503)
@@ -87,9 +84,7 @@ async def place(
 
     Stock is reserved in the same write. The same shop and `external_ref` is one order for ever.
     """
-    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
-    numbers = tuple(map(number.from_seed, seeds))
-    command = call.command(PlaceOrder, body, order_id=new_id(), numbers=numbers)
+    command = call.command(PlaceOrder, body, order_id=new_id(), numbers=new_numbers())
     return await call.run(command, Unmatched.NO_VERSION, status=201)
 
 

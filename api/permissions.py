@@ -15,6 +15,7 @@ class Permission(StrEnum):
     PUBLIC = "public"  # needs nothing, not even an actor
     ORDER_PLACE = "order.place"
     ORDER_READ = "order.read"
+    ORDER_DRAFT = "order.draft"
     ORDER_APPROVE = "order.approve"
     ORDER_AMEND = "order.amend"
     ORDER_PRICE = "order.price"

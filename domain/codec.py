@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from domain import (  # noqa: F401 - all topics
     account_facts,
     customer,
+    draft_facts,
     invoice_facts,
     order_facts,
     parcel_facts,

@@ -45,7 +45,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_lines import Kept, amended, known_line, priced_order
+from domain.order_lines import Kept, amended, known_line, priced_order, require_same_total
 from domain.order_payment import not_void, payer_of
 from domain.order_state import Order, Override, evolve
 from domain.order_status import PAYS_LATER, shown_value
@@ -149,7 +149,7 @@ def place(
     `region`: of an address that is sealed, since it was taken over from another order.
     """
     totals, lines = priced_order(command, kept)
-    _require_same_total(command.total_minor, totals.total_minor)
+    require_same_total(command.total_minor, totals.total_minor)
     placed = OrderPlaced(
         order_id=command.order_id,
         number=number,
@@ -181,16 +181,6 @@ def place(
     )
     # Whatever passed validation is complete; policies that make an order wait come later.
     return [placed, OrderApproved(at=command.at)]
-
-
-def _require_same_total(sent: int | None, computed: int) -> None:
-    if sent not in {None, computed}:
-        raise Rejected(
-            "total_differs",
-            f"{sent} sent, {computed} computed",
-            sent_minor=sent,
-            total_minor=computed,
-        )
 
 
 def _region(address: Address) -> str:

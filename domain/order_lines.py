@@ -77,6 +77,17 @@ def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
     return totals, lines
 
 
+def require_same_total(sent: int | None, computed: int) -> None:
+    """Raises Rejected. `sent`: what the sender says that it comes to, if anything."""
+    if sent not in {None, computed}:
+        raise Rejected(
+            "total_differs",
+            f"{sent} sent, {computed} computed",
+            sent_minor=sent,
+            total_minor=computed,
+        )
+
+
 def amended(command: AmendOrder, state: Order, kept: Kept) -> Amendment | None:
     """What the command changes of the lines; None when nothing. Raises Rejected."""
     lines = dict(state.lines)

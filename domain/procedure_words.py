@@ -177,6 +177,7 @@ FACTS: dict[str, Pair] = {
 PERMISSIONS: dict[str, Pair] = {
     "order.place": ("place orders", "下单"),
     "order.read": ("see orders, their events and papers", "查看订单、事件和单据"),
+    "order.draft": ("type in drafts and offer quotes", "录入草稿并报价"),
     "order.approve": ("approve orders", "审核通过订单"),
     "order.amend": ("change orders", "修改订单"),
     "order.price": ("change prices", "修改价格"),

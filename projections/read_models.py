@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from projections import (
     customer_history,
+    drafts,
     money_movements,
     order_status,
     periods,
@@ -25,6 +26,7 @@ ALL: tuple[Projection[Any], ...] = (
     statement_lines.PROJECTION,
     money_movements.PROJECTION,
     periods.PROJECTION,
+    drafts.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}
 

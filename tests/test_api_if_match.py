@@ -22,6 +22,8 @@ NEVER_CONFLICT = {
 WITHOUT_VERSION = {
     "/v1/orders",
     "/v1/parcels",
+    "/v1/drafts",
+    "/v1/drafts/{draft_id}/confirm/preview",
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
     "/v1/orders/{order_id}/refunds/preview",
@@ -49,10 +51,12 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
     assert api.client.put("/v1/customers/C-1", json=body).is_success
+    draft = api.made("/v1/drafts", {})
     statement = api.made("/v1/statements", STATEMENT)
     api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
+        "draft_id": draft["draft_id"],
         "payment_id": payment["payment_id"],
         "authorisation_id": held["payment_id"],
         "other_id": api.place()["order_id"],

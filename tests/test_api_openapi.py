@@ -45,6 +45,16 @@ def operations(described: Json) -> list[tuple[str, str, Json]]:
 EVIDENCE = "/v1/evidence"  # takes files, not JSON
 INTERFACE = {
     "POST /v1/orders",
+    "POST /v1/drafts",
+    "PUT /v1/drafts/{}",
+    "POST /v1/drafts/{}/quote",
+    "POST /v1/drafts/{}/accept",
+    "POST /v1/drafts/{}/decline",
+    "POST /v1/drafts/{}/confirm",
+    "POST /v1/drafts/{}/confirm/preview",
+    "POST /v1/drafts/{}/discard",
+    "GET /v1/drafts",
+    "GET /v1/drafts/{}",
     "POST /v1/orders/{}/approve",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
@@ -316,6 +326,17 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     send_examples_of_refunds(api, examples, id_)
     send_examples_of_papers(examples)
     send_examples_of_statements(examples, {"order_id": id_, "payment_id": payment})
+
+    def drafted(*names: str) -> None:
+        at = "/v1/drafts/{draft_id}"
+        draft_id = examples.send("/v1/drafts")["draft_id"]
+        examples.send(at, "put", draft_id=draft_id)
+        for name in names:
+            examples.send(f"{at}/{name}", draft_id=draft_id)
+
+    drafted("quote", "accept")
+    drafted("quote", "decline", "discard")
+    drafted("confirm/preview", "confirm")
 
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
