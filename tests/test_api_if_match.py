@@ -29,9 +29,12 @@ WITHOUT_VERSION = {
     "/v1/orders/{order_id}/refunds/preview",
     "/v1/orders/{order_id}/payments/late-fee/preview",
     "/v1/policies/{shop}/preview",
+    "/v1/policies/{shop}/try",
     "/v1/statements",
     "/v1/statements/{statement_id}/auto-match",
     "/v1/periods/{month}/close",
+    "/v1/procedure/issue",
+    "/v1/procedure/{version}/acknowledge",
 }
 
 
@@ -74,6 +77,7 @@ def ids(api: Api) -> dict[str, str]:
         "match_id": "M-1",
         "line_no": "1",
         "month": "2025-01",
+        "version": "1",
     }
 
 

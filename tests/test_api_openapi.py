@@ -128,6 +128,7 @@ INTERFACE = {
     "GET /v1/policies/{}/versions",
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
+    "POST /v1/policies/{}/try",
     "POST /v1/policies/{}",
     "GET /v1/procedure",
     "GET /v1/procedure/versions",
@@ -308,6 +309,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         examples.send(path, customer_id="C-1001", currency="CNY")
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
+    examples.send("/v1/policies/{shop}/try", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
     examples.send("/v1/procedure/issue")
     examples.send("/v1/procedure/{version}/acknowledge", version="1")

@@ -326,6 +326,7 @@ def test_a_draft_is_tried_on_past_orders_and_nothing_is_recorded(api: Api, shop:
         assert fee > 0
     api.place()  # of another shop
     head = api.head()
+    api.shown("/v1/orders", min_position=head)
     body = free_for(24) | {"placed_from": in_hours(-1), "placed_to": in_hours(1)}
     tried = api.made(f"/v1/policies/{shop}/try", body)
     (fees,) = [one for one in tried["rules"] if one["rule"] == "cancellation_fee"]
