@@ -30,6 +30,10 @@ WORDS: dict[str, dict[str, str]] = {
     "due": {"zh": "应付", "en": "To pay"},
     "shipping": {"zh": "运费", "en": "Shipping"},
     "cancellation_fee": {"zh": "取消手续费", "en": "Cancellation fee"},
+    "exempt": {"zh": "免税", "en": "exempt"},
+    "exemption": {"zh": "免税依据", "en": "Exempt from tax"},
+    "certificate": {"zh": "免税证明编号", "en": "Exemption certificate"},
+    "discount_included": {"zh": "已含优惠", "en": "Discount included"},
     "pcs": {"zh": "件", "en": "pcs"},
     "price_change": {"zh": "价格调整", "en": "change of price"},
     "payment": {"zh": "付款方式", "en": "Payment"},
@@ -45,4 +49,11 @@ METHODS: dict[str, dict[str, str]] = {
     "store_credit": {"zh": "账户余额", "en": "store credit"},
     "gift_balance": {"zh": "礼品卡余额", "en": "gift balance"},
     "on_account": {"zh": "月结", "en": "on account"},
+}
+
+DISCOUNTS: dict[str, dict[str, str]] = {
+    "coupon": {"zh": "优惠券", "en": "coupon"},
+    "promotion": {"zh": "促销", "en": "promotion"},
+    "agreement": {"zh": "协议价", "en": "agreement"},
+    "price_difference": {"zh": "差价", "en": "price difference"},
 }

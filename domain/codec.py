@@ -33,6 +33,9 @@ def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
 UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
     "order.placed.v1": ("order.placed.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+    "order.lines_amended.v1": ("order.lines_amended.v2", _as_it_was),
+    "order.invoiced.v1": ("order.invoiced.v2", _as_it_was),
+    "order.credited.v1": ("order.credited.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_preview, order_refund
+from domain import discount, exemption, order_cancellation, order_preview, order_refund
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -166,12 +166,15 @@ def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0)
         currency=command.currency,
         lines=lines,
         prices_include_tax=command.prices_include_tax,
-        discount_minor=command.discount_minor,
+        discount_minor=command.order_discount_minor,
+        discounts=discount.facts(command.discounts) if command.discounts else None,
         shipping_minor=command.shipping_minor,
         shipping_tax_rate_bp=command.shipping_tax_rate_bp,
         shipping_tax_minor=totals.shipping_tax_minor,
         tax_minor=totals.tax_minor,
         total_minor=totals.total_minor,
+        exemption=exemption.fact(command.exemption),
+        exemption_certificate=command.exemption_certificate,
         contact=command.contact,
         shipping_address=command.shipping_address,
         billing_address=command.billing_address,
