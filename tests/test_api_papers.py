@@ -43,7 +43,7 @@ def test_an_order_is_invoiced_refunded_and_credited(api: Api) -> None:
     ]
     assert (listed["to_invoice_minor"], listed["to_credit_minor"]) == (0, 0)
     assert sum(one["gross_minor"] for one in listed["papers"][0]["rates"]) == 21_000
-    (told,) = [e for e in events(api, note["order_id"]) if e["topic"] == "order.credited.v1"]
+    (told,) = [e for e in events(api, note["order_id"]) if e["topic"] == "order.credited.v2"]
     assert told["data"]["text"] == "The cup was chipped."
     shown = api.shown(at, min_position=note["position"])
     assert shown["version"] == note["version"]
