@@ -73,7 +73,8 @@ def charges(state: Order) -> dict[str, Charge]:
     if state.shipping_minor and not state.shipping_cancelled:
         owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
         rate = state.papers.shipping_tax_rate_bp
-        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=state.exemption)
+        why = None if rate else state.exemption  # History may tax what it calls exempt.
+        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=why)
     for nth, fee in enumerate(state.fees, start=1):
         owed = Amount(ONE, fee.amount_minor, fee.tax_minor)
         found[f"{FEE}{nth}"] = Charge(f"{FEE}{nth}", CANCELLATION_FEE, fee.tax_rate_bp, owed)
