@@ -37,6 +37,7 @@ from workers.simulator_goods import (
 )
 
 ACTOR = "simulator"
+COUPON = {"kind": "coupon", "code": "SPRING", "title": "Spring sale", "amount_minor": 500}
 STOCK_UNITS = 5_000
 STOCK_LOW_UNITS = 200
 STEP_SECONDS = (0.5, 3.0)  # between two steps of an order
@@ -149,7 +150,7 @@ class Shop:
             "customer_id": who.customer_id,
             "currency": currency,
             "lines": lines,
-            "discount_minor": self._random.choice([0, 0, 0, 500]),
+            "discounts": self._random.choice([[], [], [], [COUPON]]),
             "shipping_minor": self._random.choice([0, 800, 1_200]),
             "contact": who.contact,
             "shipping_address": who.address,
