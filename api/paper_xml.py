@@ -10,6 +10,7 @@ from typing import Any
 from facturx import generate_cii_xml
 
 from api.paper_view import ADDRESS_LINES, PaperShown, percent
+from api.paper_words import clean
 from domain import exemption
 from domain.exemption import VATEX
 from domain.invoice_facts import OrderCredited, PaperLine, RateSum
@@ -72,11 +73,6 @@ def _require_vat_id_of_exports(shown: PaperShown) -> None:
     exports = any(exemption.category(one) == EXPORT for one in shown.exemptions)
     if exports and not shown.seller.vat_id:
         raise NotExpressible("EN 16931 wants the seller's VAT number on an export")
-
-
-def clean(text: str) -> str:
-    """XML has no control characters, not even escaped."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def terms(shown: PaperShown) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from domain import (  # noqa: F401 - all topics
     payment_facts,
     period_facts,
     policy,
+    procedure,
+    return_facts,
     statement_facts,
     stock_item,
 )
@@ -40,6 +42,7 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.lines_amended.v1": ("order.lines_amended.v2", _as_it_was),
     "order.invoiced.v1": ("order.invoiced.v2", _as_it_was),
     "order.credited.v1": ("order.credited.v2", _as_it_was),
+    "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)
