@@ -31,7 +31,7 @@ def test_an_order_is_invoiced_refunded_and_credited(api: Api) -> None:
     again = api.post(f"{at}/invoices")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_invoice")
 
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 500})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 500})
     api.made(f"{at}/refunds/{refund['refund_id']}/pay", {"reference": "R-1"})
     body = {"reason": "damaged", "refund_id": refund["refund_id"], "text": "The cup was chipped."}
     note = api.made(f"{at}/credit-notes", body)
