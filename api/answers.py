@@ -297,6 +297,23 @@ class FapiaoAnswered(OrderRecorded):
     red_letters: dict[str, str | None]
 
 
+class ExemptionShown(BaseModel):
+    """Why there is no tax: a VATEX code of EN 16931, or the shop's own word with its reason."""
+
+    code: str
+    reason: str | None
+
+
+class RateShown(BaseModel):
+    """What a paper says of one tax rate, or of what is exempt for one reason; minor units."""
+
+    tax_rate_bp: int
+    net_minor: int
+    tax_minor: int
+    gross_minor: int
+    exemption: ExemptionShown | None
+
+
 class PaperListed(BaseModel):
     """`basis`, `reason` and `refund_id` are of credit notes. Amounts are positive in both."""
 
@@ -309,7 +326,7 @@ class PaperListed(BaseModel):
     net_minor: int
     tax_minor: int
     total_minor: int
-    rates: list[dict[str, int]]
+    rates: list[RateShown]
     invoice_number: str | None = None
     basis: str | None = None
     reason: str | None = None

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_cash, order_preview, order_refund, refund_settlement
+from domain import (
+    discount,
+    exemption,
+    order_cancellation,
+    order_cash,
+    order_preview,
+    order_refund,
+    refund_settlement,
+)
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -160,12 +168,15 @@ def place(
         currency=command.currency,
         lines=lines,
         prices_include_tax=command.prices_include_tax,
-        discount_minor=command.discount_minor,
+        discount_minor=command.order_discount_minor,
+        discounts=discount.facts(command.discounts) if command.discounts else None,
         shipping_minor=command.shipping_minor,
         shipping_tax_rate_bp=command.shipping_tax_rate_bp,
         shipping_tax_minor=totals.shipping_tax_minor,
         tax_minor=totals.tax_minor,
         total_minor=totals.total_minor,
+        exemption=exemption.fact(command.exemption),
+        exemption_certificate=command.exemption_certificate,
         contact=command.contact,
         shipping_address=command.shipping_address,
         billing_address=command.billing_address,

@@ -26,6 +26,8 @@ from domain.order_facts import (
     CompensationPaid,
     ContactAmended,
     DeliveryTroubled,
+    Discount,
+    Exemption,
     FeedbackGiven,
     Line,
     LineQuantity,
@@ -173,6 +175,9 @@ class Order:
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
     fees: tuple[Fee, ...] = ()  # for cancellations
+    exemption: Exemption | None = None  # of the order with its shipping from tax
+    exemption_certificate: str | Sealed | None = None
+    discounts: tuple[Discount, ...] = ()  # by name, as they were given
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
@@ -337,6 +342,9 @@ def _placed(event: OrderPlaced) -> Order:
         last_line_no=max((line.line_no for line in event.lines), default=0),
         shipping_minor=event.shipping_minor + shipping_tax,
         shipping_tax_minor=event.shipping_tax_minor,
+        exemption=event.exemption,
+        exemption_certificate=event.exemption_certificate,
+        discounts=tuple(event.discounts or ()),
         total_minor=event.total_minor,
         contact=event.contact,
         shipping_address=event.shipping_address,
@@ -345,6 +353,17 @@ def _placed(event: OrderPlaced) -> Order:
         promised_at=event.promised_at,
         papers=order_papers.begun(event.shipping_tax_rate_bp),
         money=order_money.begun(event),
+    )
+
+
+def impersonal(order: Order) -> Order:
+    """Without what is about a person, not even sealed: for who needs figures only."""
+    return replace(
+        order,
+        contact=None,
+        shipping_address=None,
+        billing_address=None,
+        exemption_certificate=None,
     )
 
 

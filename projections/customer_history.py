@@ -116,8 +116,7 @@ def fold(row: PastOrder | None, recorded: Recorded) -> PastOrder | None:
 
 
 def _placed(event: OrderPlaced, position: int) -> PastOrder:
-    order = order_state.evolve(Order(), event)
-    order = replace(order, contact=None, shipping_address=None, billing_address=None)
+    order = order_state.impersonal(order_state.evolve(Order(), event))
     return PastOrder(order, event.at, event.channel, position)
 
 

@@ -117,9 +117,13 @@ class History:
             )
             for _ in range(self.random.randint(1, 4))
         ]
+        for one in lines[1:]:
+            if one["tax_rate_bp"] == 0:
+                one["exemption"] = {"code": "VATEX-EU-132"}
         return given.place(
             order_id,
             *lines,
+            discounts=self.discounts(lines[0]["unit_price_minor"]),
             at=self.tick(),
             numbers=(order_id[:8] + order_id[-4:],),
             channel=self.pick("web", "phone", "store"),
@@ -131,6 +135,15 @@ class History:
             payment_method=self.random.choice(METHODS),
             external_ref=self.pick(None, f"ref-{order_id}"),
         )
+
+    def discounts(self, price_minor: int) -> list[dict[str, Any]]:
+        """Of every third order, two by name: less than half a unit of its first line."""
+        if price_minor % 3 or price_minor < 20:
+            return []
+        return [
+            {"kind": "coupon", "code": "S", "title": "Spring", "amount_minor": price_minor // 5},
+            {"kind": "promotion", "title": "Tea week", "amount_minor": price_minor // 7},
+        ]
 
     def amend(self, order_id: str) -> Command:
         line = self.pick(

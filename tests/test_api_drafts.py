@@ -86,7 +86,7 @@ def test_an_order_is_typed_in_step_by_step_and_confirmed(api: Api) -> None:
     assert told["shipping_address"] == ADDRESS
     assert (told["region"], told["channel"]) == ("CN", "web")
     topics = [event["topic"] for event in events(api, draft["draft_id"])]
-    assert topics == ["order.placed.v3", "order.approved.v1"]
+    assert topics == ["order.placed.v4", "order.approved.v1"]
     again = api.made(path(draft, "/confirm"))
     assert (again["order_id"], again["position"]) == (placed["order_id"], None)
     found = shown(api, draft)
@@ -307,7 +307,7 @@ def test_many_accept_one_quote_over_http_and_one_order_comes(api: Api) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["number"] for answer in answers} == {quote["number"]}
     assert sum(answer.json()["position"] is not None for answer in answers) == 1
-    placed = [one for one in events(api, quote["draft_id"]) if one["topic"] == "order.placed.v3"]
+    placed = [one for one in events(api, quote["draft_id"]) if one["topic"] == "order.placed.v4"]
     assert len(placed) == 1
 
 

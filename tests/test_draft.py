@@ -246,7 +246,7 @@ def test_what_a_placement_is_refused_for_a_draft_is_refused_for() -> None:
     after(start(on_account)).when(confirm()).refused("no_credit_limit")
     with_limit = after(register(), limit(11_000), start(on_account))
     with_limit.when(confirm()).topics(
-        "order.placed.v3", "order.approved.v1", "account.exposure_taken.v1", "draft.ordered.v1"
+        "order.placed.v4", "order.approved.v1", "account.exposure_taken.v1", "draft.ordered.v1"
     )
     store_credit = after(register(), credit(11_000), start(without(payment_method="store_credit")))
     assert store_credit.when(confirm()).world.order("D").paid_minor == 11_000
@@ -330,7 +330,7 @@ def test_an_expired_quote_cannot_be_accepted(late: timedelta) -> None:
     given.when(accept(at=at)).refused("quote_expired", offer_no=1, **facts)
     given.when(confirm(at=at)).refused("quote_expired", **facts)
     given.when(accept(at=TOMORROW - timedelta(microseconds=1))).topics(
-        "order.placed.v3", "order.approved.v1", "customer.registered.v1", "draft.ordered.v1"
+        "order.placed.v4", "order.approved.v1", "customer.registered.v1", "draft.ordered.v1"
     )
 
 

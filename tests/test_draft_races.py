@@ -125,7 +125,7 @@ async def test_many_confirmations_of_one_draft_make_one_order(settings: Settings
         (draft_id, started.body["number"])
     }
     assert sum(one.position is not None for one in accepted(outcomes)) == 1
-    assert (count(settings, "order.placed.v3"), count(settings, "draft.ordered.v1")) == (1, 1)
+    assert (count(settings, "order.placed.v4"), count(settings, "draft.ordered.v1")) == (1, 1)
 
 
 async def test_accepting_and_declining_race_and_one_wins(settings: Settings) -> None:
@@ -147,7 +147,7 @@ async def test_accepting_and_declining_race_and_one_wins(settings: Settings) -> 
         count(settings, f"{name}.v1") for name in ("draft.ordered", "quote.declined")
     )
     assert ordered + declined == rounds
-    assert ordered == count(settings, "order.placed.v3")
+    assert ordered == count(settings, "order.placed.v4")
 
 
 async def test_a_price_that_is_revised_while_it_is_accepted_is_one_or_the_other(
@@ -167,8 +167,8 @@ async def test_a_price_that_is_revised_while_it_is_accepted_is_one_or_the_other(
             outcomes = await race([a, b], commands[:: -1 if turn % 2 else 1])
             assert refusals(outcomes) <= {"quote_revised", "draft_ordered"}
             assert len(accepted(outcomes)) == 1
-    assert set(totals(settings, "order.placed.v3")) <= {PRICE}
-    assert totals(settings, "order.placed.v3") == totals(settings, "draft.ordered.v1")
+    assert set(totals(settings, "order.placed.v4")) <= {PRICE}
+    assert totals(settings, "order.placed.v4") == totals(settings, "draft.ordered.v1")
 
 
 async def test_quotes_race_for_the_last_units_and_nothing_else_changes(settings: Settings) -> None:
@@ -184,7 +184,7 @@ async def test_quotes_race_for_the_last_units_and_nothing_else_changes(settings:
         outcomes = await race([a, b, c], [ConfirmDraft(draft_id=one, at=NOON) for one in drafts])
         assert refusals(outcomes) == {"insufficient_stock"}
         assert len(accepted(outcomes)) == units
-        for topic in ("order.placed.v3", "draft.ordered.v1", "stock_item.reserved.v1"):
+        for topic in ("order.placed.v4", "draft.ordered.v1", "stock_item.reserved.v1"):
             assert count(settings, topic) == units
         left = drafts[next(i for i, one in enumerate(outcomes) if isinstance(one, Rejected))]
         await a.run(
@@ -209,7 +209,7 @@ async def test_saving_and_confirming_race_and_what_is_ordered_was_saved(settings
             outcomes = await race([a, b], commands[:: -1 if turn % 2 else 1])
             assert refusals(outcomes) <= {"draft_ordered"}
             saved_first = not refusals(outcomes)
-            assert totals(settings, "order.placed.v3")[-1] == PRICE + saved_first
+            assert totals(settings, "order.placed.v4")[-1] == PRICE + saved_first
     assert count(settings, "draft.ordered.v1") == rounds
 
 

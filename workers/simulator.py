@@ -37,6 +37,7 @@ from workers.simulator_goods import (
 )
 
 ACTOR = "simulator"
+COUPON = {"kind": "coupon", "code": "SPRING", "title": "Spring sale", "amount_minor": 500}
 SECOND_PERSON = "simulator-manager"  # approves refunds where the policy has no limit
 STOCK_UNITS = 5_000
 STOCK_LOW_UNITS = 200
@@ -150,7 +151,7 @@ class Shop:
             "customer_id": who.customer_id,
             "currency": currency,
             "lines": lines,
-            "discount_minor": self._random.choice([0, 0, 0, 500]),
+            "discounts": self._random.choice([[], [], [], [COUPON]]),
             "shipping_minor": self._random.choice([0, 800, 1_200]),
             "contact": who.contact,
             "shipping_address": who.address,
