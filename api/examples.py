@@ -42,6 +42,37 @@ ORDER: dict[str, Any] = {
 }
 AMENDMENT = {"lines": [{"line_no": 1, "quantity": 3}], "reason": "The customer wants one more."}
 PAYMENT = {"method": "alipay", "amount_minor": 10000, "reference": "2026022822001"}
+AUTHORISATION = {
+    "method": "credit_card",
+    "amount_minor": 20000,
+    "reference": "AUTH-77",
+    "expires_at": "2030-03-04T18:00:00+08:00",
+}
+CAPTURE = {"amount_minor": 5000}
+AUTHORISATION_VOIDING = {"reason": "One of them is sold out."}
+PAYMENT_FAILURE = {
+    "method": "credit_card",
+    "amount_minor": 5000,
+    "reference": "TRY-1",
+    "code": "insufficient_funds",
+}
+PAYMENT_VOIDING = {"reason": "Typed twice."}
+PAYMENT_MOVE = {
+    "to_order_id": "1000000008",
+    "amount_minor": 1000,
+    "reason": "The reference names the other order.",
+}
+CHARGEBACK = {"amount_minor": 1000, "reference": "CASE-5", "code": "not_received"}
+WRITE_OFF = {"text": "The customer's bank kept it."}
+WAIVER = {"amount_minor": 10, "reason": "An old customer."}
+REMITTANCE = {
+    "carrier": "sf",
+    "amount_minor": 21000,
+    "fee_minor": 210,
+    "reference": "SF-BATCH-9",
+    "value_date": "2026-03-05",
+}
+REFUSAL = {"freight_minor": 2400, "reason": "Wrong colour."}
 PACKING = {"lines": [{"line_no": 1, "quantity": 1}]}
 CANCELLATION = {
     "reason_code": "changed_mind",

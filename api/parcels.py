@@ -11,7 +11,7 @@ from api.attempts import new_id
 from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example, validated
 from api.context import uuid_text
 from api.examples import DELIVERY, DISPATCH
-from api.permissions import Permission, needs
+from api.permissions import Permission, needs, require
 from api.problems import responses
 from domain.desk import parcel_stream
 from domain.order_commands import (
@@ -68,7 +68,12 @@ async def dispatch(
     parcel_id: str,
     body: Annotated[DispatchBody, Body(**example("SF", DISPATCH))],
 ) -> Answer:
-    """Needs full payment of its orders, except by methods that are paid later."""
+    """Needs full payment of its orders, except by methods that are paid later; or a reason why it
+    leaves unpaid, from somebody with the permission `order.ship_unpaid`. Nothing leaves while a
+    payment of it is disputed.
+    """
+    if body.unpaid_reason is not None:
+        require(call.sender.actor, Permission.ORDER_SHIP_UNPAID)
     found = uuid_text(parcel_id, "parcel")
     command = call.command(DispatchParcel, body, parcel_id=found)
     return await call.run(command, parcel_stream(found))

@@ -173,8 +173,8 @@ async def versions(reader: Reader, shop: str) -> Answer:
 async def compare(
     reader: Reader,
     shop: str,
-    former: Annotated[Version, Query(alias="from")],
-    later: Annotated[Version, Query(alias="to")],
+    former: Annotated[Version, Query(alias="from", examples=[0])],
+    later: Annotated[Version, Query(alias="to", examples=[1])],
     language: Said = None,
 ) -> Answer:
     """Every rule that differs, as data and in words; public holidays as `days.…`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,6 +92,7 @@ class LineShown(BaseModel):
     packed: Units
     dispatched: Units
     delivered: Units
+    refused: Units
     refunded: Units
 
 
@@ -103,6 +104,35 @@ class PaymentShown(BaseModel):
     at: datetime
     position: int
     payer: Personal = None
+    fee_minor: int = Field(description="Of the amount, kept by carrier or provider")
+    from_order_id: str | None = Field(description="The order that it was booked on before")
+    value_date: date | None
+    authorisation_id: str | None
+    refunded_minor: int
+    moved_minor: int = Field(description="To other orders")
+    disputed_minor: int = Field(description="Asked back by the payer's bank")
+    lost_minor: int = Field(description="To the payer's bank")
+    voided: bool
+
+
+class AuthorisationShown(BaseModel):
+    """Money that is held; `open_minor` of it can still be captured."""
+
+    payment_id: str
+    method: str
+    amount_minor: int
+    reference: str
+    expires_at: datetime | None
+    captured_minor: int
+    open_minor: int
+    closed: str | None
+
+
+class ChargebackShown(BaseModel):
+    chargeback_id: str
+    payment_id: str
+    amount_minor: int
+    outcome: str | None
 
 
 class RefundShown(BaseModel):
@@ -190,11 +220,22 @@ class OrderShown(BaseModel):
     refunded_minor: int
     refund_open_minor: int
     balance_minor: int
+    due_at: datetime | None
+    authorised_minor: int
+    unpaid_minor: int
+    credit_minor: int
+    fees_minor: int
+    late_fee_minor: int
+    written_off_minor: int
+    collected_minor: int = Field(description="By carriers at the door, not remitted yet")
+    freight_minor: int = Field(description="Of deliveries that were refused: a cost of the shop")
     units: Units
     shipped_units: Units
     payment_method: str
     lines: list[LineShown]
     payments: list[PaymentShown]
+    authorisations: list[AuthorisationShown]
+    chargebacks: list[ChargebackShown]
     refunds: list[RefundShown]
     parcels: list[ParcelShown]
     contact: Personal

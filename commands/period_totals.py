@@ -18,6 +18,12 @@ from commands.store import STREAM, Store
 from domain import codec
 from domain.message import Event
 from domain.order_facts import OrderPlaced, PaymentCaptured, RefundPaid
+from domain.payment_facts import (
+    ChargebackLost,
+    PaymentMovedIn,
+    PaymentMovedOut,
+    PaymentVoided,
+)
 from domain.period import ClosePeriod, MoneyFact, Totals
 from domain.period_facts import ClosingBegan
 from domain.reconciliation_streams import period_stream
@@ -26,7 +32,16 @@ from domain.statement_facts import StatementImported, StatementLineRecorded, Sta
 RANGE_EVENTS = 100_000  # positions of one statement
 PERIOD_EVENTS_MAX = 2  # of a period's stream in all its life
 
-MONEY = (PaymentCaptured, RefundPaid, StatementLineRecorded, StatementMatched)
+MONEY = (
+    PaymentCaptured,
+    PaymentVoided,
+    PaymentMovedIn,
+    PaymentMovedOut,
+    ChargebackLost,
+    RefundPaid,
+    StatementLineRecorded,
+    StatementMatched,
+)
 HEADS = (OrderPlaced, StatementImported)  # what says the shop, and the currency or method
 # By the stream's own index; a header is among the first events of its stream.
 FACTS = """SELECT e.position, e.topic, e.state, h.topic, h.state
@@ -124,6 +139,14 @@ def _of_order(position: int, event: Event, currency: str) -> MoneyFact | None:
             return MoneyFact(
                 position, event.at, currency, method, captures=1, captured_minor=amount
             )
+        case PaymentMovedIn(method=method, amount_minor=amount):
+            return MoneyFact(position, event.at, currency, method, captured_minor=amount)
+        case (
+            PaymentVoided(method=method, amount_minor=amount)
+            | PaymentMovedOut(method=method, amount_minor=amount)
+            | ChargebackLost(method=method, amount_minor=amount)
+        ):
+            return MoneyFact(position, event.at, currency, method, captured_minor=-amount)
         case RefundPaid(method=method, amount_minor=amount):
             return MoneyFact(position, event.at, currency, method, refunds=1, refunded_minor=amount)
         case _:

@@ -15,6 +15,7 @@ from domain import (  # noqa: F401 - all topics
     invoice_facts,
     order_facts,
     parcel_facts,
+    payment_facts,
     period_facts,
     policy,
     statement_facts,
@@ -32,6 +33,8 @@ def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
 
 UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
     "order.placed.v1": ("order.placed.v2", _as_it_was),
+    "order.placed.v2": ("order.placed.v3", _as_it_was),
+    "order.payment_captured.v1": ("order.payment_captured.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
 }
 

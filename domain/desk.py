@@ -22,6 +22,7 @@ from domain import (
     order_account,
     order_commands,
     order_lines,
+    order_paying,
     parcel,
     period,
     policy,
@@ -85,10 +86,13 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
+from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
+from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
@@ -216,6 +220,10 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case MovePayment():
+            _move_payment(command, write)
+        case _ if isinstance(command, PAYMENT_CHANGES):
+            _change_payment(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
@@ -231,8 +239,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
     before: Order = write.states[stream]
-    policy_version = policy.in_force(write.states[policy_stream(command.shop)], command.at).version
-    _add_to_order(stream, order.place(command, number, _kept(write), policy_version), write)
+    rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    _add_to_order(stream, order.place(command, number, _kept(write), rules), write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
@@ -274,6 +282,15 @@ def _kept(write: Write) -> order_lines.Kept:
     )
 
 
+def _free(write: Write) -> Free:
+    """Units that nobody was promised, of the (sku, location) pairs that `_kept` names."""
+    return {
+        _sku_and_location(name): state.available
+        for name, state in write.states.items()
+        if isinstance(state, StockItem) and state.kept
+    }
+
+
 def _sku_and_location(name: StreamName) -> tuple[str, str]:
     sku, _, location = name.key.rpartition("@")  # a location has no @
     return sku, location
@@ -284,6 +301,31 @@ def _change_order(command: OrderChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
     _tell_account(command, state, write)
+
+
+def _change_payment(command: PaymentChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    if isinstance(command, RefuseDelivery) and parcel_stream(command.parcel_id) in write.states:
+        carrier = write.states[parcel_stream(command.parcel_id)].carrier
+        command = command.model_copy(update={"carrier": carrier})
+    facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
+    _add_to_order(order_stream(command.order_id), facts, write)
+    _tell_account(command, state, write)
+
+
+def _move_payment(command: MovePayment, write: Write) -> None:
+    source, other = _placed(write, command.order_id), _placed(write, command.to_order_id)
+    out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
+    _add_to_order(order_stream(command.order_id), out, write)
+    _add_to_order(order_stream(command.to_order_id), into, write)
+    _tell_account(command, source, write)
+    _tell_account(command, other, write)
+
+
+def _pinned(state: Order, write: Write) -> PolicyVersion:
+    found = _rules(state, write)
+    assert found is not None, "the streams of a payment have its policy"
+    return found
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:
@@ -309,9 +351,9 @@ def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
     _add_to_order(stream, paid, write)
 
 
-def _tell_account(command: PlaceOrder | OrderChange, before: Order, write: Write) -> None:
+def _tell_account(command: Command, before: Order, write: Write) -> None:
     """What became of an order, for its customer's account where `streams` asked for it."""
-    stream = order_stream(command.order_id)
+    stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
     if name in write.states:
@@ -338,7 +380,9 @@ def _add_to_order(stream: StreamName, events: Iterable[Event], write: Write) -> 
             _promise(name, units, stream.key, event, write)
 
 
-def _stock_changes(event: Event, before: Order) -> dict[StreamName, Decimal]:
+def _stock_changes(  # noqa: C901 - a table
+    event: Event, before: Order
+) -> dict[StreamName, Decimal]:
     """Units to reserve (above 0) or to release (below) per stock item; lines of one sku add up."""
     changes: dict[StreamName, Decimal] = {}
 
@@ -355,6 +399,9 @@ def _stock_changes(event: Event, before: Order) -> dict[StreamName, Decimal]:
                 change(line, -line.reserved)
             for line in event.after:
                 change(line, line.reserved)
+        case OrderReinstated(reserved=reserved):
+            for item in reserved:
+                change(before.lines[item.line_no].priced, item.quantity)
         case OrderCancelled(released=released) | OrderVoided(released=released):
             for item in released:
                 change(before.lines[item.line_no].priced, -item.quantity)
@@ -440,7 +487,8 @@ def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> Non
     before: Order = write.states[order_stream(order_id)]
     for event in order.dispatch(command, before):
         write.add(order_stream(order_id), [event])
-        assert isinstance(event, OrderDispatched)
+        if not isinstance(event, OrderDispatched):
+            continue
         promised = {item.line_no: item.quantity for item in event.stock_shipped}
         for item in event.lines:
             _ship(item, promised.get(item.line_no, ZERO), before, event, write)
@@ -484,4 +532,5 @@ def _tell_orders(stream: StreamName, events: Iterable[Event], write: Write) -> N
             for order_id in event.order_ids:
                 name = order_stream(order_id)
                 state: Order = write.states[name]
-                write.add(name, order.deliver(stream.key, event.source, event.at, state))
+                carrier = write.states[stream].carrier
+                write.add(name, order.deliver(stream.key, carrier, event.source, event.at, state))

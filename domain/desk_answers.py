@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_status, reconciliation, reconciliation_streams
+from domain import order_lines, order_money, order_status, reconciliation, reconciliation_streams
 from domain.account import Account
 from domain.account_commands import (
     AccountChange,
@@ -41,12 +41,12 @@ from domain.order_commands import (
     ParcelCommand,
     PayRefund,
     PlaceOrder,
-    RecordPayment,
     RequestRefund,
     TrackParcel,
 )
 from domain.order_state import Order
 from domain.parcel import Parcel
+from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
@@ -70,6 +70,14 @@ def answer(
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation.answer(command, states_after, versions)
+        case MovePayment():
+            return _moved_answer(command, states_after, versions)
+        case _ if isinstance(command, PAYMENT_CHANGES):
+            stream = order_stream(target(command))
+            return {
+                **order_answer(states_after[stream], versions[stream]),
+                **_money(command, states_after[stream]),
+            }
         case _:
             stream = order_stream(target(command))
             return {
@@ -91,8 +99,6 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
 def _made(command: Command, state: Order) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
-        case RecordPayment(payment_id=payment_id):
-            return {"payment_id": payment_id}
         case RequestRefund(refund_id=refund_id) | PayRefund(refund_id=refund_id):
             refund = state.refunds[refund_id]
             return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
@@ -125,6 +131,56 @@ def _paper(paper_id: str, state: Order) -> dict[str, Any]:
         "issue_date": paper.issue_date.isoformat(),
         "paper_total_minor": paper.total_minor,
         "invoice_number": corrected,
+    }
+
+
+def _money(command: Any, state: Order) -> dict[str, Any]:
+    """What the order's money has come to, and the ids that the command made or named."""
+    settled = order_money.settlement(state)
+    made: dict[str, Any] = {
+        "payment": order_status.payment(state),
+        "paid_minor": settled.paid_minor,
+        "due_minor": max(0, state.balance_minor),
+        "credit_minor": settled.credit_minor,
+        "written_off_minor": settled.written_off_minor,
+        "late_fee_minor": state.money.late_fees_minor,
+    }
+    payment_id = getattr(command, "payment_id", None)
+    if payment_id is not None:
+        made |= {"payment_id": payment_id, "outcome": _outcome(payment_id, state)}
+    if isinstance(command, OpenChargeback):
+        made["chargeback_id"] = command.chargeback_id
+    return made
+
+
+def _outcome(payment_id: str, state: Order) -> str:
+    """What became of the money of one payment."""
+    known = state.payments.get(payment_id)
+    if known is None:
+        held = state.money.authorisations.get(payment_id)
+        return (held.closed or "held") if held else "failed"
+    if known.voided:
+        return "voided"
+    if state.money.reinstated_by == payment_id:
+        return "reinstated"
+    if state.balance_minor < 0:
+        return "refund_due" if state.cancelled else "credit"
+    return "partly_paid" if state.balance_minor > 0 else "paid"
+
+
+def _moved_answer(
+    command: MovePayment, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    source, other = order_stream(command.order_id), order_stream(command.to_order_id)
+    return {
+        **order_answer(states[source], versions[source]),
+        "payment_id": command.payment_id,
+        "to": {
+            **order_answer(states[other], versions[other]),
+            **_money(command, states[other]),
+            "payment_id": command.to_payment_id,
+            "outcome": _outcome(command.to_payment_id, states[other]),
+        },
     }
 
 

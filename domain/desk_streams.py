@@ -39,6 +39,16 @@ from domain.order_commands import (
 )
 from domain.order_state import Order, OrderLine
 from domain.parcel import Parcel
+from domain.payment_commands import (
+    PAYMENT_CHANGES,
+    AuthorisePayment,
+    CancelOverdue,
+    CapturePayment,
+    MovePayment,
+    PaymentChange,
+    RecordRemittance,
+    RefuseDelivery,
+)
 from domain.policy import PublishPolicy
 from domain.stock_item import AdjustStock, ReceiveStock
 
@@ -142,6 +152,13 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
+        case MovePayment():
+            source, other = order_stream(command.order_id), order_stream(command.to_order_id)
+            names = {source, *_streams_of_payment(other, loaded)}
+            accounts = _account_of(command, loaded) | _account_of(command, loaded, other)
+            return accounts | names
+        case _ if isinstance(command, PAYMENT_CHANGES):
+            return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
         case _:
@@ -157,12 +174,46 @@ def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     return names
 
 
-def _account_of(command: Command, loaded: States) -> frozenset[StreamName]:
+def _account_of(
+    command: Command, loaded: States, stream: StreamName | None = None
+) -> frozenset[StreamName]:
     """The account of the order's customer, where a command of the order may change it."""
-    state: Order = loaded.get(order_stream(target(command))) or Order()
+    state: Order = loaded.get(stream or order_stream(target(command))) or Order()
     if not state.placed or not order_account.concerned(command, state):
         return frozenset()
     return frozenset({account_stream(state.customer_id, state.currency)})
+
+
+def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[StreamName]:
+    names = _streams_of_payment(order_stream(command.order_id), loaded)
+    if isinstance(command, RefuseDelivery):
+        names.add(parcel_stream(command.parcel_id))
+    if isinstance(command, CancelOverdue):
+        names |= _stock_of(loaded.get(order_stream(command.order_id)))
+    return names | _account_of(command, loaded)
+
+
+def _streams_of_payment(stream: StreamName, loaded: States) -> set[StreamName]:
+    """The rules of the order's placement; of a cancelled order also the stock that it would need
+    to live on.
+    """
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    names = {stream, policy_stream(state.shop)}
+    gone = state.money.cancellation if state.cancelled else None
+    for item in gone.lines if gone else ():
+        line = state.lines[item.line_no].priced
+        names.add(stock_stream(line.sku, line.location))
+    return names
+
+
+def _stock_of(state: Order | None) -> set[StreamName]:
+    """Where units of the order are promised."""
+    lines = state.lines.values() if state else ()
+    return {
+        stock_stream(line.priced.sku, line.priced.location) for line in lines if line.reserved > 0
+    }
 
 
 def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
@@ -258,7 +309,7 @@ def persons(command: Command, states: States) -> frozenset[str]:
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
-        case RecordPayment():
+        case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
             names.add(order.payer_of(command.order_id))
         case _:
             names |= reconciliation_streams.persons(command, states)

@@ -32,7 +32,6 @@ from domain.history_record import (
 )
 from domain.message import Decision, Event, StreamName
 from domain.money import CURRENCIES
-from domain.order import payer_of
 from domain.order_commands import NUMBERS_MAX, Channel, PaymentMethod
 from domain.order_facts import (
     FeedbackGiven,
@@ -48,6 +47,7 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
+from domain.order_payment import payer_of
 from domain.order_state import ZERO, Order, OrderLine, evolve
 
 METHODS = frozenset(get_args(PaymentMethod))

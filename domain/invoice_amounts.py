@@ -84,11 +84,11 @@ def _of_line(line: OrderLine) -> Charge:
         ref=f"{LINE}{priced.line_no}",
         name=priced.name,
         tax_rate_bp=priced.tax_rate_bp,
-        owed=Amount(line.live, line.owed_minor, line.owed_tax_minor),
+        owed=Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor),
         sku=priced.sku,
         unit=priced.unit,
         unit_price_minor=priced.unit_price_minor,
-        discount_minor=discount - line.share(discount, line.cancelled),
+        discount_minor=discount - line.share(discount, line.gone),
     )
 
 

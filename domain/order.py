@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_preview, order_refund
+from domain import order_cancellation, order_cash, order_preview, order_refund
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -24,7 +24,6 @@ from domain.order_commands import (
     PackParcel,
     PayRefund,
     PlaceOrder,
-    RecordPayment,
     RequestRefund,
     VoidOrder,
 )
@@ -42,23 +41,22 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
     OverrideEnded,
-    PaymentCaptured,
     PromiseAmended,
     ShippingAddressAmended,
     StatusOverridden,
 )
 from domain.order_lines import Kept, amended, known_line, priced_order
-from domain.order_state import Order, Override
+from domain.order_payment import not_void, payer_of
+from domain.order_state import Order, Override, evolve
 from domain.order_status import PAYS_LATER, shown_value
-from domain.policy import PolicyVersion
+from domain.payment_facts import UnpaidDispatchAllowed
+from domain.payment_terms import due_at
+from domain.policy import DEFAULTS, PolicyVersion
 from domain.values import Address, quantity_json
 
+__all__ = ["decide", "deliver", "dispatch", "pack", "payer_of", "place", "tell"]
+
 Rule = Callable[[Order], None]
-
-
-def not_void(state: Order) -> None:
-    if state.void:
-        raise Rejected("order_void", "the order was voided; nothing more can happen to it")
 
 
 def not_cancelled(state: Order) -> None:
@@ -72,7 +70,7 @@ def approved(state: Order) -> None:
 
 
 def nothing_paid(state: Order) -> None:
-    if state.payments:
+    if any(not one.voided for one in state.payments.values()) or state.money.authorised_minor:
         raise Rejected(
             "void_after_payment",
             f"{state.paid_minor} were paid: cancel the order and refund",
@@ -89,29 +87,18 @@ def nothing_packed(state: Order) -> None:
         )
 
 
-def paid_or_pays_later(state: Order) -> None:
-    if state.payment_method not in PAYS_LATER and state.unpaid_minor > 0:
-        raise Rejected(
-            "not_paid",
-            f"order {state.number}: {state.unpaid_minor} of {state.total_minor} are due",
-            order_id=state.order_id,
-            due_minor=state.unpaid_minor,
-        )
-
-
 RULES: dict[type[Command], tuple[Rule, ...]] = {
     ApproveOrder: (not_void, not_cancelled),
     AmendOrder: (not_void, not_cancelled),
-    RecordPayment: (not_void,),
     CancelOrder: (not_void,),
     RequestRefund: (not_void,),
     VoidOrder: (nothing_paid, nothing_packed),
     PackParcel: (not_void, not_cancelled, approved),
-    DispatchParcel: (not_void, paid_or_pays_later),
+    DispatchParcel: (not_void,),
 }
 
 
-def decide(  # noqa: C901 - a table
+def decide(
     command: OrderChange,
     state: Order,
     kept: Kept = frozenset(),
@@ -128,8 +115,6 @@ def decide(  # noqa: C901 - a table
             return [] if state.approved else [OrderApproved(by="operator", at=command.at)]
         case AmendOrder():
             return _amend(command, state, kept)
-        case RecordPayment():
-            return _record_payment(command, state)
         case CancelOrder():
             assert policy is not None
             return order_cancellation.cancel(command, state, policy)
@@ -152,7 +137,9 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
         rule(state)
 
 
-def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0) -> list[Event]:
+def place(
+    command: PlaceOrder, number: str, kept: Kept, policy: PolicyVersion = DEFAULTS
+) -> list[Event]:
     """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
     totals, lines = priced_order(command, kept)
     _require_same_total(command.total_minor, totals.total_minor)
@@ -180,7 +167,9 @@ def place(command: PlaceOrder, number: str, kept: Kept, policy_version: int = 0)
         external_ref=command.external_ref,
         note=command.note,
         region=_region(command.shipping_address),
-        policy_version=policy_version,
+        policy_version=policy.version,
+        due_at=due_at(command.payment_method, command.at, policy),
+        counts_as_paid=policy.rules.status.counts_as_paid,
         at=command.at,
     )
     # Whatever passed validation is complete; policies that make an order wait come later.
@@ -295,37 +284,6 @@ def _amend_promise(command: AmendOrder, state: Order) -> Event | None:
     )
 
 
-def _record_payment(command: RecordPayment, state: Order) -> list[Event]:
-    """Every payment counts, also a second equal one: only its id tells a repeat."""
-    known = state.payments.get(command.payment_id)
-    if known is not None:
-        if (known.method, known.amount_minor) != (command.method, command.amount_minor):
-            raise Rejected(
-                "payment_differs",
-                f"payment {command.payment_id} is {known.amount_minor} by {known.method}",
-                payment_id=command.payment_id,
-                amount_minor=known.amount_minor,
-                method=known.method,
-            )
-        return []
-    return [
-        PaymentCaptured(
-            person=payer_of(state.order_id),
-            payment_id=command.payment_id,
-            method=command.method,
-            amount_minor=command.amount_minor,
-            reference=command.reference,
-            payer=command.payer,
-            at=command.occurred_at or command.at,
-        )
-    ]
-
-
-def payer_of(order_id: str) -> str:
-    """The person whose key seals the payers of an order: they need not be its customer."""
-    return f"order/{order_id}"
-
-
 def _note(command: AddNote, state: Order) -> list[Event]:
     if command.note_id in state.notes:
         return []
@@ -393,18 +351,51 @@ def pack(command: PackParcel, state: Order) -> list[Event]:
     return [OrderPacked(parcel_id=command.parcel_id, lines=lines, at=command.at)]
 
 
+def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
+    """Nothing, or the fact that somebody let the goods go unpaid. Raises Rejected `not_paid`, or
+    `chargeback_open` whatever reason is given.
+    """
+    if state.money.disputed:
+        raise Rejected(
+            "chargeback_open",
+            f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
+            order_id=state.order_id,
+        )
+    due = state.uncovered_minor
+    if state.payment_method in PAYS_LATER or not due:
+        return []
+    if command.unpaid_reason is None:
+        raise Rejected(
+            "not_paid",
+            f"order {state.number}: {due} of {state.total_minor} are due",
+            order_id=state.order_id,
+            due_minor=due,
+        )
+    return [
+        UnpaidDispatchAllowed(
+            person=state.person,
+            parcel_id=command.parcel_id,
+            due_minor=due,
+            reason=command.unpaid_reason,
+            at=command.at,
+        )
+    ]
+
+
 def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
     """The order's units in the parcel leave, those promised in stock first. Raises Rejected."""
     parcel = state.parcels[command.parcel_id]
     if parcel.dispatched:
         return []
     _require(command, state)
+    allowed = _may_leave(command, state)
     promised = [
         LineQuantity(line_no=item.line_no, quantity=min(item.quantity, line.reserved))
         for item in parcel.lines
         if (line := state.lines[item.line_no]).reserved > 0
     ]
     return [
+        *allowed,
         OrderDispatched(
             parcel_id=command.parcel_id,
             lines=list(parcel.lines),
@@ -413,15 +404,17 @@ def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
             estimated_at=command.estimated_at,
             stock_shipped=promised,
             at=command.at,
-        )
+        ),
     ]
 
 
-def deliver(parcel_id: str, source: str, at: datetime, state: Order) -> list[Event]:
+def deliver(parcel_id: str, carrier: str, source: str, at: datetime, state: Order) -> list[Event]:
+    """The order's units in the parcel arrived, and what the carrier collected for them."""
     parcel = state.parcels[parcel_id]
     if parcel.delivered:
         return []
-    return [OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)]
+    fact = OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)
+    return [fact, *order_cash.collected(fact, carrier, state, evolve(state, fact))]
 
 
 def tell(parcel_id: str, milestone: str, at: datetime, state: Order) -> list[Event]:

@@ -249,7 +249,7 @@ def _owed(order: Order) -> int:
     """What an order on account exposes the shop to. Money given back is no new debt."""
     if order.void or order.payment_method != ON_ACCOUNT:
         return 0
-    return max(0, order.total_minor - order.paid_minor)
+    return max(0, order.total_minor - order.money.written_off_minor - order.paid_minor)
 
 
 def _exposure(command: Command, before: Order, after: Order, state: Account) -> list[Event]:

@@ -68,8 +68,7 @@ def _fee(command: CancelOrder, goods_minor: int, state: Order, rules: Cancellati
     free = command.at <= state.placed_at + timedelta(hours=rules.free_hours)
     if free or command.initiator == "seller" or command.reason_code in rules.no_fee_reasons:
         return 0
-    there = max(0, state.net_paid_minor - state.fees_minor)
-    return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), there)
+    return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 
 
 def _require_same_fee(expected: int | None, fee: int) -> None:
@@ -130,11 +129,11 @@ def _packed_needs_stop(line: OrderLine, asked: Decimal) -> Rejected:
 
 
 def _cancelled_line(line: OrderLine, units: Decimal) -> LineQuantity:
-    after = line.share(line.gross_minor, line.cancelled + units)
+    after = line.share(line.gross_minor, line.gone + units)
     return LineQuantity(
         line_no=line.priced.line_no,
         quantity=units,
-        amount_minor=after - line.share(line.gross_minor, line.cancelled),
+        amount_minor=after - line.share(line.gross_minor, line.gone),
     )
 
 
@@ -142,8 +141,8 @@ def _cancelled_tax(units: dict[int, Decimal], state: Order) -> int:
     tax = 0
     for line_no, more in units.items():
         line = state.lines[line_no]
-        tax += line.share(line.priced.tax_minor, line.cancelled + more)
-        tax -= line.share(line.priced.tax_minor, line.cancelled)
+        tax += line.share(line.priced.tax_minor, line.gone + more)
+        tax -= line.share(line.priced.tax_minor, line.gone)
     return tax
 
 

@@ -7,6 +7,7 @@ before it is decided. Errors of a body name the field (`lines.0.quantity`).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -23,8 +24,9 @@ from domain.message import Command
 from domain.money import CURRENCIES
 from domain.order_facts import PaymentPart
 from domain.parcel_facts import Milestone
+from domain.policy_rules import Day
 from domain.stock_item import Location
-from domain.times import Expected, Happened, Recordable, Utc
+from domain.times import EARLIEST, Expected, Happened, Recordable, Utc
 from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
@@ -44,6 +46,7 @@ from domain.values import (
 EVIDENCE_MAX = 50
 PAYMENTS_MAX = 100
 NUMBERS_MAX = 20
+VALUE_DAYS_AHEAD_MAX = 31  # of the command's `at`
 
 # ISO 3166-1 alpha-2, the officially assigned codes.
 _COUNTRIES = """
@@ -136,6 +139,16 @@ def _currency(code: str) -> str:
     return code
 
 
+def _value_date(day: date, info: ValidationInfo) -> date:
+    """A body does not know `at`: what lies too far ahead is found when it becomes a command."""
+    if day < EARLIEST.date():
+        raise ValueError(f"must not be before {EARLIEST.date()}")
+    at = info.data.get("at")  # the first field of every command
+    if at is not None and day - at.date() > timedelta(days=VALUE_DAYS_AHEAD_MAX):
+        raise ValueError(f"must not be more than {VALUE_DAYS_AHEAD_MAX} days ahead")
+    return day
+
+
 def _without_slash(text: str) -> str:
     # Shop and carrier are the first half of a claimed key `shop/reference`.
     if "/" in text:
@@ -154,6 +167,11 @@ def _all_different(keys: Iterable[Hashable], what: str) -> None:
 Country = Annotated[str, AfterValidator(_country)]
 CurrencyCode = Annotated[str, AfterValidator(_currency)]
 Handle = Annotated[Identifier, AfterValidator(_without_slash)]
+ValueDate = Annotated[
+    Day,
+    AfterValidator(_value_date),
+    Field(description="The shop's day from which the money counts; when absent, that of its time"),
+]
 PositiveMinor = Annotated[int, Field(gt=0, le=AMOUNT_MINOR_MAX, strict=True)]
 LineNo = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
 UnitPrice = Annotated[str, Field(pattern=r"^[0-9]{1,13}(\.[0-9]{1,6})?$")]  # major units
@@ -298,6 +316,7 @@ class PaymentBody(Value):
     reference: Text
     payer: Text | None = None
     occurred_at: Happened | None = None  # when the money came; now when absent
+    value_date: ValueDate | None = None
 
 
 class LineQuantityBody(Value):
@@ -343,6 +362,10 @@ class DispatchBody(Value):
     carrier: Handle
     tracking_number: Identifier
     estimated_at: Expected | None = None
+    unpaid_reason: Annotated[
+        Text | None,
+        Field(description="Why it leaves before it is paid; needs `order.ship_unpaid`"),
+    ] = None
 
 
 class DeliverBody(Value):
@@ -506,7 +529,6 @@ class VoidOrder(VoidBody, Command):
 OrderChange = (
     ApproveOrder
     | AmendOrder
-    | RecordPayment
     | CancelOrder
     | RequestRefund
     | PayRefund

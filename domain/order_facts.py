@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +44,7 @@ class LineQuantity(Made):
     amount_minor: int | None = None
 
 
-class OrderPlaced(Event, topic="order.placed.v2"):
+class OrderPlaced(Event, topic="order.placed.v3"):
     order_id: str
     number: str
     shop: str
@@ -71,6 +71,8 @@ class OrderPlaced(Event, topic="order.placed.v2"):
     policy_version: int = (
         0  # of the shop, in force at placement: kept for all that is decided later
     )
+    due_at: datetime | None = None  # of the payment; none where it is asked for at the door
+    counts_as_paid: str = "captured"  # or authorised: which money makes the order paid
     verbatim: dict[str, Any] | None = None  # import: what did not fit our words, as it was
 
 
@@ -119,13 +121,19 @@ class PromiseAmended(Event, topic="order.promise_amended.v1"):
     after: datetime | None = None
 
 
-class PaymentCaptured(Event, topic="order.payment_captured.v1"):
+class PaymentCaptured(Event, topic="order.payment_captured.v2"):
+    """Money that came in, whole or as a part of what was authorised."""
+
     person: str
     payment_id: str
     method: str
-    amount_minor: int
+    amount_minor: int  # what it pays of the order
     reference: str
     payer: Personal[str] | None = None
+    authorisation_id: str | None = None
+    value_date: date | None = None  # when it counts; the local day of `at` when absent
+    fee_minor: int = 0  # of the amount, what carrier or provider kept: the shop's cost
+    carrier: str | None = None  # that remits what it collected at the door
     verbatim: dict[str, Any] | None = None
 
 

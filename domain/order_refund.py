@@ -121,7 +121,7 @@ def _require_shipping_left(asked: int, state: Order) -> None:
 def _require_refundable(amount: int, state: Order) -> None:
     if amount <= 0:
         raise Rejected("nothing_to_refund", "what was chosen cost nothing")
-    left = max(0, state.net_paid_minor - state.fees_minor)
+    left = state.refundable_minor
     if amount > left:
         raise _exceeds_paid(amount, left, state)
 

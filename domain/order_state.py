@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
-from domain import order_papers
+from domain import order_money, order_money_state, order_papers
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
@@ -40,7 +40,13 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_money import Money, Payment
 from domain.order_papers import PaperFact, Papers
+from domain.payment_facts import (
+    PAYMENT_FACTS,
+    DeliveryRefused,
+    OrderReinstated,
+)
 from domain.pricing import running_share
 from domain.values import Address, Contact
 
@@ -61,12 +67,18 @@ class OrderLine:
     dispatched: Decimal = ZERO
     delivered: Decimal = ZERO
     reserved: Decimal = ZERO  # still promised in stock
+    refused: Decimal = ZERO  # at the door; dispatched, never to be delivered
     refunded: Decimal = ZERO
     refunded_minor: int = 0
 
     @property
     def quantity(self) -> Decimal:
         return self.priced.quantity
+
+    @property
+    def gone(self) -> Decimal:
+        """Units that nothing is owed for."""
+        return self.cancelled + self.refused
 
     @property
     def live(self) -> Decimal:
@@ -80,27 +92,16 @@ class OrderLine:
 
     @property
     def owed_minor(self) -> int:
-        """The gross less the share of the cancelled units."""
-        return self.gross_minor - self.share(self.gross_minor, self.cancelled)
+        """The gross less the share of the units that were cancelled or refused at the door."""
+        return self.gross_minor - self.share(self.gross_minor, self.gone)
 
     @property
     def owed_tax_minor(self) -> int:
-        return self.priced.tax_minor - self.share(self.priced.tax_minor, self.cancelled)
+        return self.priced.tax_minor - self.share(self.priced.tax_minor, self.gone)
 
     def share(self, whole_minor: int, units: Decimal) -> int:
         """The running share of `units` in an amount for all of them (ADR 0002)."""
         return running_share(whole_minor, self.priced.quantity, units)
-
-
-@dataclass(frozen=True)
-class Payment:
-    method: str
-    amount_minor: int
-    refunded_minor: int = 0
-
-    @property
-    def refundable_minor(self) -> int:
-        return max(0, self.amount_minor - self.refunded_minor)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Order:
     shipping_refunded_minor: int = 0
     fees: tuple[Fee, ...] = ()  # for cancellations
     total_minor: int = 0  # what is owed, before payments, fees included
-    paid_minor: int = 0
+    paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested and paid
     payments: Mapping[str, Payment] = field(default_factory=dict)  # oldest first
     refunds: Mapping[str, Refund] = field(default_factory=dict)
@@ -175,24 +176,46 @@ class Order:
     def fees_minor(self) -> int:
         return sum(fee.amount_minor for fee in self.fees)
 
+    money: Money = order_money.NONE
+
     @property
     def net_paid_minor(self) -> int:
         return self.paid_minor - self.refunded_minor
 
     @property
+    def late_fees_paid_minor(self) -> int:
+        """Payments settle goods first: what came above them pays the late fee."""
+        late = self.money.late_fees_minor
+        return min(late, max(0, self.paid_minor - (self.total_minor - late)))
+
+    @property
+    def refundable_minor(self) -> int:
+        """What was paid and is neither given back, kept as a fee nor asked back by a bank."""
+        kept = self.fees_minor + self.late_fees_paid_minor
+        withheld = sum(payment.withheld_minor for payment in self.payments.values())
+        return max(0, self.net_paid_minor - kept - withheld)
+
+    @property
     def unpaid_minor(self) -> int:
         """What is missing before the goods may leave: money given back is missing again."""
-        return max(0, self.total_minor - self.net_paid_minor)
+        return max(0, self.total_minor - self.money.written_off_minor - self.net_paid_minor)
+
+    @property
+    def uncovered_minor(self) -> int:
+        """What is missing by the order's own rule, which may also count what is authorised."""
+        counts = self.money.counts_as_paid == "authorised"
+        return max(0, self.unpaid_minor - (self.money.authorised_minor if counts else 0))
 
     @property
     def balance_minor(self) -> int:
         """Above 0: what the customer still owes. Below: what the shop owes the customer.
 
         A refund that nothing was owed for (goodwill, damaged goods) is not asked back, so it
-        lowers a credit but makes no debt.
+        lowers a credit but makes no debt. What a carrier collected is the carrier's debt.
         """
-        if self.paid_minor < self.total_minor:
-            return self.total_minor - self.paid_minor
+        settled = self.paid_minor + self.money.written_off_minor + self.money.collected_minor
+        if settled < self.total_minor:
+            return self.total_minor - settled
         return min(0, self.total_minor - self.net_paid_minor)
 
 
@@ -218,7 +241,7 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
         case PromiseAmended():
             return replace(state, promised_at=event.after)
         case PaymentCaptured():
-            return _paid(state, event)
+            return order_money_state.evolve(state, event)
         case OrderPacked():
             return _packed(state, event.parcel_id, event.lines)
         case OrderDispatched():
@@ -246,6 +269,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(_released(state, event.released), void=True)
         case _ if isinstance(event, PaperFact):
             return replace(state, papers=order_papers.evolve(state.papers, event))
+        case _ if isinstance(event, PAYMENT_FACTS):
+            return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
             raise TypeError(f"{event.TOPIC} is no event of an order")
 
@@ -274,6 +299,7 @@ def _placed(event: OrderPlaced) -> Order:
         billing_address=event.billing_address,
         promised_at=event.promised_at,
         papers=order_papers.begun(event.shipping_tax_rate_bp),
+        money=order_money.begun(event),
     )
 
 
@@ -304,15 +330,6 @@ def _lines_amended(state: Order, event: LinesAmended) -> Order:
         lines=lines,
         last_line_no=max([state.last_line_no, *lines]),
         total_minor=state.total_minor + event.total_minor - event.total_before_minor,
-    )
-
-
-def _paid(state: Order, event: PaymentCaptured) -> Order:
-    payment = Payment(event.method, event.amount_minor)
-    return replace(
-        state,
-        payments={**state.payments, event.payment_id: payment},
-        paid_minor=state.paid_minor + event.amount_minor,
     )
 
 
@@ -388,6 +405,7 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
+        money=order_money.cancelled(state.money, event),
     )
 
 
@@ -458,6 +476,9 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderDelivered: frozenset({"fulfilment"}),
     DeliveryTroubled: frozenset({"fulfilment"}),
     PaymentCaptured: frozenset({"payment"}),
+    **dict.fromkeys(PAYMENT_FACTS, frozenset({"payment"})),
+    OrderReinstated: frozenset({"stage", "payment"}),
+    DeliveryRefused: frozenset({"payment", "fulfilment"}),
     RefundRequested: frozenset({"payment"}),
     RefundPaid: frozenset({"payment"}),
 }

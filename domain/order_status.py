@@ -113,10 +113,21 @@ def payment(state: Order) -> str:
     given_back = sum(refund.amount_minor for refund in state.refunds.values() if refund.paid)
     if given_back > 0:
         return "refunded" if given_back >= state.paid_minor else "partially_refunded"
-    if state.paid_minor <= 0:
-        free = state.total_minor <= 0 and not state.cancelled
-        return "paid" if free else "unpaid"
-    return "paid" if state.paid_minor >= state.total_minor else "partially_paid"
+    covered = _covered_minor(state)
+    if covered >= state.total_minor and (covered > 0 or not state.cancelled):
+        return "paid"
+    if state.money.overdue and state.balance_minor > 0:
+        return "overdue"
+    if state.paid_minor > 0:
+        return "partially_paid"
+    return "authorised" if state.money.authorised_minor > 0 else "unpaid"
+
+
+def _covered_minor(state: Order) -> int:
+    """What counts as paid by the order's policy, and what nobody asks for any more."""
+    settled = state.paid_minor + state.money.written_off_minor
+    counts = state.money.counts_as_paid == "authorised"
+    return settled + (state.money.authorised_minor if counts else 0)
 
 
 def fulfilment(state: Order) -> str:

@@ -95,7 +95,7 @@ def _dispatched(state: Order, refs: set[str]) -> tuple[InvoiceDue, ...]:
     left = open_amounts(state)
     for no, line in state.lines.items():
         one = left[f"{LINE}{no}"]
-        gone = line.dispatched - (line.live - one.units)
+        gone = line.dispatched - line.refused - (line.quantity - line.gone - one.units)
         if f"{LINE}{no}" in refs and min(gone, one.units) > 0:
             lines[no] = min(gone, one.units)
     if not lines:

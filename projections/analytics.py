@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from domain.message import Recorded
 from projections import analytics_facts
-from projections.analytics_facts import TABLES, Facts, FactState
+from projections.analytics_facts import PAYMENT_FACT, TABLES, Facts, FactState
 from projections.checkpoint import ERROR_CHARACTERS_MAX, Overtaken
 from projections.engine import no_kill_point
 
@@ -28,6 +28,8 @@ STATES_CACHED_MAX = 50_000  # orders whose state the writer remembers
 READ_STREAMS_MAX = 500  # whose earlier events are read at once
 SNAPSHOTS_KEPT_SECONDS = 3_600  # longer than any query
 MERGED_BYTES_MAX = 64 * 1024 * 1024  # larger files are left alone
+# Columns that tables of older versions lack, with what their rows meant all along.
+ADDED = ("payments INTEGER DEFAULT 1", "kind VARCHAR DEFAULT 'captured'")
 EXTENSIONS = ("postgres_scanner", "ducklake", "httpfs")
 
 Fold = Callable[[FactState | None, Recorded], tuple[FactState | None, Facts]]
@@ -152,6 +154,9 @@ class FactWriter:
             for table, columns in TABLES.items():
                 listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
                 run(f"CREATE TABLE IF NOT EXISTS lake.{table}{self._suffix} ({listed})")
+            for column in ADDED:
+                table = f"lake.{PAYMENT_FACT}{self._suffix}"
+                run(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column}")
             if self._read_position() is None:
                 run("INSERT INTO lake.checkpoint VALUES (?, 0)", [self.name])
 

@@ -31,6 +31,14 @@ from domain.order_facts import (
     RefundRequested,
 )
 from domain.order_state import ZERO, Order, OrderLine
+from domain.payment_facts import (
+    ChargebackLost,
+    DeliveryRefused,
+    OrderReinstated,
+    PaymentMovedIn,
+    PaymentMovedOut,
+    PaymentVoided,
+)
 
 TOPICS = frozenset(
     kind.TOPIC
@@ -45,6 +53,12 @@ TOPICS = frozenset(
         OrderPacked,
         OrderDispatched,
         OrderDelivered,
+        PaymentVoided,
+        PaymentMovedOut,
+        PaymentMovedIn,
+        ChargebackLost,
+        OrderReinstated,
+        DeliveryRefused,
     )
 )
 
@@ -71,7 +85,7 @@ TABLES: dict[str, dict[str, str]] = {
     # order without lines. Amounts as `Selling` defines them.
     LINE_FACT: COMMON
     | {
-        "kind": "VARCHAR",  # placed, amended, cancelled, voided
+        "kind": "VARCHAR",  # placed, amended, cancelled, reinstated, refused, voided
         "line_no": "INTEGER",
         "sku": "VARCHAR",
         "category": "VARCHAR",
@@ -83,7 +97,16 @@ TABLES: dict[str, dict[str, str]] = {
         "tax_minor": "BIGINT",
         "cost_minor": "BIGINT",
     },
-    PAYMENT_FACT: COMMON | {"payment_id": "VARCHAR", "method": "VARCHAR", "amount_minor": "BIGINT"},
+    # `payments`: 1 when money comes, -1 when nothing of it remains. Below 0: what was voided, moved
+    # to another order (where it comes in) or lost to a bank. New columns stand last.
+    PAYMENT_FACT: COMMON
+    | {
+        "payment_id": "VARCHAR",
+        "method": "VARCHAR",
+        "amount_minor": "BIGINT",
+        "payments": "INTEGER",
+        "kind": "VARCHAR",  # captured, moved_in, moved_out, voided, charged_back
+    },
     # A refund's money by line, goods and shipping together. `sold_minor`: the part of it that
     # lowers what was sold. Money paid above what is owed, as after a cancellation, goes back first;
     # so an order that is cancelled or changed after its refund takes that part away again.
@@ -112,7 +135,16 @@ _KINDS: dict[type[Event], str] = {
     OrderPlaced: "placed",
     LinesAmended: "amended",
     OrderCancelled: "cancelled",
+    OrderReinstated: "reinstated",
+    DeliveryRefused: "refused",
     OrderVoided: "voided",
+}
+_MONEY_KINDS: dict[type[Event], tuple[str, int]] = {  # what it is called, and its sign
+    PaymentCaptured: ("captured", 1),
+    PaymentMovedIn: ("moved_in", 1),
+    PaymentMovedOut: ("moved_out", -1),
+    PaymentVoided: ("voided", -1),
+    ChargebackLost: ("charged_back", -1),
 }
 
 
@@ -183,11 +215,10 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
     after = order_state.evolve(before, event)
     state = replace(state, order=after)
     match event:
-        case OrderPlaced() | LinesAmended() | OrderCancelled() | OrderVoided():
+        case _ if type(event) in _KINDS:
             return _settled(recorded, state, _line_facts(recorded, state, before, after))
-        case PaymentCaptured():
-            values = (event.payment_id, event.method, event.amount_minor)
-            fact = (PAYMENT_FACT, (*_common(recorded, state, 0), *values))
+        case _ if type(event) in _MONEY_KINDS:
+            fact = (PAYMENT_FACT, _payment_fact(recorded, state, event))
             return _settled(recorded, state, [fact])
         case RefundRequested():
             asked = Asked(tuple(event.lines), event.shipping_minor)
@@ -218,6 +249,15 @@ def _common(recorded: Recorded, state: FactState, n: int) -> tuple[Any, ...]:
         state.order.currency,
         recorded.origin,
     )
+
+
+def _payment_fact(recorded: Recorded, state: FactState, event: Any) -> tuple[Any, ...]:
+    kind, sign = _MONEY_KINDS[type(event)]
+    payment = state.order.payments.get(event.payment_id)
+    gone = payment is None or payment.here_minor <= 0
+    payments = 1 if sign > 0 else -int(gone)
+    amount = sign * event.amount_minor
+    return (*_common(recorded, state, 0), event.payment_id, event.method, amount, payments, kind)
 
 
 def _line_facts(recorded: Recorded, state: FactState, before: Order, after: Order) -> Facts:
@@ -256,14 +296,15 @@ def _key(line: OrderLine) -> LineKey:
 
 
 def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
-    """Cancelled units take their running share of each amount, as everywhere (ADR 0002)."""
+    """Units that are gone take their running share of each amount, as everywhere (ADR 0002)."""
     priced = line.priced
     discount = priced.discount_minor + priced.order_discount_minor
-    discount -= line.share(discount, line.cancelled)
-    cost, of = (line.live * (priced.unit_cost_minor or 0)).as_integer_ratio()
+    discount -= line.share(discount, line.gone)
+    sold = priced.quantity - line.gone
+    cost, of = (sold * (priced.unit_cost_minor or 0)).as_integer_ratio()
     return Selling(
-        lines=1 if line.live > 0 or line.cancelled == 0 else 0,
-        quantity=line.live,
+        lines=1 if sold > 0 or line.gone == 0 else 0,
+        quantity=sold,
         gross_minor=line.owed_minor + discount,
         discount_minor=discount,
         shipping_minor=shipping,

@@ -91,20 +91,22 @@ class Analytics:
     ) -> dict[str, Any]:
         """{rows: [{group, payments, paid_minor, refunded_minor}], currency, position}.
 
-        payments: how many were captured; paid_minor: their sum; refunded_minor: paid out, by the
-        month of the refund, or the method by which it went back.
+        payments: how many came in, less those of which nothing is left; paid_minor: their sum, less
+        what was voided, moved to another order (where it counts) or lost to a payer's bank, in the
+        month that it was. refunded_minor: paid out, by the month of the refund, or the method by
+        which it went back.
         """
         assert group in get_args(PaymentsGroup)
         with self._connection.cursor() as cursor, transaction(cursor):
             position, currency = self._scope(cursor, period)
             paid = _rows(
                 cursor,
-                f"SELECT {_group(group, period)}, count(*), sum(amount_minor)",
+                f"SELECT {_group(group, period)}, sum(payments), sum(amount_minor)",
                 PAYMENT_FACT,
                 *_where(period, currency, position),
             )
             refunded = _refunded(cursor, "amount_minor", group, period, currency, position)
-        sums = {name: (count, int(amount)) for name, count, amount in paid}
+        sums = {name: (int(count), int(amount)) for name, count, amount in paid}
         rows = [
             {
                 "group": name,

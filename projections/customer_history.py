@@ -37,6 +37,7 @@ from domain.order_facts import (
 )
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
+from domain.payment_facts import PAYMENT_FACTS
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
@@ -44,7 +45,7 @@ VERSION = 1
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.
-TOPICS = frozenset(
+TOPICS = frozenset(kind.TOPIC for kind in PAYMENT_FACTS) | frozenset(
     kind.TOPIC
     for kind in (
         OrderPlaced,

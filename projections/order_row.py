@@ -30,6 +30,7 @@ from domain.order_papers import PaperFact
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
+from domain.payment_facts import PaymentMovedIn
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class PaymentTold:
     at: datetime
     position: int
     payer: str | Sealed | None = None
+    fee_minor: int = 0  # of the amount, kept by carrier or provider
+    from_order_id: str | None = None  # where it was booked before
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
 _ORDER_TOPICS = frozenset(
     topic
     for topic, kind in EVENT_TYPES.items()
-    if kind.__module__ == "domain.order_facts" or kind in get_args(PaperFact)
+    if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
+    or kind in get_args(PaperFact)
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
 
@@ -186,7 +190,9 @@ def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
     )
 
 
-def _told(row: OrderStatus, recorded: Recorded) -> dict[str, Any]:
+def _told(  # noqa: C901 - a table
+    row: OrderStatus, recorded: Recorded
+) -> dict[str, Any]:
     """What a fact tells beyond the state that decides: when, by whom, in which words."""
     event, position = recorded.event, recorded.position
     match event:
@@ -198,6 +204,17 @@ def _told(row: OrderStatus, recorded: Recorded) -> dict[str, Any]:
                 event.at,
                 position,
                 event.payer,
+                event.fee_minor,
+            )
+            return {"payments": {**row.payments, event.payment_id: payment}}
+        case PaymentMovedIn():
+            payment = PaymentTold(
+                event.method,
+                event.amount_minor,
+                event.reference,
+                event.at,
+                position,
+                from_order_id=event.from_order_id,
             )
             return {"payments": {**row.payments, event.payment_id: payment}}
         case OrderDispatched():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from domain.order_state import OrderLine
+from domain.order_money import settlement
+from domain.order_state import Order, OrderLine
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
@@ -39,11 +40,19 @@ def view(row: OrderStatus) -> dict[str, Any]:
         "refunded_minor": row.paid_out_minor,
         "refund_open_minor": order.refunded_minor - row.paid_out_minor,
         "balance_minor": order.balance_minor,
+        **_money(order),
         "units": quantity_json(status.units),
         "shipped_units": quantity_json(status.shipped_units),
         "payment_method": order.payment_method,
         "lines": [_line(line, order.prices_include_tax) for line in order.lines.values()],
-        "payments": [{"payment_id": key, **_fields(told)} for key, told in row.payments.items()],
+        "payments": [_payment(row, key) for key in row.payments],
+        "authorisations": [
+            {"payment_id": key, **_fields(held), "open_minor": held.open_minor}
+            for key, held in order.money.authorisations.items()
+        ],
+        "chargebacks": [
+            {"chargeback_id": key, **_fields(one)} for key, one in order.money.chargebacks.items()
+        ],
         "refunds": [{"refund_id": key, **_fields(told)} for key, told in row.refunds.items()],
         "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
         "contact": order.contact,
@@ -65,6 +74,38 @@ def view(row: OrderStatus) -> dict[str, Any]:
 
 def _fields(told: Any) -> dict[str, Any]:
     return dict(vars(told))
+
+
+def _money(order: Order) -> dict[str, Any]:
+    """What beside payments and refunds is known of the order's money."""
+    settled = settlement(order)
+    return {
+        "due_at": order.money.due_at,
+        "authorised_minor": order.money.authorised_minor,
+        "unpaid_minor": settled.unpaid_minor,
+        "credit_minor": settled.credit_minor,
+        "fees_minor": order.fees_minor,
+        "late_fee_minor": order.money.late_fees_minor,
+        "written_off_minor": settled.written_off_minor,
+        "collected_minor": order.money.collected_minor,
+        "freight_minor": order.money.freight_minor,
+    }
+
+
+def _payment(row: OrderStatus, payment_id: str) -> dict[str, Any]:
+    """What was told of a payment, and what has become of it."""
+    told, known = row.payments[payment_id], row.order.payments[payment_id]
+    return {
+        "payment_id": payment_id,
+        **_fields(told),
+        "value_date": known.value_date,
+        "authorisation_id": known.authorisation_id,
+        "refunded_minor": known.refunded_minor,
+        "moved_minor": known.moved_minor,
+        "disputed_minor": known.disputed_minor,
+        "lost_minor": known.lost_minor,
+        "voided": known.voided,
+    }
 
 
 def _remark(told: Remark) -> dict[str, Any]:
@@ -115,6 +156,7 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
                 "packed",
                 "dispatched",
                 "delivered",
+                "refused",
                 "refunded",
             )
         },

@@ -35,6 +35,14 @@ from domain.order_commands import (
 )
 from domain.order_state import Order
 from domain.parcel import Parcel
+from domain.payment_commands import (
+    AuthorisePayment,
+    CapturePayment,
+    MovePayment,
+    OpenChargeback,
+    VoidPayment,
+)
+from domain.policy import PublishPolicy
 from domain.stock_item import ReceiveStock, StockItem
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -224,6 +232,46 @@ def pay(amount_minor: int, payment_id: str = "P1", order_id: str = "A", **more: 
     return RecordPayment.model_validate(body | ids | more)
 
 
+def publish(at: datetime = NOON, **rules: Any) -> PublishPolicy:
+    """A policy of the main shop: `publish(payment={"term_hours": 48})`."""
+    body = {"shop": "main", "rules": rules, "days": {"covered_until": "2030-12-31"}, "at": at}
+    return PublishPolicy.model_validate(body)
+
+
+def money(kind: type[Command], order_id: str = "A", at: datetime = NOON, **more: Any) -> Any:
+    """A command about the money of an order: `money(VoidPayment, payment_id="P1", reason="r")`."""
+    return kind.model_validate({"order_id": order_id, "at": at} | more)
+
+
+def authorise(amount_minor: int, payment_id: str = "H1", order_id: str = "A", **more: Any) -> Any:
+    body: dict[str, Any] = {"method": "credit_card", "amount_minor": amount_minor}
+    body |= {"reference": "auth", "payment_id": payment_id} | more
+    return money(AuthorisePayment, order_id, **body)
+
+
+def capture(amount_minor: int | None, payment_id: str = "P1", **more: Any) -> Any:
+    ids = {"authorisation_id": "H1", "payment_id": payment_id, "amount_minor": amount_minor}
+    return money(CapturePayment, **(ids | more))
+
+
+def unrecord(payment_id: str = "P1", order_id: str = "A") -> Any:
+    return money(VoidPayment, order_id, payment_id=payment_id, reason="typed twice")
+
+
+def move(
+    payment_id: str = "P1", to: str = "B", amount_minor: int | None = None, **more: Any
+) -> Any:
+    ids = {"payment_id": payment_id, "to_order_id": to, "to_payment_id": f"M-{payment_id}"}
+    body: dict[str, Any] = {"amount_minor": amount_minor, "reason": "misread"}
+    return money(MovePayment, **(body | ids | more))
+
+
+def dispute(payment_id: str = "P1", amount_minor: int | None = None, **more: Any) -> Any:
+    ids = {"payment_id": payment_id, "chargeback_id": f"C-{payment_id}"}
+    body = {"amount_minor": amount_minor, "reference": "case", "code": "not_received"}
+    return money(OpenChargeback, **(ids | body | more))
+
+
 def amend(*lines: Any, order_id: str = "A", **more: Any) -> AmendOrder:
     body: dict[str, Any] = {"order_id": order_id, "reason": "customer asked", "at": NOON}
     changed = {"lines": list(lines)} if lines else {}
@@ -263,12 +311,15 @@ def pack_orders(*contents: Any, parcel_id: str = "K") -> PackParcel:
     )
 
 
-def dispatch(parcel_id: str = "K", number: str | None = None, at: datetime = NOON) -> Command:
+def dispatch(
+    parcel_id: str = "K", number: str | None = None, at: datetime = NOON, **more: Any
+) -> Command:
     return DispatchParcel(
         parcel_id=parcel_id,
         carrier="sf-express",
         tracking_number=number or f"SF-{parcel_id}",
         at=at,
+        **more,
     )
 
 

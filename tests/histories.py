@@ -16,6 +16,7 @@ from domain import codec, desk
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven
 from domain.order_state import Order
+from domain.payment_commands import LoseChargeback
 from tests import given
 from tests.given import NOON, World
 
@@ -146,6 +147,20 @@ class History:
             if amount > 0:
                 method = self.random.choice(METHODS)
                 yield given.pay(amount, self.id(), order_id, at=self.tick(), method=method)
+        yield from self.mishaps(order_id)
+
+    def mishaps(self, order_id: str) -> Iterator[Command]:
+        """Payments that never were, belong elsewhere, or that a bank took back."""
+        payments, chance = [*self.order(order_id).payments], self.random.random
+        if payments and chance() < 0.1:
+            yield given.unrecord(payments[-1], order_id)
+        if payments and chance() < 0.1:
+            to, ids = self.random.choice(self.orders), {"to_payment_id": self.id()}
+            yield given.move(payments[0], to, self.pick(None, 100), order_id=order_id, **ids)
+        if payments and chance() < 0.1:
+            name = self.id()
+            yield given.dispute(payments[0], order_id=order_id, chargeback_id=name)
+            yield given.money(LoseChargeback, order_id, chargeback_id=name)
 
     def parcels(self, order_id: str) -> Iterator[Command]:
         for line in self.order(order_id).lines.values():

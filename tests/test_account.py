@@ -150,7 +150,7 @@ def test_what_is_left_of_a_gift_expires_once(known: Given) -> None:
 def test_an_order_is_placed_and_paid_out_of_the_account_in_one_write(known: Given) -> None:
     start = given(known.world, credit(12000))
     world = start.when(by_credit()).topics(
-        "order.placed.v2", "order.approved.v1", "order.payment_captured.v1", "account.spent.v1"
+        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
     placed, approved, paid = world.events[A]
     assert isinstance(placed, OrderPlaced)
@@ -183,7 +183,7 @@ def test_more_than_there_is_is_refused_with_the_numbers(known: Given) -> None:
     assert refused.message == "100.00 asked, 99.99 there"
     start.when(by_gift()).refused("insufficient_credit", available_minor=3999, credit_minor=0)
     given(start.world, credit(1)).when(by_credit()).topics(
-        "order.placed.v2", "order.approved.v1", "order.payment_captured.v1", "account.spent.v1"
+        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
 
 
@@ -212,18 +212,18 @@ def test_an_expired_gift_buys_nothing_even_if_nobody_wrote_it_off(known: Given) 
     dated_back = pay(100, order_id="B", method="gift_balance", at=hours(24), occurred_at=NOON)
     given(start.world, late).when(dated_back).refused("insufficient_credit")
     start.when(by_gift(at=hours(23.99))).topics(
-        "order.placed.v2", "order.approved.v1", "order.payment_captured.v1", "account.spent.v1"
+        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
 
 
 def test_a_payment_by_command_spends_as_well(known: Given) -> None:
     start = given(known.world, credit(3000), place())
     world = start.when(pay(2000, method="store_credit")).topics(
-        "order.payment_captured.v1", "account.spent.v1"
+        "order.payment_captured.v2", "account.spent.v1"
     )
     given(world).when(pay(2000, method="store_credit")).nothing()
     given(world).when(pay(1001, "P2", method="store_credit")).refused("insufficient_credit")
-    assert world.needed(pay(1, "P3")).keys() == {A}
+    assert LI not in world.needed(pay(1, "P3"))
 
 
 # -- giving back ---------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_an_order_on_account_takes_its_part_of_the_limit(known: Given) -> None:
     )
     assert refused.message == "100.00 asked, 50.00 left of 150.00"
     given(world).when(on_account("B", line(quantity=1))).topics(
-        "order.placed.v2", "order.approved.v1", "account.exposure_taken.v1"
+        "order.placed.v3", "order.approved.v1", "account.exposure_taken.v1"
     )
 
 
@@ -351,14 +351,14 @@ def test_a_limit_says_what_was_before_and_may_fall_below_the_exposure(known: Giv
 
 def test_what_is_paid_frees_the_limit(known: Given) -> None:
     start = given(known.world, limit(10000), on_account())
-    world = start.when(pay(3000)).topics("order.payment_captured.v1", "account.exposure_freed.v1")
+    world = start.when(pay(3000)).topics("order.payment_captured.v2", "account.exposure_freed.v1")
     assert world.events[LI][-1] == ExposureFreed(**WHOSE, order_id="A", amount_minor=3000, at=NOON)
     world = given(world, pay(9000, "P2")).world
     assert world.account().exposure_minor == 0
     assert not world.account().exposures
-    given(world).when(pay(1, "P3")).topics("order.payment_captured.v1")
+    given(world).when(pay(1, "P3")).topics("order.payment_captured.v2")
     given(world, refund(5000), pay_refund()).when(on_account("B")).topics(
-        "order.placed.v2", "order.approved.v1", "account.exposure_taken.v1"
+        "order.placed.v3", "order.approved.v1", "account.exposure_taken.v1"
     )
 
 
@@ -372,7 +372,7 @@ def test_on_account_is_a_term_and_no_payment(known: Given) -> None:
 def test_credit_pays_an_order_on_account(known: Given) -> None:
     start = given(known.world, limit(10000), credit(10000), on_account())
     world = start.when(pay(10000, method="store_credit")).topics(
-        "order.payment_captured.v1", "account.spent.v1", "account.exposure_freed.v1"
+        "order.payment_captured.v2", "account.spent.v1", "account.exposure_freed.v1"
     )
     assert world.account().exposure_minor == world.account().liability_minor == 0
 
@@ -405,7 +405,7 @@ def test_an_order_from_before_the_accounts_is_left_alone() -> None:
     """Imported: it took nothing, so nothing is freed; only what is added is asked for."""
     placed = after(register(), limit(10000), on_account()).world.events[A]
     start = given({A: placed})
-    start.when(pay(4000)).topics("order.payment_captured.v1")
+    start.when(pay(4000)).topics("order.payment_captured.v2")
     start.when(cancel()).topics("order.cancelled.v2")
     more = amend({"line_no": 1, "quantity": 3})
     start.when(more).refused("no_credit_limit", asked_minor=5000)

@@ -169,7 +169,7 @@ async def test_a_hundred_orders_never_spend_more_than_there_is(settings: Setting
     assert accepted(outcomes) == 7
     assert refusals(outcomes) == ["insufficient_credit"] * (orders - 7)
     assert total(settings, "account.spent.v1") == PRICE * 7
-    assert total(settings, "order.payment_captured.v1") == PRICE * 7
+    assert total(settings, "order.payment_captured.v2") == PRICE * 7
 
 
 async def test_a_refund_gives_back_once_while_others_spend_it(settings: Settings) -> None:

@@ -81,7 +81,7 @@ def test_each_payment_names_its_method(api: Api) -> None:
     captured = [
         (event["data"]["method"], event["data"]["amount_minor"])
         for event in events(api, placed["order_id"])
-        if event["topic"] == "order.payment_captured.v1"
+        if event["topic"] == "order.payment_captured.v2"
     ]
     assert captured == [("alipay", 15_000), ("bank_transfer", 6_000)]
 

@@ -53,7 +53,7 @@ def test_credit_and_gifts_are_spent_by_placing_and_come_back(api: Api, known: st
     assert shown["available_minor"] == 2_000
     assert shown["gifts"] == []
     topics = [event["topic"] for event in events(api, placed["order_id"])]
-    assert topics == ["order.placed.v2", "order.approved.v1", "order.payment_captured.v1"]
+    assert topics == ["order.placed.v3", "order.approved.v1", "order.payment_captured.v2"]
     bought = api.shown(f"/v1/orders/{placed['order_id']}", min_position=placed["position"])
     assert (bought["paid_minor"], bought["payments"][0]["method"]) == (21_000, "store_credit")
 

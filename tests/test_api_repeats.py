@@ -92,7 +92,7 @@ def test_one_checkout_one_order(api: Api) -> None:
     assert {(one["status"], one["code"]) for one in refused} == {(409, "already_placed")}
     owners = made | {one["facts"]["order_id"] for one in refused}
     assert len(owners) == 1
-    placed = "SELECT key FROM ledger_event WHERE topic = 'order.placed.v2' AND key = ANY(%s)"
+    placed = "SELECT key FROM ledger_event WHERE topic = 'order.placed.v3' AND key = ANY(%s)"
     assert rows(api.settings, placed, [*owners]) == [(owners.pop(),)]
     last = api.head()
     assert len(api.shown("/v1/orders", customer_id="C-R3", min_position=last)["items"]) == 1
@@ -129,7 +129,7 @@ def test_stale_write_cannot_undo_payment(api: Api) -> None:
     payment = {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"}
     assert api.post(f"{at}/payments", payment).json()["status"] == "paid"
     saved = api.post(f"{at}/amend", {"contact": {"name": "B"}, "reason": "Late."}, **seen)
-    assert saved.json()["events"][0]["topic"] == "order.payment_captured.v1"
+    assert saved.json()["events"][0]["topic"] == "order.payment_captured.v2"
     shown = api.shown(at, min_position=api.head())
     assert (shown["status"], shown["paid_minor"]) == ("paid", 21_000)
     # Also without If-Match nothing is overwritten: a fact is added to those there are.

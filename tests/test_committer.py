@@ -469,7 +469,7 @@ async def test_payment_webhook_and_checkout_in_any_order(settings: Settings) -> 
     assert all(isinstance(outcome, Outcome) for outcome in outcomes)
     with Store(settings).connect() as connection:
         paid = connection.execute(
-            "SELECT count(*) FROM ledger_event WHERE topic = 'order.payment_captured.v1'"
+            "SELECT count(*) FROM ledger_event WHERE topic = 'order.payment_captured.v2'"
         ).fetchone()
     assert paid == (40,)
 

@@ -211,8 +211,9 @@ class Desk(RuleBasedStateMachine):
         for order in self._states(Order):
             shipping = 0 if order.shipping_cancelled else order.shipping_minor
             owed = sum(one.owed_minor for one in order.lines.values())
-            assert order.total_minor == owed + shipping + order.fees_minor >= 0
-            assert order.total_minor == order.fees_minor or not order.cancelled
+            fees = order.fees_minor + order.money.late_fees_minor
+            assert order.total_minor == owed + shipping + fees >= 0
+            assert order.total_minor == fees or not order.cancelled
             assert order.fees_minor <= max(0, order.net_paid_minor)
 
     @invariant()
@@ -320,7 +321,7 @@ def test_the_desk_asks_for_what_it_needs_and_no_more() -> None:
         desk.policy_stream("main"),
         tea,
     }
-    assert world.needed(pay(1)).keys() == {order}
+    assert world.needed(pay(1)).keys() == {order, desk.policy_stream("main")}
     assert world.needed(deliver()).keys() == {parcel, order}
     claim = desk.tracking_claim("sf-express", "SF-K")
     assert world.needed(dispatch()).keys() == {parcel, order, tea, claim}
@@ -358,6 +359,13 @@ def test_answers_carry_what_was_made_and_nothing_personal() -> None:
         "version": 6,
         "status": "shipped",
         "payment_id": "P2",
+        "payment": "paid",
+        "paid_minor": 10005,
+        "due_minor": 0,
+        "credit_minor": 5,
+        "written_off_minor": 0,
+        "late_fee_minor": 0,
+        "outcome": "credit",
     }
     assert world.answer(refund(5)) == ids | {
         "version": 7,

@@ -75,6 +75,7 @@ def test_placing_computes_reserves_approves_and_registers_in_one_write() -> None
         shipping_address=Address.model_validate(ADDRESS),
         payment_method="alipay",
         region="CN-Zhejiang",
+        due_at=hours(72),
         at=NOON,
     )
     reserved = StockReserved(sku="TEA", location="main", order_id="A", quantity=Decimal(2), at=NOON)
@@ -95,7 +96,7 @@ def test_placing_twice_is_one_order() -> None:
 
 
 def test_a_known_customer_is_not_registered_again() -> None:
-    after(place()).when(place("B")).topics("order.placed.v2", "order.approved.v1")
+    after(place()).when(place("B")).topics("order.placed.v3", "order.approved.v1")
 
 
 def test_one_shop_and_reference_is_one_order() -> None:
@@ -103,13 +104,13 @@ def test_one_shop_and_reference_is_one_order() -> None:
     first = after(place("A", external_ref="REF"))
     first.when(place("B", external_ref="REF")).refused("already_placed", order_id="A")
     first.when(place("B", external_ref="REF", shop="other")).topics(
-        "order.placed.v2", "order.approved.v1"
+        "order.placed.v3", "order.approved.v1"
     )
 
 
 def test_the_first_free_number_is_taken() -> None:
     world = after(place("A", numbers=("1", "2"))).world
-    given(world).when(place("B", numbers=("1", "2"))).topics("order.placed.v2", "order.approved.v1")
+    given(world).when(place("B", numbers=("1", "2"))).topics("order.placed.v3", "order.approved.v1")
     world.run(place("B", numbers=("1", "2")))
     assert world.order("B").number == "2"
     given(world).when(place("C", numbers=("1", "2"))).refused("numbers_taken")
@@ -125,7 +126,7 @@ def test_every_order_names_its_channel() -> None:
 
 def test_the_total_sent_along_must_agree() -> None:
     given().when(place(total_minor=10000)).topics(
-        "order.placed.v2", "order.approved.v1", "customer.registered.v1"
+        "order.placed.v3", "order.approved.v1", "customer.registered.v1"
     )
     given().when(place(total_minor=9999)).refused(
         "total_differs", sent_minor=9999, total_minor=10000

@@ -52,7 +52,7 @@ ALL_SENT = (*SENT, pack((2, 1), parcel_id="K2"), dispatch("K2"))
 
 CASES: list[tuple[str, str, tuple[Command, ...]]] = [
     ("awaiting_payment", "待支付", (TWO,)),
-    ("awaiting_payment", "待支付", (TWO, pay(14999))),
+    ("awaiting_payment", "待支付", (TWO, pay(14899))),
     ("awaiting_payment", "待支付", (TWO, pack((1, 1)))),
     ("paid", "已支付", PAID),
     ("preparing", "备货中", (*PAID, pack((1, 1)))),

@@ -122,9 +122,9 @@ def test_a_tracking_number_is_one_parcels(sent: Given) -> None:
 
 def test_an_unpaid_parcel_stays_unless_it_is_paid_later() -> None:
     """covers: A48: prepaid goods leave when they are paid in full."""
-    unpaid = after(place(), pay(9999), pack((1, 2)))
-    unpaid.when(dispatch()).refused("not_paid", due_minor=1, order_id="A")
-    given(unpaid.world, pay(1, "P2")).when(dispatch()).topics(
+    unpaid = after(place(), pay(9899), pack((1, 2)))
+    unpaid.when(dispatch()).refused("not_paid", due_minor=101, order_id="A")
+    given(unpaid.world, pay(101, "P2")).when(dispatch()).topics(
         "parcel.dispatched.v1", "order.dispatched.v1"
     )
     for method in ("cash_on_delivery", "on_account"):

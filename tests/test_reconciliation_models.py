@@ -285,7 +285,7 @@ def test_what_comes_after_the_line_is_booked_in_the_next_month(books: Books) -> 
     assert april.late_count == 1
     query = "SELECT topic, occurred_at FROM ledger_event WHERE position = %s"
     found = books.connection.execute(query, [april.late[0].position]).fetchone()
-    assert found == ("order.payment_captured.v1", given.NOON)
+    assert found == ("order.payment_captured.v2", given.NOON)
 
 
 def test_the_line_is_drawn_once(books: Books) -> None:

@@ -1,0 +1,144 @@
+"""What happens when an order's money does not come in time: overdue, late fee, cancelled by itself.
+
+Deadlines send these commands; each decides again on the stream, so one that comes too late or
+twice does nothing. Stopping the customer's service is not of one order and stands elsewhere.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain import order_cancellation, order_reinstating
+from domain.message import Event, Rejected
+from domain.order_commands import CancelOrder
+from domain.order_payment import Decider, not_void, shown
+from domain.order_reinstating import OVERDUE, Free
+from domain.order_state import Order
+from domain.order_status import PAYS_LATER
+from domain.payment_commands import (
+    CancelOverdue,
+    ChargeLateFee,
+    DeclareOverdue,
+    ReinstateOrder,
+    WaiveLateFee,
+)
+from domain.payment_facts import LateFeeCharged, LateFeeWaived, PaymentOverdue
+from domain.payment_terms import due_of, late_fee
+from domain.policy import PolicyVersion
+
+
+def declare(
+    command: DeclareOverdue, state: Order, policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """Once per order until it is paid. Raises Rejected `not_due`."""
+    due = _passed(command.at, state, policy)
+    if due is None or state.money.overdue:
+        return []
+    return [
+        PaymentOverdue(
+            due_at=due,
+            outstanding_minor=state.balance_minor,
+            policy_version=policy.version,
+            at=command.at,
+        )
+    ]
+
+
+def _passed(at: datetime, state: Order, policy: PolicyVersion) -> datetime | None:
+    """The time by which what is still owed was due; None where nothing is owed any more."""
+    # What is held counts where the policy says so; goodwill that was given back is no debt.
+    if state.void or state.cancelled or min(state.balance_minor, state.uncovered_minor) <= 0:
+        return None
+    due = due_of(state, policy)
+    if due is None or at <= due:
+        raise Rejected(
+            "not_due",
+            "it is asked for at the door" if due is None else f"due at {due.isoformat()}",
+            due_at=due and due.isoformat(),
+        )
+    return due
+
+
+def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: Free) -> list[Event]:
+    """Without a fee, its stock freed. Raises Rejected `not_due`, or `not_cancelled_by_itself` where
+    DOMAIN.md leaves it to a person.
+    """
+    if _passed(command.at, state, policy) is None:
+        return []
+    why = _spared(state, policy)
+    if why is not None:
+        raise Rejected("not_cancelled_by_itself", why, why=why)
+    asked = CancelOrder(
+        order_id=state.order_id, reason_code=OVERDUE, initiator="system", at=command.at
+    )
+    return order_cancellation.cancel(asked, state, policy)
+
+
+def _spared(state: Order, policy: PolicyVersion) -> str | None:
+    reasons = {
+        "policy": policy.rules.payment.on_overdue != "cancel",
+        "pays_later": state.payment_method in PAYS_LATER,
+        "packed": bool(state.parcels),
+        "authorised": state.money.authorised_minor > 0,
+        "partly_paid": state.paid_minor > 0,
+    }
+    return next((why for why, holds in reasons.items() if holds), None)
+
+
+def charge(command: ChargeLateFee, state: Order, policy: PolicyVersion, _free: Free) -> list[Event]:
+    """For the days that are not charged yet, so a repeat charges nothing twice."""
+    not_void(state)
+    if policy.rules.payment.on_overdue != "late_fee":
+        raise Rejected("no_late_fee", "the policy of the order's placement charges none")
+    fee = late_fee(state, policy, command.at)
+    if not fee.new_minor:
+        return []
+    return [
+        LateFeeCharged(
+            days=list(fee.new),
+            amount_minor=fee.new_minor,
+            total_minor=state.total_minor + fee.new_minor,
+            policy_version=policy.version,
+            at=command.at,
+        )
+    ]
+
+
+def waive(command: WaiveLateFee, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:
+    """What was charged and not waived yet, or a part of it. Raises Rejected."""
+    left = state.money.late_fees_minor
+    if command.amount_minor is None and not left and state.money.late_waived_minor:
+        return []
+    amount = left if command.amount_minor is None else command.amount_minor
+    if amount > left or not amount:
+        raise Rejected(
+            "waiver_exceeds_late_fee",
+            f"{shown(amount, state)} asked, {shown(left, state)} were charged and not waived",
+            asked_minor=amount,
+            charged_minor=left,
+        )
+    return [
+        LateFeeWaived(
+            person=state.person,
+            amount_minor=amount,
+            reason=command.reason,
+            total_minor=state.total_minor - amount,
+            at=command.at,
+        )
+    ]
+
+
+def reinstate(
+    command: ReinstateOrder, state: Order, _policy: PolicyVersion, free: Free
+) -> list[Event]:
+    not_void(state)
+    return order_reinstating.reinstate(command.at, state, free)
+
+
+DECIDERS: dict[type, Decider] = {
+    DeclareOverdue: declare,
+    CancelOverdue: cancel,
+    ChargeLateFee: charge,
+    WaiveLateFee: waive,
+    ReinstateOrder: reinstate,
+}

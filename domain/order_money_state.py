@@ -1,0 +1,257 @@
+"""What the facts of payments make of an order. Applies, never refuses, whatever history holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from domain.frozen import replace
+from domain.order_facts import PaymentCaptured
+from domain.order_money import Authorisation, Chargeback, Money, Payment
+from domain.payment_facts import (
+    AuthorisationExpired,
+    AuthorisationVoided,
+    CashCollected,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    DeliveryRefused,
+    DifferenceWrittenOff,
+    LateFeeCharged,
+    LateFeeCorrected,
+    LateFeeDay,
+    LateFeeWaived,
+    OrderReinstated,
+    PaymentAuthorised,
+    PaymentFact,
+    PaymentFailed,
+    PaymentMovedIn,
+    PaymentMovedOut,
+    PaymentOverdue,
+    PaymentVoided,
+    UnpaidDispatchAllowed,
+)
+
+if TYPE_CHECKING:
+    from domain.order_state import Order
+
+
+def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa: C901 - a table
+    match event:
+        case PaymentCaptured():
+            return _captured(state, event)
+        case PaymentAuthorised():
+            held = Authorisation(
+                event.method, event.amount_minor, event.reference, event.expires_at
+            )
+            return _authorised(state, event.payment_id, held)
+        case AuthorisationVoided():
+            return _closed(state, event.payment_id, "voided")
+        case AuthorisationExpired():
+            return _closed(state, event.payment_id, "expired")
+        case PaymentFailed():
+            failures = {**state.money.failures, event.payment_id: event.code}
+            return _with(state, failures=failures)
+        case PaymentVoided():
+            return _voided(state, event)
+        case PaymentMovedOut():
+            return _moved_out(state, event)
+        case PaymentMovedIn():
+            return _moved_in(state, event)
+        case ChargebackOpened():
+            return _chargeback_opened(state, event)
+        case ChargebackWon() | ChargebackLost():
+            return _chargeback_ended(state, event)
+        case DifferenceWrittenOff():
+            written_off = state.money.written_off_minor + event.amount_minor
+            return _settled(_with(state, written_off_minor=written_off))
+        case PaymentOverdue():
+            return _with(state, overdue=True)
+        case LateFeeCharged() | LateFeeCorrected():
+            return _late_days(state, event.days)
+        case LateFeeWaived():
+            waived = state.money.late_waived_minor + event.amount_minor
+            return _settled(_with_late_fee(state, replace(state.money, late_waived_minor=waived)))
+        case UnpaidDispatchAllowed():
+            return state
+        case OrderReinstated():
+            return _reinstated(state, event)
+        case CashCollected():
+            return _collected(state, event.carrier, event.amount_minor)
+        case DeliveryRefused():
+            return _refused(state, event)
+
+
+def _with(state: Order, **changes: Any) -> Order:
+    return replace(state, money=replace(state.money, **changes))
+
+
+def _settled(state: Order) -> Order:
+    """An order that owes nothing any more is overdue no longer, also when it owes again."""
+    if state.money.overdue and state.balance_minor <= 0:
+        return _with(state, overdue=False)
+    return state
+
+
+def _with_payment(state: Order, payment_id: str, payment: Payment, paid_minor: int) -> Order:
+    """`paid_minor`: by how much more is paid."""
+    return replace(
+        state,
+        payments={**state.payments, payment_id: payment},
+        paid_minor=state.paid_minor + paid_minor,
+    )
+
+
+def _captured(state: Order, event: PaymentCaptured) -> Order:
+    payment = Payment(
+        event.method,
+        event.amount_minor,
+        reference=event.reference,
+        authorisation_id=event.authorisation_id,
+        value_date=event.value_date,
+        received_at=event.at,
+        carrier=event.carrier,
+    )
+    state = _with_payment(state, event.payment_id, payment, event.amount_minor)
+    if event.authorisation_id is not None:
+        state = _captured_more(state, event.authorisation_id, event.amount_minor)
+    if event.carrier is not None:
+        state = _collected(state, event.carrier, -event.amount_minor)
+    return _settled(state)
+
+
+def _collected(state: Order, carrier: str, more: int) -> Order:
+    """A remittance may come before the news of the delivery: then nothing is owed yet."""
+    owed = max(0, state.money.collected.get(carrier, 0) + more)
+    return _with(state, collected={**state.money.collected, carrier: owed})
+
+
+def _captured_more(state: Order, authorisation_id: str, amount: int) -> Order:
+    held = state.money.authorisations.get(authorisation_id)
+    if held is None:
+        return state
+    captured = held.captured_minor + amount
+    return _authorised(state, authorisation_id, replace(held, captured_minor=captured))
+
+
+def _authorised(state: Order, payment_id: str, held: Authorisation) -> Order:
+    return _with(state, authorisations={**state.money.authorisations, payment_id: held})
+
+
+def _closed(state: Order, payment_id: str, how: str) -> Order:
+    held = state.money.authorisations.get(payment_id)
+    return state if held is None else _authorised(state, payment_id, replace(held, closed=how))
+
+
+def _voided(state: Order, event: PaymentVoided) -> Order:
+    payment = state.payments.get(event.payment_id)
+    if payment is None:
+        return state
+    gone = payment.here_minor
+    state = _with_payment(state, event.payment_id, replace(payment, voided=True), -gone)
+    if payment.carrier is not None:
+        state = _collected(state, payment.carrier, gone)
+    if payment.authorisation_id is None:
+        return state
+    return _captured_more(state, payment.authorisation_id, -gone)
+
+
+def _moved_out(state: Order, event: PaymentMovedOut) -> Order:
+    payment = state.payments.get(event.payment_id)
+    if payment is None:
+        return state
+    moved = replace(payment, moved_minor=payment.moved_minor + event.amount_minor)
+    return _with_payment(state, event.payment_id, moved, -event.amount_minor)
+
+
+def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
+    payment = Payment(
+        event.method,
+        event.amount_minor,
+        reference=event.reference,
+        value_date=event.value_date,
+        received_at=event.received_at,
+    )
+    return _settled(_with_payment(state, event.payment_id, payment, event.amount_minor))
+
+
+def _chargeback_opened(state: Order, event: ChargebackOpened) -> Order:
+    dispute = Chargeback(event.payment_id, event.amount_minor)
+    state = _with(state, chargebacks={**state.money.chargebacks, event.chargeback_id: dispute})
+    payment = state.payments.get(event.payment_id)
+    if payment is None:
+        return state
+    disputed = payment.disputed_minor + event.amount_minor
+    return _with_payment(state, event.payment_id, replace(payment, disputed_minor=disputed), 0)
+
+
+def _chargeback_ended(state: Order, event: ChargebackWon | ChargebackLost) -> Order:
+    lost = isinstance(event, ChargebackLost)
+    dispute = Chargeback(event.payment_id, event.amount_minor, "lost" if lost else "won")
+    state = _with(state, chargebacks={**state.money.chargebacks, event.chargeback_id: dispute})
+    payment = state.payments.get(event.payment_id)
+    if payment is None:
+        return state
+    gone = event.amount_minor if lost else 0
+    payment = replace(
+        payment,
+        disputed_minor=payment.disputed_minor - event.amount_minor,
+        lost_minor=payment.lost_minor + gone,
+    )
+    return _with_payment(state, event.payment_id, payment, -gone)
+
+
+def _late_days(state: Order, days: Iterable[LateFeeDay]) -> Order:
+    """Days that were charged before are told anew."""
+    known = {one.day: one for one in state.money.late_days}
+    known |= {one.day: one for one in days}
+    ordered = tuple(known[day] for day in sorted(known))
+    return _settled(_with_late_fee(state, replace(state.money, late_days=ordered)))
+
+
+def _with_late_fee(state: Order, money: Money) -> Order:
+    more = money.late_fees_minor - state.money.late_fees_minor
+    return replace(state, money=money, total_minor=state.total_minor + more)
+
+
+def _reinstated(state: Order, event: OrderReinstated) -> Order:
+    lines = dict(state.lines)
+    for item in event.lines:
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = replace(line, cancelled=line.cancelled - item.quantity)
+    for item in event.reserved:
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = replace(line, reserved=line.reserved + item.quantity)
+    state = replace(
+        state,
+        lines=lines,
+        cancelled=False,
+        shipping_cancelled=state.shipping_cancelled and not event.shipping_minor,
+        fees=state.fees[:-1] if event.fee_minor else state.fees,
+        total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,
+    )
+    return _settled(_with(state, cancellation=None, reinstated_by=event.payment_id))
+
+
+def _refused(state: Order, event: DeliveryRefused) -> Order:
+    lines = dict(state.lines)
+    for item in event.lines:
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = replace(line, refused=line.refused + item.quantity)
+    parcels = dict(state.parcels)
+    parcel = parcels.get(event.parcel_id)
+    if parcel is not None:
+        parcels[event.parcel_id] = replace(parcel, milestone="returning")
+    state = replace(
+        state,
+        lines=lines,
+        parcels=parcels,
+        shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
+        total_minor=state.total_minor - event.goods_minor - event.shipping_minor,
+    )
+    freight = state.money.freight_minor + event.freight_minor
+    refused = (*state.money.refused, event.parcel_id)
+    return _settled(_with(state, freight_minor=freight, refused=refused))

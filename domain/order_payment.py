@@ -1,0 +1,360 @@
+"""What may be done with the money of an order: recorded, held, voided, disputed, moved, forgiven.
+
+Money that came in is recorded whatever has become of the order; every guard looks at the state
+that the append checks, so two commands can never pass it together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import Any
+
+from domain.message import Command, Event, Rejected
+from domain.money import format_minor
+from domain.order_commands import RecordPayment
+from domain.order_facts import PaymentCaptured
+from domain.order_money import Authorisation
+from domain.order_reinstating import Free, reinstated_by_payment
+from domain.order_state import Order, evolve
+from domain.payment_commands import (
+    AuthorisePayment,
+    CapturePayment,
+    ExpireAuthorisation,
+    RecordPaymentFailure,
+    RecordRemittance,
+    VoidAuthorisation,
+    WriteOffDifference,
+)
+from domain.payment_facts import (
+    AuthorisationExpired,
+    AuthorisationVoided,
+    DifferenceWrittenOff,
+    LateFeeCorrected,
+    PaymentAuthorised,
+    PaymentFailed,
+    PaymentMovedIn,
+)
+from domain.payment_terms import recharged, value_day
+from domain.policy import PolicyVersion
+from domain.policy_rules import amount as amount_in
+
+ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+
+
+def payer_of(order_id: str) -> str:
+    """The person whose key seals the payers of an order: they need not be its customer."""
+    return f"order/{order_id}"
+
+
+def not_void(state: Order) -> None:
+    if state.void:
+        raise Rejected("order_void", "the order was voided; nothing more can happen to it")
+
+
+# -- money that comes in ---------------------------------------------------------------------------
+
+
+def record(command: RecordPayment, state: Order, policy: PolicyVersion, free: Free) -> list[Event]:
+    """Every payment counts, also a second equal one: only its id tells a repeat."""
+    not_void(state)
+    if _is_repeat(command.payment_id, command.method, command.amount_minor, state):
+        return []
+    captured = PaymentCaptured(
+        person=payer_of(state.order_id),
+        payment_id=command.payment_id,
+        method=command.method,
+        amount_minor=command.amount_minor,
+        reference=command.reference,
+        payer=command.payer,
+        value_date=command.value_date,
+        at=command.occurred_at or command.at,
+    )
+    return received(captured, command, state, policy, free)
+
+
+def _is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) -> bool:
+    """Raises Rejected for another payment under the same id."""
+    known = state.payments.get(payment_id) or state.money.authorisations.get(payment_id)
+    if known is None:
+        return False
+    if (known.method, known.amount_minor) != (method, amount_minor):
+        raise Rejected(
+            "payment_differs",
+            f"payment {payment_id} is {known.amount_minor} by {known.method}",
+            payment_id=payment_id,
+            amount_minor=known.amount_minor,
+            method=known.method,
+        )
+    return True
+
+
+def capture(
+    command: CapturePayment, state: Order, policy: PolicyVersion, free: Free
+) -> list[Event]:
+    """A part of what is held, never more. Raises Rejected `capture_exceeds_authorised`."""
+    not_void(state)
+    held = _authorisation(command.authorisation_id, state)
+    amount = held.open_minor if command.amount_minor is None else command.amount_minor
+    known = state.payments.get(command.payment_id)
+    if known is not None and command.amount_minor is None:
+        amount = known.amount_minor
+    if _is_repeat(command.payment_id, held.method, amount, state):
+        return []
+    _require_held(amount, command, held, state)
+    captured = PaymentCaptured(
+        person=payer_of(state.order_id),
+        payment_id=command.payment_id,
+        method=held.method,
+        amount_minor=amount,
+        reference=command.reference or held.reference,
+        authorisation_id=command.authorisation_id,
+        value_date=command.value_date,
+        at=command.occurred_at or command.at,
+    )
+    return received(captured, command, state, policy, free)
+
+
+def _require_held(amount: int, command: CapturePayment, held: Authorisation, state: Order) -> None:
+    at = command.occurred_at or command.at
+    if held.closed or (held.expires_at is not None and at > held.expires_at):
+        raise Rejected(
+            "authorisation_closed",
+            f"{held.closed or 'expired'}: nothing is held any more",
+            payment_id=command.authorisation_id,
+            why=held.closed or "expired",
+        )
+    if amount > held.open_minor or not amount:
+        raise Rejected(
+            "capture_exceeds_authorised",
+            f"{shown(amount, state)} asked, {shown(held.open_minor, state)} held",
+            asked_minor=amount,
+            held_minor=held.open_minor,
+        )
+
+
+def remit(
+    command: RecordRemittance, state: Order, policy: PolicyVersion, free: Free
+) -> list[Event]:
+    """Paid in full by the carrier, who keeps the fee of it. Also before the delivery is known."""
+    not_void(state)
+    if command.fee_minor > command.amount_minor:
+        raise Rejected(
+            "fee_exceeds_amount",
+            f"{shown(command.fee_minor, state)} of {shown(command.amount_minor, state)}",
+            fee_minor=command.fee_minor,
+            amount_minor=command.amount_minor,
+        )
+    if _is_repeat(command.payment_id, "cash_on_delivery", command.amount_minor, state):
+        return []
+    captured = PaymentCaptured(
+        person=payer_of(state.order_id),
+        payment_id=command.payment_id,
+        method="cash_on_delivery",
+        amount_minor=command.amount_minor,
+        reference=command.reference,
+        value_date=command.value_date,
+        fee_minor=command.fee_minor,
+        carrier=command.carrier,
+        at=command.occurred_at or command.at,
+    )
+    return received(captured, command, state, policy, free)
+
+
+def received(
+    fact: PaymentCaptured | PaymentMovedIn,
+    command: Command,
+    state: Order,
+    policy: PolicyVersion,
+    free: Free,
+) -> list[Event]:
+    """The fact, and all that follows from the money in the same write: an overdue order lives on,
+    a late fee ends at the value date, a remainder within the tolerance is written off.
+    """
+    name, after = fact.payment_id, evolve(state, fact)
+    back = reinstated_by_payment(name, command.at, after, policy, free)
+    after = reduce(evolve, back, after)
+    corrected = _corrected(name, command, after, policy)
+    after = reduce(evolve, corrected, after)
+    return [fact, *back, *corrected, *_within_tolerance(name, command, after, policy)]
+
+
+def _corrected(
+    payment_id: str, command: Command, order: Order, policy: PolicyVersion
+) -> list[Event]:
+    """Days that were charged although the money was there, by its value date."""
+    payment, charged = order.payments[payment_id], order.money.late_days
+    valued = value_day(payment, policy.calendar)
+    if not charged or valued is None or valued > charged[-1].day:
+        return []
+    days = recharged(charged, valued, payment.here_minor, policy.rules.payment)
+    before = {one.day: one.fee_minor for one in charged}
+    less = sum(before[one.day] - one.fee_minor for one in days)
+    if not less:
+        return []
+    fact = LateFeeCorrected(
+        payment_id=payment_id, days=days, amount_minor=less, total_minor=0, at=command.at
+    )
+    total = evolve(order, fact).total_minor
+    return [fact.model_copy(update={"total_minor": total})]
+
+
+def _within_tolerance(
+    payment_id: str, command: Command, order: Order, policy: PolicyVersion
+) -> list[Event]:
+    """A small difference is not worth a letter; but not while more of the money is still held."""
+    tolerance = amount_in(policy.rules.payment.tolerance, order.currency) or 0
+    waits = "write_off_difference" in policy.rules.status.confirm or order.money.authorised_minor
+    if waits or not 0 < order.balance_minor <= tolerance:
+        return []
+    return [_written_off(order, policy, command, payment_id=payment_id)]
+
+
+def _written_off(
+    order: Order, policy: PolicyVersion, command: Command, **more: Any
+) -> DifferenceWrittenOff:
+    return DifferenceWrittenOff(
+        person=order.person,
+        amount_minor=order.balance_minor,
+        policy_version=policy.version,
+        at=command.at,
+        **more,
+    )
+
+
+def write_off(
+    command: WriteOffDifference, state: Order, policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """What is owed, if it is within the tolerance. Raises Rejected."""
+    not_void(state)
+    left = state.balance_minor
+    if left <= 0:
+        if state.money.written_off_minor:
+            return []
+        raise Rejected("nothing_to_write_off", "nothing is owed")
+    if command.amount_minor not in {None, left}:
+        raise Rejected(
+            "write_off_differs",
+            f"{shown(command.amount_minor or 0, state)} asked, {shown(left, state)} are owed",
+            asked_minor=command.amount_minor,
+            owed_minor=left,
+        )
+    tolerance = amount_in(policy.rules.payment.tolerance, state.currency) or 0
+    if left > tolerance:
+        raise Rejected(
+            "write_off_exceeds_tolerance",
+            f"{shown(left, state)} are owed, {shown(tolerance, state)} can be written off",
+            owed_minor=left,
+            tolerance_minor=tolerance,
+        )
+    return [_written_off(state, policy, command, text=command.text)]
+
+
+# -- money that is held ----------------------------------------------------------------------------
+
+
+def authorise(
+    command: AuthorisePayment, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    not_void(state)
+    if _is_repeat(command.payment_id, command.method, command.amount_minor, state):
+        return []
+    if state.cancelled:
+        raise Rejected("order_cancelled", "the order was cancelled: nothing is to be held for it")
+    return [
+        PaymentAuthorised(
+            person=payer_of(state.order_id),
+            payment_id=command.payment_id,
+            method=command.method,
+            amount_minor=command.amount_minor,
+            reference=command.reference,
+            expires_at=command.expires_at,
+            payer=command.payer,
+            at=command.at,
+        )
+    ]
+
+
+def _authorisation(payment_id: str, state: Order) -> Authorisation:
+    held = state.money.authorisations.get(payment_id)
+    if held is None:
+        raise Rejected("authorisation_not_found", payment_id=payment_id)
+    return held
+
+
+def void_authorisation(
+    command: VoidAuthorisation, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """What is not captured is held no longer; what was captured stays."""
+    held = _authorisation(command.payment_id, state)
+    if not held.open_minor:
+        return []
+    return [
+        AuthorisationVoided(
+            person=state.person,
+            payment_id=command.payment_id,
+            amount_minor=held.open_minor,
+            reason=command.reason,
+            at=command.at,
+        )
+    ]
+
+
+def expire(
+    command: ExpireAuthorisation, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    held = _authorisation(command.payment_id, state)
+    if not held.open_minor:
+        return []
+    if held.expires_at is None or command.at <= held.expires_at:
+        ends = held.expires_at and held.expires_at.isoformat()
+        raise Rejected("not_expired", f"it is held until {ends}", expires_at=ends)
+    return [
+        AuthorisationExpired(
+            payment_id=command.payment_id, amount_minor=held.open_minor, at=held.expires_at
+        )
+    ]
+
+
+def fail(
+    command: RecordPaymentFailure, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """Nothing changes but that it is known. What came in under the same id did not fail."""
+    if command.payment_id in state.money.failures:
+        return []
+    if command.payment_id in state.payments or command.payment_id in state.money.authorisations:
+        raise Rejected(
+            "payment_succeeded", "it was recorded: void it", payment_id=command.payment_id
+        )
+    return [
+        PaymentFailed(
+            payment_id=command.payment_id,
+            method=command.method,
+            amount_minor=command.amount_minor,
+            reference=command.reference,
+            code=command.code,
+            authorisation_id=command.authorisation_id,
+            at=command.occurred_at or command.at,
+        )
+    ]
+
+
+def shown(amount_minor: int, state: Order) -> str:
+    """As people read it; imports may have a currency that nobody knows."""
+    try:
+        return format_minor(amount_minor, state.currency)
+    except ValueError:
+        return str(amount_minor)
+
+
+Decider = Callable[[Any, Order, PolicyVersion, Free], Iterable[Event]]
+DECIDERS: dict[type[Command], Decider] = {
+    RecordPayment: record,
+    AuthorisePayment: authorise,
+    CapturePayment: capture,
+    VoidAuthorisation: void_authorisation,
+    ExpireAuthorisation: expire,
+    RecordPaymentFailure: fail,
+    WriteOffDifference: write_off,
+    RecordRemittance: remit,
+}

@@ -1,0 +1,229 @@
+"""Money that turns out not to be an order's: recorded by mistake, booked wrongly, charged back.
+
+What was refunded, moved or is disputed cannot be so once more; only a bank may take back by force
+what was refunded as well, and then both are told.
+"""
+
+from __future__ import annotations
+
+from domain.message import Command, Event, Rejected
+from domain.order_money import Chargeback, Payment
+from domain.order_payment import Decider, not_void, received, shown
+from domain.order_reinstating import Free
+from domain.order_state import Order
+from domain.payment_commands import (
+    LoseChargeback,
+    MovePayment,
+    OpenChargeback,
+    VoidPayment,
+    WinChargeback,
+)
+from domain.payment_facts import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    PaymentMovedIn,
+    PaymentMovedOut,
+    PaymentVoided,
+)
+from domain.policy import PolicyVersion
+
+ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+
+
+def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:
+    """Of a payment that nothing has happened to. Raises Rejected `payment_used`."""
+    payment = _payment(command.payment_id, state)
+    if payment.voided:
+        return []
+    _require_cash(payment)
+    used = payment.amount_minor - payment.refundable_minor
+    left = payment.here_minor <= max(0, state.net_paid_minor)  # of imports, whose refunds are loose
+    if used or not left:
+        raise Rejected(
+            "payment_used",
+            f"{shown(used or payment.amount_minor, state)} of it were refunded, moved or charged "
+            "back: it did exist",
+            payment_id=command.payment_id,
+            refunded_minor=payment.refunded_minor,
+            moved_minor=payment.moved_minor,
+            charged_back_minor=payment.disputed_minor + payment.lost_minor,
+        )
+    return [
+        PaymentVoided(
+            person=state.person,
+            payment_id=command.payment_id,
+            method=payment.method,
+            amount_minor=payment.amount_minor,
+            reason=command.reason,
+            at=command.at,
+        )
+    ]
+
+
+def _payment(payment_id: str, state: Order) -> Payment:
+    payment = state.payments.get(payment_id)
+    if payment is None:
+        raise Rejected("payment_not_found", payment_id=payment_id)
+    return payment
+
+
+def _require_cash(payment: Payment) -> None:
+    if payment.method in ACCOUNT_METHODS:
+        raise Rejected(
+            "money_of_the_account",
+            "it was spent from the customer's account: a refund gives it back there",
+            method=payment.method,
+        )
+
+
+def move(
+    command: MovePayment, source: Order, target: Order, policy: PolicyVersion, free: Free
+) -> tuple[list[Event], list[Event]]:
+    """What leaves one order and what comes to the other, in one write. `policy` and `free` are the
+    other's. Raises Rejected.
+    """
+    if command.to_order_id == command.order_id:
+        raise Rejected("same_order", "it is on that order already")
+    payment = _payment(command.payment_id, source)
+    if command.to_payment_id in target.payments:
+        return [], []
+    _require_cash(payment)
+    not_void(target)
+    if source.currency != target.currency:
+        raise Rejected(
+            "currency_differs",
+            f"{source.currency} cannot be moved to an order in {target.currency}",
+            currency=source.currency,
+            to_currency=target.currency,
+        )
+    free_minor = min(payment.refundable_minor, max(0, source.net_paid_minor))
+    amount = free_minor if command.amount_minor is None else command.amount_minor
+    if amount > free_minor or not amount:
+        raise Rejected(
+            "move_exceeds_payment",
+            f"{shown(amount, source)} asked, {shown(free_minor, source)} neither refunded nor "
+            "charged back",
+            payment_id=command.payment_id,
+            asked_minor=amount,
+            movable_minor=free_minor,
+        )
+    return _moved(amount, payment, command, source, target, policy, free)
+
+
+def _moved(
+    amount: int,
+    payment: Payment,
+    command: MovePayment,
+    source: Order,
+    target: Order,
+    policy: PolicyVersion,
+    free: Free,
+) -> tuple[list[Event], list[Event]]:
+    out = PaymentMovedOut(
+        person=source.person,
+        payment_id=command.payment_id,
+        method=payment.method,
+        amount_minor=amount,
+        to_order_id=command.to_order_id,
+        to_payment_id=command.to_payment_id,
+        reason=command.reason,
+        at=command.at,
+    )
+    into = PaymentMovedIn(
+        person=target.person,
+        payment_id=command.to_payment_id,
+        method=payment.method,
+        amount_minor=amount,
+        reference=payment.reference,
+        value_date=payment.value_date,
+        received_at=payment.received_at,
+        from_order_id=command.order_id,
+        from_payment_id=command.payment_id,
+        reason=command.reason,
+        at=command.at,
+    )
+    return [out], received(into, command, target, policy, free)
+
+
+# -- money that is disputed ------------------------------------------------------------------------
+
+
+def open_chargeback(
+    command: OpenChargeback, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """The bank asks whether or not it was refunded; never for more than the payment is."""
+    if command.chargeback_id in state.money.chargebacks:
+        return []
+    payment = _payment(command.payment_id, state)
+    _require_cash(payment)
+    most = max(0, payment.here_minor - payment.disputed_minor)
+    amount = most if command.amount_minor is None else command.amount_minor
+    if amount > most or not amount:
+        raise Rejected(
+            "chargeback_exceeds_payment",
+            f"{shown(amount, state)} asked, {shown(most, state)} came and are not disputed",
+            payment_id=command.payment_id,
+            asked_minor=amount,
+            payment_minor=most,
+        )
+    return [
+        ChargebackOpened(
+            chargeback_id=command.chargeback_id,
+            payment_id=command.payment_id,
+            amount_minor=amount,
+            reference=command.reference,
+            code=command.code,
+            respond_by=command.respond_by,
+            at=command.occurred_at or command.at,
+        )
+    ]
+
+
+def win(command: WinChargeback, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:
+    dispute = _open_chargeback(command.chargeback_id, "won", state)
+    if dispute is None:
+        return []
+    return [
+        ChargebackWon(
+            chargeback_id=command.chargeback_id,
+            payment_id=dispute.payment_id,
+            amount_minor=dispute.amount_minor,
+            at=command.at,
+        )
+    ]
+
+
+def lose(command: LoseChargeback, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:
+    dispute = _open_chargeback(command.chargeback_id, "lost", state)
+    if dispute is None:
+        return []
+    return [
+        ChargebackLost(
+            chargeback_id=command.chargeback_id,
+            payment_id=dispute.payment_id,
+            method=state.payments[dispute.payment_id].method,
+            amount_minor=dispute.amount_minor,
+            at=command.at,
+        )
+    ]
+
+
+def _open_chargeback(chargeback_id: str, outcome: str, state: Order) -> Chargeback | None:
+    """None where it has ended that way already. Raises Rejected where it has ended otherwise."""
+    dispute = state.money.chargebacks.get(chargeback_id)
+    if dispute is None:
+        raise Rejected("chargeback_not_found", chargeback_id=chargeback_id)
+    if dispute.outcome == outcome:
+        return None
+    if dispute.outcome is not None:
+        raise Rejected("chargeback_ended", f"it was {dispute.outcome}", outcome=dispute.outcome)
+    return dispute
+
+
+DECIDERS: dict[type[Command], Decider] = {
+    VoidPayment: void,
+    OpenChargeback: open_chargeback,
+    WinChargeback: win,
+    LoseChargeback: lose,
+}
