@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import StrictBool, model_validator
 
 from domain.message import Command
-from domain.order_commands import ApproveOrder, Id, ReasonCode
+from domain.order_commands import ApproveOrder, CaseCause, Id, ReasonCode
 from domain.values import LongText, Text, Value
 
 CaseKind = Literal[
@@ -23,10 +23,7 @@ CaseKind = Literal[
     "chargeback",
     "other",
 ]
-CaseStep = Literal[
-    "identify", "analyse", "communicate", "correct", "decide", "prevent", "record"
-]
-CaseCause = Literal["system", "operator", "customer", "supplier", "carrier"]
+CaseStep = Literal["identify", "analyse", "communicate", "correct", "decide", "prevent", "record"]
 HoldType = Literal["review", "payment", "fraud", "customer", "stock", "other"]
 
 
@@ -86,6 +83,7 @@ class RejectBody(Value):
 
     reason_code: ReasonCode
     text: Text | None = None
+    cause: CaseCause = "customer"  # of what had made it wait
 
 
 class OpenCase(OpenCaseBody, Command):

@@ -75,6 +75,7 @@ class OrderReviewed(Event, topic="order.reviewed.v1"):
 
     person: str
     decision: str  # approved, rejected
+    reason_code: str | None = None  # of a rejection
     criteria: list[str]  # the rules that had made it wait
     policy_version: int  # that they are from
     text: Personal[str] | None = None

@@ -20,6 +20,7 @@ from domain import (
     movement,
     order,
     order_account,
+    order_case,
     order_commands,
     order_lines,
     order_paying,
@@ -39,6 +40,7 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -220,6 +222,8 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case _ if isinstance(command, CASE_CHANGES):
+            _change_case(command, write)  # type: ignore[arg-type]
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -240,7 +244,7 @@ def _place(command: PlaceOrder, write: Write) -> None:
     write.claims.append(_claim(number_claim(number), command.order_id))
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    _add_to_order(stream, order.place(command, number, _kept(write), rules), write)
+    _add_to_order(stream, order.place(command, number, _free(write), rules), write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
@@ -300,6 +304,13 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
+
+
+def _change_case(command: CaseChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_case.decide(command, state, _rules(state, write))
+    _add_to_order(order_stream(command.order_id), facts, write)
     _tell_account(command, state, write)
 
 

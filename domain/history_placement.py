@@ -7,14 +7,14 @@ from decimal import Decimal
 
 from domain import pricing
 from domain.customer import person_of
-from domain.history_record import UNKNOWN, FoundAddress, FoundLine, FoundOrder, Paid, Record
+from domain.history_record import FoundAddress, FoundLine, FoundOrder, Paid, Record
 from domain.money import ratio_half_up, split
 from domain.order import payer_of
 from domain.order_facts import Line, OrderPlaced
 from domain.order_lines import CATEGORY_UNKNOWN, price_text
 from domain.order_state import ZERO
 from domain.pricing import PricedInput, PricingProblem
-from domain.values import Address
+from domain.values import UNKNOWN, Address
 
 DIFFERENCE = "difference"  # sku and category of the line that makes up for a total of theirs
 

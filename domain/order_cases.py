@@ -30,6 +30,8 @@ class Case:
     cause: str | None = None  # as far as it is known
     acted: bool = False  # whether an action was told
     steps: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()  # that are missing or wrong
+    figures: Mapping[str, Any] | None = None  # the numbers that the rule compared
 
     @property
     def withholds_approval(self) -> bool:
@@ -68,11 +70,17 @@ class Cases:
 NONE = Cases()
 
 
-def evolve(state: Cases, event: CaseFact) -> Cases:  # noqa: C901 - a table
+def evolve(state: Cases, event: CaseFact) -> Cases:
     """Apply a recorded fact. Applies, never refuses, whatever history holds."""
     match event:
         case CaseOpened():
-            case = Case(event.kind, event.blocking, event.rule)
+            case = Case(
+                event.kind,
+                event.blocking,
+                event.rule,
+                fields=tuple(event.fields or ()),
+                figures=event.figures,
+            )
             return replace(state, cases={**state.cases, event.case_id: case})
         case CaseStepTaken():
             known = state.cases.get(event.case_id)

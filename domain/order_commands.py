@@ -86,6 +86,7 @@ RefundReason = Literal[
     "overpayment",
     "other",
 ]
+CaseCause = Literal["system", "operator", "customer", "supplier", "carrier"]
 Dimension = Literal["stage", "payment", "fulfilment", "return"]
 
 # What each dimension can be; DOMAIN.md, "Order".
@@ -276,7 +277,10 @@ class PlaceOrderBody(Value):
 
 
 class ApproveBody(Value):
-    """Nothing to say."""
+    """What the reviewer says, and the cause of what had made the order wait."""
+
+    text: Text | None = None
+    cause: CaseCause = "customer"
 
 
 class AmendBody(Value):
@@ -448,7 +452,14 @@ class VoidBody(Value):
 
 
 class PlaceOrder(PlaceOrderBody, Command):
+    """What was sold elsewhere may lack parts: `missing` names them (intake_body.py)."""
+
     order_id: Id
+    contact: Contact | None  # type: ignore[assignment]
+    shipping_address: PostalAddress | Address | None  # type: ignore[assignment]
+    billing_address: PostalAddress | Address | None = None  # type: ignore[assignment]
+    payment_method: PaymentMethod | Literal["unknown"]  # type: ignore[assignment]
+    missing: tuple[str, ...] = ()
     # Candidates for the sayable number: the first that nobody has is taken.
     numbers: Annotated[tuple[str, ...], Field(min_length=1, max_length=NUMBERS_MAX)]
 
@@ -527,8 +538,7 @@ class VoidOrder(VoidBody, Command):
 
 
 OrderChange = (
-    ApproveOrder
-    | AmendOrder
+    AmendOrder
     | CancelOrder
     | RequestRefund
     | PayRefund
