@@ -41,6 +41,22 @@ ORDER: dict[str, Any] = {
     "total_minor": 21000,
 }
 AMENDMENT = {"lines": [{"line_no": 1, "quantity": 3}], "reason": "The customer wants one more."}
+CASE = {
+    "kind": "customer_dispute",
+    "blocking": True,
+    "text": "The customer says that they ordered once, not twice.",
+}
+CASE_STEP = {
+    "step": "communicate",
+    "contact": "Mr Wang, by phone",
+    "outcome": "He keeps this one.",
+}
+CASE_CLOSING = {"cause": "customer", "action": "Agreed on the phone to deliver."}
+CASE_REOPENING = {"reason": "He rang again."}
+HOLD = {"type": "fraud", "reason": "The card's owner lives elsewhere."}
+RELEASE = {"reason": "The bank has confirmed the owner."}
+APPROVAL = {"text": "A company that we know."}
+REJECTION = {"reason_code": "not_reachable", "text": "Nobody answers this number."}
 PAYMENT = {"method": "alipay", "amount_minor": 10000, "reference": "2026022822001"}
 AUTHORISATION = {
     "method": "credit_card",

@@ -88,6 +88,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
@@ -100,6 +101,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NOT_FOR_EVER",
     "NUMBERS_TAKEN",
     "Claim",
     "States",
@@ -130,6 +132,7 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, INCOMPLETE})  # the next try may find it otherwise
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
