@@ -44,6 +44,14 @@ def operations(described: Json) -> list[tuple[str, str, Json]]:
 INTERFACE = {
     "POST /v1/orders",
     "POST /v1/orders/{}/approve",
+    "POST /v1/orders/{}/reject",
+    "POST /v1/orders/{}/cases",
+    "POST /v1/orders/{}/cases/{}/steps",
+    "POST /v1/orders/{}/cases/{}/close",
+    "POST /v1/orders/{}/cases/{}/reopen",
+    "POST /v1/orders/{}/hold",
+    "POST /v1/orders/{}/holds/{}/release",
+    "GET /v1/cases",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
@@ -247,6 +255,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
     send_examples_of_money(api, examples)
+    send_examples_of_cases(api, examples)
 
     bank = examples.send("/v1/statements")["statement_id"]
     statement, ids = "/v1/statements/{statement_id}", {"statement_id": bank}
@@ -260,6 +269,18 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         (method, path) for method, path, one in operations(described) if "requestBody" in one
     }
     assert examples.sent == with_example
+
+
+def send_examples_of_cases(api: Api, examples: Examples) -> None:
+    order = "/v1/orders/{order_id}"
+    one = examples.send("/v1/orders")["order_id"]
+    case = {"order_id": one, "case_id": examples.send(f"{order}/cases", order_id=one)["case_id"]}
+    for name in ("steps", "close", "reopen"):
+        examples.send(f"{order}/cases/{{case_id}}/{name}", **case)
+    held = examples.send(f"{order}/hold", order_id=one)["hold_id"]
+    examples.send(f"{order}/holds/{{hold_id}}/release", order_id=one, hold_id=held)
+    waits = api.place(currency="USD")["order_id"]
+    examples.send(f"{order}/reject", order_id=waits)
 
 
 def send_examples_of_money(api: Api, examples: Examples) -> None:
