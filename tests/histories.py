@@ -137,13 +137,14 @@ class History:
             )
             for _ in range(self.random.randint(1, 4))
         ]
+        channel = self.pick("web", "phone", "store", "marketplace")
         return given.place(
             order_id,
             *lines,
             at=self.tick(),
             numbers=(order_id[:8] + order_id[-4:],),
-            channel=self.pick("web", "phone", "store", "store", "marketplace"),
-            total_minor=self.pick(None, None, None, 12_345),
+            channel=channel,
+            total_minor=self.pick(None, 12_345) if channel == "marketplace" else None,
             customer_id=self.random.choice(CUSTOMERS),
             currency=self.random.choice(CURRENCIES),
             prices_include_tax=self.pick(True, False),
