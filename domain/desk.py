@@ -22,13 +22,17 @@ from domain import (
     order_account,
     order_case,
     order_commands,
+    order_exchange,
     order_lines,
     order_paying,
+    order_return,
     parcel,
     period,
     policy,
+    procedure,
     reconciliation,
     reconciliation_streams,
+    refund_settlement,
     statement,
     stock_item,
 )
@@ -56,6 +60,7 @@ from domain.desk_streams import (
     parcel_stream,
     persons,
     policy_stream,
+    procedure_stream,
     series_stream,
     stock_stream,
     streams,
@@ -97,6 +102,15 @@ from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
+from domain.refund_commands import (
+    REFUND_CHANGES,
+    RETURN_CHANGES,
+    ExchangeOrder,
+    RefundChange,
+    ReturnChange,
+)
+from domain.return_facts import ReturnReceived
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
@@ -122,6 +136,7 @@ __all__ = [
     "parcel_stream",
     "persons",
     "policy_stream",
+    "procedure_stream",
     "series_stream",
     "stock_stream",
     "streams",
@@ -140,6 +155,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "procedure": (Procedure(), procedure.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
     "statement": (statement.Statement(), statement.evolve),
@@ -214,9 +230,13 @@ def decide(  # noqa: C901 - a table
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case ExchangeOrder():
+            _exchange(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case IssueProcedure() | AcknowledgeProcedure():
+            _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
         case IssueInvoice() | IssueCreditNote():
@@ -231,13 +251,30 @@ def decide(  # noqa: C901 - a table
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
             _change_payment(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, REFUND_CHANGES):
+            _settle(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, RETURN_CHANGES):
+            _take_back(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
     return write.decision()
 
 
-def _place(command: PlaceOrder, write: Write) -> None:
+def _change_procedure(command: ProcedureCommand, write: Write) -> None:
+    stream = procedure_stream(command.shop)
+    state: Procedure = write.states[stream]
+    if isinstance(command, AcknowledgeProcedure):
+        write.add(stream, procedure.acknowledge(command, state))
+        return
+    in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    write.add(stream, procedure.issue(command, state, in_force))
+
+
+def _place(
+    command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
+) -> None:
+    """`paid`: what is known of the new order at once, such as what it stands for."""
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
@@ -247,7 +284,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
     write.claims.append(_claim(number_claim(number), command.order_id))
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    _add_to_order(stream, order.place(command, number, _free(write), rules), write)
+    placed = order.place(command, number, _free(write), rules, region)
+    _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
@@ -340,6 +378,47 @@ def _pinned(state: Order, write: Write) -> PolicyVersion:
     found = _rules(state, write)
     assert found is not None, "the streams of a payment have its policy"
     return found
+
+
+def _settle(command: RefundChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = refund_settlement.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+
+
+def _take_back(command: ReturnChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = order_return.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+    for event in events:
+        if isinstance(event, ReturnReceived):
+            _restock(event, state, write)
+
+
+def _restock(event: ReturnReceived, state: Order, write: Write) -> None:
+    for item in event.lines:
+        line = state.lines[item.line_no].priced
+        name = stock_stream(line.sku, line.location)
+        if item.restocked and write.states[name].kept:
+            units, order_id = item.quantity, state.order_id
+            back = stock_item.take_back(
+                write.states[name], line.sku, line.location, order_id, units, event.at
+            )
+            write.add(name, back)
+
+
+def _exchange(command: ExchangeOrder, write: Write) -> None:
+    """The old order's facts and the new order, in one write."""
+    state = _placed(write, command.order_id)
+    policy_version = _rules(state, write)
+    assert policy_version is not None
+    events = order_exchange.take_back(command, state, policy_version)
+    if not events:
+        return
+    write.add(order_stream(command.order_id), events)
+    region = None if command.shipping_address else state.region or ""
+    paid = order_exchange.paid(command, write.states[order_stream(command.order_id)])
+    _place(order_exchange.placement(command, state), write, region, paid)
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:

@@ -23,6 +23,7 @@ from domain.desk_streams import (
     order_stream,
     parcel_stream,
     policy_stream,
+    procedure_stream,
     stock_stream,
     target,
 )
@@ -49,11 +50,27 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
+from domain.refund_commands import (
+    AddEvidence,
+    ApproveRefund,
+    ApproveReturn,
+    AskEvidence,
+    CloseReturn,
+    DenyRefund,
+    DenyReturn,
+    ExchangeOrder,
+    FailRefund,
+    PayCompensation,
+    ReceiveReturn,
+    RequestReturn,
+    RetryRefund,
+)
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
 
-def answer(
+def answer(  # noqa: C901 - a table
     command: Command, states_after: States, versions: Mapping[StreamName, int]
 ) -> dict[str, Any]:
     """What the client is told, as JSON data: no position, no personal data."""
@@ -67,6 +84,8 @@ def answer(
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case IssueProcedure() | AcknowledgeProcedure():
+            return _procedure_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
@@ -78,6 +97,12 @@ def answer(
             return {
                 **order_answer(states_after[stream], versions[stream]),
                 **_money(command, states_after[stream]),
+            }
+        case ExchangeOrder():
+            stream = order_stream(command.order_id)
+            return {
+                **order_answer(states_after[stream], versions[stream]),
+                **_exchange_answer(command, states_after, versions),
             }
         case _:
             stream = order_stream(target(command))
@@ -100,9 +125,34 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
 def _made(command: Command, state: Order) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
-        case RequestRefund(refund_id=refund_id) | PayRefund(refund_id=refund_id):
-            refund = state.refunds[refund_id]
-            return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
+        case (
+            RequestRefund(refund_id=refund_id)
+            | PayRefund(refund_id=refund_id)
+            | ApproveRefund(refund_id=refund_id)
+            | DenyRefund(refund_id=refund_id)
+            | FailRefund(refund_id=refund_id)
+            | RetryRefund(refund_id=refund_id)
+            | AskEvidence(refund_id=refund_id)
+            | AddEvidence(refund_id=refund_id)
+        ):
+            return _refund(refund_id, state)
+        case PayCompensation(compensation_id=compensation_id):
+            paid = state.compensations[compensation_id]
+            return {"compensation_id": compensation_id, "amount_minor": paid}
+        case (
+            RequestReturn(return_id=return_id)
+            | ApproveReturn(return_id=return_id)
+            | DenyReturn(return_id=return_id)
+            | CloseReturn(return_id=return_id)
+        ):
+            return {"return_id": return_id, "return_status": state.returns[return_id].status}
+        case ReceiveReturn(return_id=return_id):
+            there = command.refund_id in state.refunds
+            return {
+                "return_id": return_id,
+                "return_status": state.returns[return_id].status,
+                "refund": _refund(command.refund_id, state) if there else None,
+            }
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():
@@ -210,6 +260,34 @@ def _moved_answer(
     }
 
 
+def _refund(refund_id: str, state: Order) -> dict[str, Any]:
+    """`pay_by` and `decide_by` are null while the customer's evidence is awaited."""
+    refund = state.refunds[refund_id]
+    due = refund.pay_by if refund.runs else None
+    undecided = refund.decide_by if refund.runs and refund.status == "requested" else None
+    return {
+        "refund_id": refund_id,
+        "amount_minor": refund.amount_minor,
+        "refund_status": refund.status,
+        "decide_by": undecided and undecided.isoformat(),
+        "pay_by": due and due.isoformat(),
+    }
+
+
+def _exchange_answer(
+    command: ExchangeOrder, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    new = order_stream(command.new_order_id)
+    made: Order = states[new]
+    old: Order = states[order_stream(command.order_id)]
+    return {
+        "return_id": command.return_id,
+        "return_status": old.returns[command.return_id].status,
+        "refund": _refund(command.refund_id, old),
+        "new_order": {**order_answer(made, versions[new]), "due_minor": made.unpaid_minor},
+    }
+
+
 def _parcel_answer(
     command: ParcelCommand, states: States, versions: Mapping[StreamName, int]
 ) -> dict[str, Any]:
@@ -253,6 +331,25 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _procedure_answer(
+    command: ProcedureCommand, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    """Of the version that was acknowledged, else the newest."""
+    stream = procedure_stream(command.shop)
+    state: Procedure = states[stream]
+    known = isinstance(command, AcknowledgeProcedure) and state.version(command.version)
+    version = known or state.newest
+    assert version is not None, "one was issued, or the command was refused"
+    return {
+        "shop": command.shop,
+        "version": versions[stream],
+        "status": "acknowledged" if known else "issued",
+        "procedure_version": version.issued.version,
+        "digest": version.issued.digest,
+        "outstanding": version.outstanding,
     }
 
 

@@ -35,6 +35,7 @@ from domain.order_commands import (
     PackParcel,
     PlaceOrder,
     RecordPayment,
+    RequestRefund,
     TrackParcel,
     VoidOrder,
 )
@@ -51,6 +52,14 @@ from domain.payment_commands import (
     RefuseDelivery,
 )
 from domain.policy import PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure
+from domain.refund_commands import (
+    AddEvidence,
+    ApproveReturn,
+    ExchangeOrder,
+    ReceiveReturn,
+    RequestReturn,
+)
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -74,6 +83,10 @@ def customer_stream(customer_id: str) -> StreamName:
 
 def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
+
+
+def procedure_stream(shop: str) -> StreamName:
+    return StreamName("procedure", shop)
 
 
 def account_stream(customer_id: str, currency: str) -> StreamName:
@@ -108,7 +121,7 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
-        case PublishPolicy():
+        case PublishPolicy() | IssueProcedure() | AcknowledgeProcedure():
             return command.shop
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return account.stream_key(command.customer_id, command.currency)
@@ -134,6 +147,10 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case IssueProcedure():
+            return frozenset({procedure_stream(command.shop), policy_stream(command.shop)})
+        case AcknowledgeProcedure():
+            return frozenset({procedure_stream(command.shop)})
         case GrantCredit() | IssueGift() | SetCreditLimit():
             of_account = account_stream(command.customer_id, command.currency)
             return frozenset({of_account, customer_stream(command.customer_id)})
@@ -164,8 +181,43 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case RequestRefund() | AddEvidence() | RequestReturn() | ApproveReturn() | ReceiveReturn():
+            return frozenset(_streams_by_policy(command, loaded))
+        case ExchangeOrder():
+            return frozenset(_streams_of_exchange(command, loaded))
         case _:
             return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
+
+
+def _streams_by_policy(
+    command: RequestRefund | AddEvidence | RequestReturn | ApproveReturn | ReceiveReturn,
+    loaded: States,
+) -> set[StreamName]:
+    """What the policy of the order's placement decides on, and the stock that goods go back to."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    names = {stream, policy_stream(state.shop)}
+    if isinstance(command, ReceiveReturn):
+        numbers = {item.line_no for item in command.lines if item.restocked}
+        lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
+        names |= {stock_stream(line.sku, line.location) for line in lines}
+    return names
+
+
+def _streams_of_exchange(command: ExchangeOrder, loaded: States) -> set[StreamName]:
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream, *fresh(command)}
+    stock = {stock_stream(line.sku, line.location) for line in command.new_lines}
+    names = {stream, policy_stream(state.shop), customer_stream(state.customer_id)}
+    if (command.payment_method or state.payment_method) in order_account.TOUCHING_METHODS:
+        names.add(account_stream(state.customer_id, state.currency))
+    if command.external_ref is not None:
+        names.add(external_ref_claim(state.shop, command.external_ref))
+    return names | stock | fresh(command)
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
@@ -290,6 +342,8 @@ _KNOWN_AT_ONCE: tuple[type[Command], ...] = (
     AdjustStock,
     RecordCustomer,
     PublishPolicy,
+    IssueProcedure,
+    AcknowledgeProcedure,
     *ACCOUNT_CHANGES,
 )
 
@@ -304,6 +358,10 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset(names)
         case PackParcel():
             return frozenset({parcel_stream(command.parcel_id)})
+        case ExchangeOrder():
+            return frozenset(
+                {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
+            )
         case _:
             return frozenset()
 

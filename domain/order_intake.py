@@ -25,7 +25,7 @@ from domain.order_state import ZERO
 from domain.policy import PolicyVersion
 from domain.policy_rules import ChannelIntake, amount, intake
 from domain.pricing import Totals
-from domain.values import quantity_json
+from domain.values import Contact, quantity_json
 
 INCOMPLETE = "order_incomplete"  # the refusal that names missing fields
 _TOO_MUCH_OFF = frozenset({"discount_exceeds_line", "discount_exceeds_order"})
@@ -81,7 +81,8 @@ def _missing(command: PlaceOrder, rules: ChannelIntake) -> list[str]:
             )
         return []
     missing = [*command.missing]
-    if command.contact is not None and _unreachable(command.contact.phone):
+    contact = command.contact  # Sealed, where it was taken over from another order.
+    if isinstance(contact, Contact) and _unreachable(contact.phone):
         missing.append("contact.phone")
     return missing
 

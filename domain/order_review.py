@@ -32,7 +32,7 @@ def approve(command: ApproveOrder, state: Order) -> list[Event]:
 
 def reject(command: RejectOrder, state: Order, policy: PolicyVersion) -> list[Event]:
     """A cancellation without a fee; all that rules had found is closed with it."""
-    if state.cases.rejected:
+    if state.cases.rejected and state.cancelled:
         return []
     if state.approved:
         raise Rejected("already_approved", "the order was approved: cancel it instead")

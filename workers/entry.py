@@ -71,6 +71,14 @@ def _require_key_of_the_ledger(given: Settings) -> None:
         return  # Away, or not there yet: whoever needs it says so.
 
 
+def api_url(given: Settings) -> str:
+    """Where the API answers: the one of the `ledger up` here, unless a port is set."""
+    found = endpoints.read(given.var_path / ENDPOINTS)
+    if found is not None and found.api and "api_port" not in given.model_fields_set:
+        return found.api.rstrip("/")
+    return f"http://{given.api_host}:{given.api_port}"
+
+
 def check(given: Settings) -> None:
     """Raises NotConfigured for addresses that cannot be, or that the API must not listen on."""
     for name in ("postgres_url", "migrate_url"):
@@ -124,6 +132,7 @@ def environment(given: Settings) -> dict[str, str]:
         "LEDGER_KAFKA_BOOTSTRAP": given.kafka_bootstrap,
         "LEDGER_MASTER_KEY": given.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(given.analytics_path),
+        "LEDGER_EVIDENCE_PATH": given.evidence_path,
         "LEDGER_API_HOST": given.api_host,
         "LEDGER_API_PORT": str(given.api_port),
         "LEDGER_VAR_PATH": str(given.var_path),
