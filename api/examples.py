@@ -44,7 +44,6 @@ ORDER: dict[str, Any] = {
 AMENDMENT = {"lines": [{"line_no": 1, "quantity": 3}], "reason": "The customer wants one more."}
 CASE = {
     "kind": "customer_dispute",
-    "blocking": True,
     "text": "The customer says that they ordered once, not twice.",
 }
 CASE_STEP = {

@@ -93,7 +93,7 @@ def test_a_case_is_worked_on_to_its_end(api: Api) -> None:
     """covers: A42, A58: personal words are sealed, and shown to who may see them."""
     order_id = api.place()["order_id"]
     at = f"/v1/orders/{order_id}"
-    case = api.made(f"{at}/cases", CASE)
+    case = api.made(f"{at}/cases", CASE | {"blocking": True})
     name = f"{at}/cases/{case['case_id']}"
     assert (case["stage"], case["status"]) == ("on_hold", "exception")
     assert refusal(api, f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]}) == (
