@@ -57,7 +57,35 @@ class PlacedLine(BaseModel):
     gross_minor: int
 
 
-class OrderPlaced(OrderRecorded):
+class OpenCase(BaseModel):
+    """`rule`: that found it, null where a person did; `fields`: what is missing or wrong."""
+
+    case_id: str
+    kind: str
+    blocking: bool
+    rule: str | None
+    fields: list[str]
+    figures: dict[str, Any] | None
+
+
+class OpenHold(BaseModel):
+    hold_id: str
+    type: str
+
+
+class Handling(BaseModel):
+    """What stands against an order: its open cases and its holds."""
+
+    stage: str
+    cases: list[OpenCase]
+    holds: list[OpenHold]
+
+
+class Reviewed(OrderRecorded, Handling):
+    """An order after the decision on it."""
+
+
+class OrderPlaced(OrderRecorded, Handling):
     lines: list[PlacedLine]
 
 

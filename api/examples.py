@@ -52,6 +52,21 @@ QUOTE = {"expires_at": "2031-01-31T18:00:00+08:00", "text": "From ten on, five p
 ACCEPTANCE = {"offer_no": 1}
 DECLINING = {"offer_no": 1, "reason": "Another shop was cheaper."}
 DISCARDING = {"reason": "The customer rang off."}
+CASE = {
+    "kind": "customer_dispute",
+    "text": "The customer says that they ordered once, not twice.",
+}
+CASE_STEP = {
+    "step": "communicate",
+    "contact": "Mr Wang, by phone",
+    "outcome": "He keeps this one.",
+}
+CASE_CLOSING = {"cause": "customer", "action": "Agreed on the phone to deliver."}
+CASE_REOPENING = {"reason": "He rang again."}
+HOLD = {"type": "fraud", "reason": "The card's owner lives elsewhere."}
+RELEASE = {"reason": "The bank has confirmed the owner."}
+APPROVAL = {"text": "A company that we know."}
+REJECTION = {"reason_code": "not_reachable", "text": "Nobody answers this number."}
 PAYMENT = {"method": "alipay", "amount_minor": 10000, "reference": "2026022822001"}
 AUTHORISATION = {
     "method": "credit_card",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from domain import (  # noqa: F401 - all topics
     account_facts,
+    case_facts,
     customer,
     draft_facts,
     invoice_facts,

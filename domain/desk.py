@@ -21,6 +21,7 @@ from domain import (
     movement,
     order,
     order_account,
+    order_case,
     order_commands,
     order_exchange,
     order_lines,
@@ -44,6 +45,7 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
@@ -103,6 +105,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
@@ -157,7 +160,8 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
-NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, draft.INCOMPLETE})  # the next try may find it otherwise
+# The next try may find it otherwise.
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
@@ -258,6 +262,8 @@ def decide(  # noqa: C901 - a table
             reconciliation.decide(command, write)
         case _ if isinstance(command, DRAFT_COMMANDS):
             _change_draft(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, CASE_CHANGES):
+            _change_case(command, write)  # type: ignore[arg-type]
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -294,7 +300,7 @@ def _place(
     number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _kept(write), rules, region)
+    placed = order.place(command, number, _free(write), rules, region)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
@@ -390,6 +396,13 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
+
+
+def _change_case(command: CaseChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_case.decide(command, state, _rules(state, write))
+    _add_to_order(order_stream(command.order_id), facts, write)
     _tell_account(command, state, write)
 
 

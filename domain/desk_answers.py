@@ -15,6 +15,7 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
@@ -186,12 +187,37 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
                 "fapiao_number": known.number,
                 "red_letters": dict(known.red_letters),
             }
+        case _ if isinstance(command, CASE_CHANGES):
+            return _case(command, state)
         case _ if isinstance(command, (PlaceOrder, *ORDER_DRAFT)):
             inclusive = state.prices_include_tax
             lines = [line.priced for line in state.lines.values()]
-            return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
+            told = [order_lines.line_answer(line, inclusive) for line in lines]
+            return {"lines": told, **_handling(state)}
         case _:
             return {}
+
+
+def _case(command: Any, state: Order) -> dict[str, Any]:
+    """The ids that the command made or named, and what stands against the order by now."""
+    names = ("case_id", "step_id", "hold_id")
+    made = {name: getattr(command, name) for name in names if hasattr(command, name)}
+    return {**made, **_handling(state)}
+
+
+def _handling(state: Order) -> dict[str, Any]:
+    """The stage, open cases and holds."""
+    cases = state.cases
+    return {
+        "stage": order_status.stage(state),
+        "cases": [
+            {"case_id": key, "kind": case.kind, "blocking": case.blocking, "rule": case.rule}
+            | {"fields": list(case.fields), "figures": case.figures}
+            for key, case in cases.cases.items()
+            if case.open
+        ],
+        "holds": [{"hold_id": key, "type": hold.type} for key, hold in cases.holds.items()],
+    }
 
 
 def _paper(paper_id: str, state: Order) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CloseCase, RejectOrder
 from domain.customer import RecordCustomer
 from domain.draft_commands import (
     DRAFT_COMMANDS,
@@ -181,7 +182,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
-        case AmendOrder() | CancelOrder() | VoidOrder():
+        case CloseCase():
+            return frozenset(_streams_of_payment(order_stream(command.order_id), loaded))
+        case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
@@ -324,7 +327,7 @@ def _streams_of_tracking(command: TrackParcel, loaded: States) -> set[StreamName
 
 
 def _streams_of_change(
-    command: AmendOrder | CancelOrder | VoidOrder, loaded: States
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, loaded: States
 ) -> set[StreamName]:
     stream = order_stream(command.order_id)
     state: Order = loaded.get(stream) or Order()
@@ -332,7 +335,7 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
-    if isinstance(command, CancelOrder):
+    if isinstance(command, CancelOrder | RejectOrder):
         names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
         added = [item for item in command.lines or [] if item.line_no is None]
@@ -351,7 +354,9 @@ def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
     return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
 
 
-def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
+def _stock_may_change(
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, line: OrderLine
+) -> bool:
     """Only a change of quantity touches stock (R7)."""
     if not isinstance(command, AmendOrder):
         return line.reserved > 0

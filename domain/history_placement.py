@@ -8,7 +8,6 @@ from decimal import Decimal
 from domain import discount, pricing
 from domain.customer import person_of
 from domain.history_record import (
-    UNKNOWN,
     FoundAddress,
     FoundExemption,
     FoundLine,
@@ -22,7 +21,7 @@ from domain.order_facts import Discount, Exemption, Line, OrderPlaced
 from domain.order_lines import CATEGORY_UNKNOWN, price_text
 from domain.order_state import ZERO
 from domain.pricing import PricedInput, PricingProblem
-from domain.values import Address
+from domain.values import UNKNOWN, Address
 
 DIFFERENCE = "difference"  # sku and category of the line that makes up for a total of theirs
 

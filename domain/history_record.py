@@ -23,6 +23,7 @@ from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
     QUANTITY_MAX,
+    UNKNOWN,
     Contact,
     Identifier,
     LongText,
@@ -37,7 +38,6 @@ KINDS_MAX = 50  # of irregularities that the source's reader names
 VERBATIM_BYTES_MAX = 65_536
 VERBATIM_DEPTH_MAX = 20
 
-UNKNOWN = "unknown"  # for what our facts need and the source does not say
 IMPORT = "import"  # key of what the import found out, within an order's `verbatim`
 MISSING = "-"  # for a part of an address that the source does not know
 

@@ -89,6 +89,7 @@ RefundReason = Literal[
     "overpayment",
     "other",
 ]
+CaseCause = Literal["system", "operator", "customer", "supplier", "carrier"]
 Dimension = Literal["stage", "payment", "fulfilment", "return"]
 
 # What each dimension can be; DOMAIN.md, "Order".
@@ -341,7 +342,10 @@ class PlaceOrderBody(Value):
 
 
 class ApproveBody(Value):
-    """Nothing to say."""
+    """What the reviewer says, and the cause of what had made the order wait."""
+
+    text: Text | None = None
+    cause: CaseCause = "customer"
 
 
 class AmendBody(Value):
@@ -518,7 +522,14 @@ class VoidBody(Value):
 
 
 class PlaceOrder(PlaceOrderBody, Command):
+    """What was sold elsewhere may lack parts: `missing` names them (intake_body.py)."""
+
     order_id: Id
+    contact: Contact | None  # type: ignore[assignment]
+    shipping_address: PostalAddress | Address | None  # type: ignore[assignment]
+    billing_address: PostalAddress | Address | None = None  # type: ignore[assignment]
+    payment_method: PaymentMethod | Literal["unknown"]  # type: ignore[assignment]
+    missing: tuple[str, ...] = ()
     # Candidates for the sayable number: the first that nobody has is taken.
     numbers: Annotated[tuple[str, ...], Field(min_length=1, max_length=NUMBERS_MAX)]
 
@@ -598,8 +609,7 @@ class VoidOrder(VoidBody, Command):
 
 
 OrderChange = (
-    ApproveOrder
-    | AmendOrder
+    AmendOrder
     | CancelOrder
     | RequestRefund
     | PayRefund

@@ -6,7 +6,7 @@ its sku and location. Another line's amendment or cancellation moves none of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +31,7 @@ from domain.pricing import (
 )
 from domain.values import quantity_json
 
-Kept = frozenset[tuple[str, str]]  # (sku, location) pairs that have a stock record
+Kept = Container[tuple[str, str]]  # (sku, location) pairs that have a stock record
 
 CATEGORY_UNKNOWN = "uncategorised"
 

@@ -13,14 +13,23 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from domain import (
+    order_cases,
     order_money,
     order_money_state,
     order_papers,
     order_refund_state,
     order_return_state,
 )
+from domain.case_facts import (
+    CASE_FACTS,
+    HoldReleased,
+    OrderHeld,
+    OrderReviewed,
+    UnitsBackordered,
+)
 from domain.frozen import replace
 from domain.message import Event, Sealed
+from domain.order_cases import Cases
 from domain.order_facts import (
     BillingAddressAmended,
     CompensationPaid,
@@ -205,6 +214,7 @@ class Order:
         return sum(fee.amount_minor for fee in self.fees)
 
     money: Money = order_money.NONE
+    cases: Cases = order_cases.NONE
 
     @property
     def net_paid_minor(self) -> int:
@@ -318,6 +328,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(_released(state, event.released), void=True)
         case _ if isinstance(event, PaperFact):
             return replace(state, papers=order_papers.evolve(state.papers, event))
+        case _ if isinstance(event, CASE_FACTS):
+            return replace(state, cases=order_cases.evolve(state.cases, event))  # type: ignore[arg-type]
         case _ if isinstance(event, PAYMENT_FACTS):
             return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
@@ -480,6 +492,8 @@ def _fee(event: OrderCancelled) -> Fee:
 # The dimensions of the status that a fact belongs to: it ends an override of theirs.
 _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderApproved: frozenset({"stage"}),
+    **dict.fromkeys((OrderHeld, HoldReleased, OrderReviewed), frozenset({"stage"})),
+    UnitsBackordered: frozenset({"fulfilment"}),
     OrderCancelled: frozenset({"stage"}),
     OrderVoided: frozenset({"stage"}),
     OrderPacked: frozenset({"stage", "fulfilment"}),

@@ -11,6 +11,7 @@ from domain.order_state import Order, OrderLine
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
+from projections import case_told
 from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
 
 
@@ -33,6 +34,7 @@ def view(row: OrderStatus) -> dict[str, Any]:
         "fulfilment": status.dimensions.fulfilment,
         "return_status": status.dimensions.returns,
         "overrides": _overrides(row),
+        **case_told.shown(order.cases, row.handled),
         "prices_include_tax": order.prices_include_tax,
         "total_minor": order.total_minor,
         "tax_minor": _tax_minor(row),

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import Connection
 
 from projections import (
+    cases,
     customer_history,
     drafts,
     money_movements,
@@ -22,6 +23,7 @@ ALL: tuple[Projection[Any], ...] = (
     order_status.PROJECTION,
     customer_history.PROJECTION,
     stock_levels.PROJECTION,
+    cases.PROJECTION,
     statements.PROJECTION,
     statement_lines.PROJECTION,
     money_movements.PROJECTION,

@@ -56,6 +56,14 @@ INTERFACE = {
     "GET /v1/drafts",
     "GET /v1/drafts/{}",
     "POST /v1/orders/{}/approve",
+    "POST /v1/orders/{}/reject",
+    "POST /v1/orders/{}/cases",
+    "POST /v1/orders/{}/cases/{}/steps",
+    "POST /v1/orders/{}/cases/{}/close",
+    "POST /v1/orders/{}/cases/{}/reopen",
+    "POST /v1/orders/{}/hold",
+    "POST /v1/orders/{}/holds/{}/release",
+    "GET /v1/cases",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
@@ -344,6 +352,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
     send_examples_of_money(api, examples)
+    send_examples_of_cases(api, examples)
     send_example_of_exchange(api, examples)
 
     with_example = {
@@ -352,6 +361,18 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         if "requestBody" in one and path != EVIDENCE
     }
     assert examples.sent == with_example
+
+
+def send_examples_of_cases(api: Api, examples: Examples) -> None:
+    order = "/v1/orders/{order_id}"
+    one = examples.send("/v1/orders")["order_id"]
+    case = {"order_id": one, "case_id": examples.send(f"{order}/cases", order_id=one)["case_id"]}
+    for name in ("steps", "close", "reopen"):
+        examples.send(f"{order}/cases/{{case_id}}/{name}", **case)
+    held = examples.send(f"{order}/hold", order_id=one)["hold_id"]
+    examples.send(f"{order}/holds/{{hold_id}}/release", order_id=one, hold_id=held)
+    waits = api.place(currency="USD")["order_id"]
+    examples.send(f"{order}/reject", order_id=waits)
 
 
 def send_examples_of_money(api: Api, examples: Examples) -> None:

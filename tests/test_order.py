@@ -150,6 +150,9 @@ def test_the_answer_shows_the_lines_with_their_shares() -> None:
         "version": 2,
         "status": "awaiting_payment",
         "total_minor": 14800,
+        "stage": "approved",
+        "cases": [],
+        "holds": [],
         "lines": [
             {
                 "line_no": 1,

@@ -126,6 +126,12 @@ class Shop:
         placed = self._post("/v1/orders", self._body(who, method))
         path = f"/v1/orders/{placed['order_id']}"
         yield
+        if placed["stage"] == "in_review":
+            if self._happens(0.05):
+                self._post(f"{path}/reject", {"reason_code": "not_reachable"})
+                return
+            self._post(f"{path}/approve", {})
+            yield
         if self._happens(0.04):
             self._post(f"{path}/cancel", {"reason_code": "changed_mind", "initiator": "customer"})
             return
