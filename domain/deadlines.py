@@ -14,7 +14,7 @@ from domain import order_alerts, order_reminding
 from domain.account import Account
 from domain.account_commands import ExpireGifts
 from domain.message import Command, StreamName
-from domain.order_lateness import owes, spared
+from domain.order_lateness import needs_person, owes, spared
 from domain.order_state import Order
 from domain.payment_commands import (
     CancelOverdue,
@@ -77,7 +77,7 @@ def _overdue(state: Order, policy: PolicyVersion) -> Iterator[Deadline]:
     at = due_of(state, policy)
     if at is None or not owes(state):
         return
-    if not state.money.overdue:
+    if not state.money.overdue or needs_person(state, policy):
         yield Deadline(at + TICK, "payment_overdue")
     why = spared(state, policy)
     if why is None and "cancel_overdue" not in policy.rules.status.confirm:

@@ -16,11 +16,13 @@ from domain import (
     account,
     customer,
     customer_messages,
+    draft,
     fapiao,
     invoice,
     movement,
     order,
     order_account,
+    order_case,
     order_commands,
     order_exchange,
     order_lines,
@@ -29,6 +31,7 @@ from domain import (
     parcel,
     period,
     policy,
+    procedure,
     reconciliation,
     reconciliation_streams,
     refund_settlement,
@@ -44,6 +47,7 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
 from domain.customer_messages import Message, QueueMessage
 from domain.desk_answers import answer, order_answer
@@ -51,6 +55,7 @@ from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     external_ref_claim,
     fresh,
     known_at_once,
@@ -61,12 +66,23 @@ from domain.desk_streams import (
     parcel_stream,
     persons,
     policy_stream,
+    procedure_stream,
     series_stream,
     stock_stream,
     streams,
     target,
     tracking_claim,
 )
+from domain.draft_commands import (
+    DRAFT_COMMANDS,
+    AcceptQuote,
+    ConfirmDraft,
+    DraftChange,
+    OrderDraft,
+    StartDraft,
+)
+from domain.draft_state import Draft
+from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -93,6 +109,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
@@ -101,6 +118,7 @@ from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
@@ -113,6 +131,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NOT_FOR_EVER",
     "NUMBERS_TAKEN",
     "Claim",
     "States",
@@ -121,6 +140,7 @@ __all__ = [
     "answer",
     "customer_stream",
     "decide",
+    "draft_stream",
     "evolve",
     "external_ref_claim",
     "fresh",
@@ -134,6 +154,7 @@ __all__ = [
     "parcel_stream",
     "persons",
     "policy_stream",
+    "procedure_stream",
     "series_stream",
     "stock_stream",
     "streams",
@@ -144,13 +165,17 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
+# The next try may find it otherwise.
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
+    "draft": (Draft(), evolve_draft),
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "procedure": (Procedure(), procedure.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
     "statement": (statement.Statement(), statement.evolve),
@@ -200,7 +225,7 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(  # noqa: C901 - a table
+def decide(  # noqa: C901, PLR0915 - a table
     command: Command, states: States, seal: Callable[[Event], Event] = clear
 ) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
@@ -211,8 +236,7 @@ def decide(  # noqa: C901 - a table
     write = Write(dict(states), seal)
     match command:
         case PlaceOrder():
-            _require_service(command, write)
-            _place(command, write)
+            _sell(command, write)
         case PackParcel():
             _pack(command, write)
         case DispatchParcel():
@@ -234,6 +258,8 @@ def decide(  # noqa: C901 - a table
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case IssueProcedure() | AcknowledgeProcedure():
+            _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
         case IssueInvoice() | IssueCreditNote():
@@ -242,6 +268,10 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            _change_draft(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, CASE_CHANGES):
+            _change_case(command, write)  # type: ignore[arg-type]
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -256,6 +286,26 @@ def decide(  # noqa: C901 - a table
     return write.decision()
 
 
+def _change_procedure(command: ProcedureCommand, write: Write) -> None:
+    stream = procedure_stream(command.shop)
+    state: Procedure = write.states[stream]
+    if isinstance(command, AcknowledgeProcedure):
+        write.add(stream, procedure.acknowledge(command, state))
+        return
+    in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    write.add(stream, procedure.issue(command, state, in_force))
+
+
+def _sell(command: PlaceOrder, write: Write, region: str | None = None) -> None:
+    """Place, unless the customer is served no more; what was sold already, there or elsewhere, is a
+    fact.
+    """
+    known = write.states[order_stream(command.order_id)].placed
+    if not known and command.channel not in service_stop.SOLD_ELSEWHERE:
+        service_stop.require(write.states[customer_stream(command.customer_id)])
+    _place(command, write, region)
+
+
 def _place(
     command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
 ) -> None:
@@ -265,23 +315,15 @@ def _place(
         return
     if command.external_ref is not None:
         _claim_external_ref(command, command.external_ref, write)
-    number = _free_number(command, write)
-    write.claims.append(_claim(number_claim(number), command.order_id))
+    number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _kept(write), rules, region)
+    placed = order.place(command, number, _free(write), rules, region)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
-        _tell_account(command, before, write)
+        _tell_customer(command, before, write)
     _register_customer(command, write)
-
-
-def _require_service(command: PlaceOrder, write: Write) -> None:
-    """Not of what was sold already: there, or elsewhere."""
-    known = write.states[order_stream(command.order_id)].placed
-    if not known and command.channel not in service_stop.SOLD_ELSEWHERE:
-        service_stop.require(write.states[customer_stream(command.customer_id)])
 
 
 def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) -> None:
@@ -296,11 +338,46 @@ def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) ->
     write.claims.append(_claim(name, command.order_id))
 
 
-def _free_number(command: PlaceOrder, write: Write) -> str:
-    for number in command.numbers:
-        if write.states[number_claim(number)] is None:
+def _free_number(numbers: Iterable[str], owner: str, write: Write) -> str:
+    """Claims it, unless the owner has it already: an order has the number of its draft."""
+    for number in numbers:
+        name = number_claim(number)
+        if write.states[name] is None:
+            write.claims.append(_claim(name, owner))
+        if write.states[name] in {None, owner}:
             return number
     raise Rejected(NUMBERS_TAKEN, "none of the candidates is free: try again")
+
+
+def _start_draft(command: StartDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    if write.states[stream].status:
+        return
+    number = _free_number(command.numbers, command.draft_id, write)
+    write.add(stream, draft.start(command, number))
+
+
+def _change_draft(command: StartDraft | DraftChange | OrderDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    match command:
+        case StartDraft():
+            _start_draft(command, write)
+        case ConfirmDraft() | AcceptQuote():
+            _order_draft(command, write)
+        case _:
+            write.add(stream, draft.decide(command, write.states[stream]))
+
+
+def _order_draft(command: OrderDraft, write: Write) -> None:
+    """The order and the end of its draft in one write, by the rules of any placement."""
+    stream = draft_stream(command.draft_id)
+    state: Draft = write.states[stream]
+    placing = draft.placement(command, state)
+    if placing is None:
+        return
+    _sell(placing, write, state.region or "")
+    placed: Order = write.states[order_stream(command.draft_id)]
+    write.add(stream, draft.ordered(command, state, placed.total_minor))
 
 
 def _register_customer(command: PlaceOrder, write: Write) -> None:
@@ -337,7 +414,13 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
+
+
+def _change_case(command: CaseChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_case.decide(command, state, _rules(state, write))
+    _add_to_order(order_stream(command.order_id), facts, write)
     _tell_customer(command, state, write)
 
 
@@ -348,7 +431,6 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
-    _tell_account(command, state, write)
     _tell_customer(command, state, write)
 
 
@@ -357,8 +439,6 @@ def _move_payment(command: MovePayment, write: Write) -> None:
     out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
     _add_to_order(order_stream(command.order_id), out, write)
     _add_to_order(order_stream(command.to_order_id), into, write)
-    _tell_account(command, source, write)
-    _tell_account(command, other, write)
     _tell_customer(command, source, write)
     _tell_customer(command, other, write)
 
@@ -433,8 +513,10 @@ def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
     _add_to_order(stream, paid, write)
 
 
-def _tell_account(command: Command, before: Order, write: Write) -> None:
-    """What became of an order, for its customer's account where `streams` asked for it."""
+def _tell_customer(command: Command, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account and service, where `streams` asked for
+    them.
+    """
     stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
@@ -444,15 +526,10 @@ def _tell_account(command: Command, before: Order, write: Write) -> None:
     else:
         needed = order_account.needs_account(before, after, facts)
         assert not needed, f"{type(command)} did not ask for the account"
-
-
-def _tell_customer(command: Command, before: Order, write: Write) -> None:
-    """Whether the customer is served, where `streams` saw that an order is or becomes overdue."""
-    name = customer_stream(before.customer_id)
+    name = customer_stream(after.customer_id)
     if name in write.states:
-        after: Order = write.states[order_stream(before.order_id)]
-        rules, state = _rules(before, write), write.states[name]
-        write.add(name, service_stop.follow(before, after, rules, state, command.at))
+        rules, known = _rules(after, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, known, command.at))
 
 
 def _placed(write: Write, order_id: str) -> Order:

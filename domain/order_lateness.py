@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain import order_cancellation, order_reinstating
+from domain.case_facts import CaseOpened
 from domain.message import Event, Rejected
 from domain.order_commands import CancelOrder
+from domain.order_intake import case_of
 from domain.order_payment import Decider, not_void, shown
 from domain.order_reinstating import OVERDUE, Free
 from domain.order_state import Order
@@ -26,19 +28,44 @@ from domain.payment_facts import LateFeeCharged, LateFeeWaived, PaymentOverdue
 from domain.payment_terms import due_of, late_fee
 from domain.policy import PolicyVersion
 
+PARTLY_PAID = "partly_paid"
+
 
 def declare(
     command: DeclareOverdue, state: Order, policy: PolicyVersion, _free: Free
 ) -> list[Event]:
     """Once per order until it is paid. Raises Rejected `not_due`."""
     due = _passed(command.at, state, policy)
-    if due is None or state.money.overdue:
+    if due is None:
         return []
+    mismatch = _mismatch(command, state) if needs_person(state, policy) else []
+    if state.money.overdue:
+        return mismatch
+    overdue = PaymentOverdue(
+        due_at=due,
+        outstanding_minor=state.balance_minor,
+        policy_version=policy.version,
+        at=command.at,
+    )
+    return [overdue, *mismatch]
+
+
+def needs_person(state: Order, policy: PolicyVersion) -> bool:
+    """Whether nobody has looked yet at an order that is not cancelled as it is partly paid."""
+    unseen = case_of(state.order_id, PARTLY_PAID) not in state.cases.cases
+    return unseen and spared(state, policy) == PARTLY_PAID
+
+
+def _mismatch(command: DeclareOverdue, state: Order) -> list[Event]:
+    figures = {"paid_minor": state.paid_minor, "outstanding_minor": state.balance_minor}
     return [
-        PaymentOverdue(
-            due_at=due,
-            outstanding_minor=state.balance_minor,
-            policy_version=policy.version,
+        CaseOpened(
+            person=state.person,
+            case_id=case_of(state.order_id, PARTLY_PAID),
+            kind="payment_mismatch",
+            blocking=False,
+            rule=PARTLY_PAID,
+            figures=figures,
             at=command.at,
         )
     ]
@@ -89,7 +116,7 @@ def spared(state: Order, policy: PolicyVersion) -> str | None:
         "packed": bool(state.parcels),
         "authorised": state.money.authorised_minor > 0,
         "reinstated": state.money.kept_alive,
-        "partly_paid": state.paid_minor > 0,
+        PARTLY_PAID: state.paid_minor > 0,
     }
     return next((why for why, holds in reasons.items() if holds), None)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from domain import order_papers, order_state, parcel
+from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
 from domain.order_facts import (
@@ -43,6 +44,8 @@ from domain.return_facts import (
     ReturnRequested,
 )
 from domain.values import Quantity
+from projections import case_told
+from projections.case_told import Handled
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ class OrderStatus:
     overrides: Mapping[str, OverrideTold] = field(default_factory=dict)  # also ended ones
     notes: tuple[Remark, ...] = ()
     feedback: tuple[Remark, ...] = ()
+    handled: Handled = case_told.NOTHING
 
     @property
     def estimated_at(self) -> datetime | None:
@@ -324,6 +328,9 @@ def _told(  # noqa: C901 - a table
             return {"feedback": (*row.feedback, remark)}
         case ShippingAddressAmended():
             return {"region": event.region}
+        case _ if isinstance(event, CASE_FACTS):
+            handled = case_told.told(row.handled, event, recorded.actor, position)  # type: ignore[arg-type]
+            return {"handled": handled}
         case _:
             return {}
 

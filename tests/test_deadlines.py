@@ -21,6 +21,7 @@ from domain.payment_commands import (
     RefundOverpayment,
     ReinstateOrder,
     RemindPayment,
+    VoidAuthorisation,
 )
 from tests.given import (
     World,
@@ -31,6 +32,7 @@ from tests.given import (
     ask_evidence,
     authorise,
     cancel,
+    capture,
     deny_refund,
     dispatch,
     expire_gifts,
@@ -68,6 +70,10 @@ def kinds(world: World) -> list[str]:
 
 def remind(hours_before: int, at: datetime) -> Any:
     return money(RemindPayment, hours_before=hours_before, at=at)
+
+
+def unhold() -> Any:
+    return money(VoidAuthorisation, payment_id="H1", reason="enough")
 
 
 def alert(at: datetime, kind: str = "refund_overdue", of: str = "R1") -> Any:
@@ -189,6 +195,21 @@ def test_what_is_left_to_a_person_is_declared_overdue_and_no_more(
     assert "order.cancelled.v2" not in done
 
 
+def test_what_is_partly_paid_becomes_a_case() -> None:
+    """covers: A21: DOMAIN.md's payment_mismatch, once, also when it is found late"""
+    world = after(place(), pay(4000)).world
+    done = ["order.payment_reminded.v1", "order.payment_overdue.v1", "order.case_opened.v1"]
+    assert catch_up(world, LATE) == done
+    [case] = world.order().cases.cases.values()
+    assert (case.kind, case.blocking) == ("payment_mismatch", False)
+    assert case.figures == {"paid_minor": 4000, "outstanding_minor": 6000}
+    given(world).when(money(DeclareOverdue, at=hours(99))).nothing()
+    later = after(place(), authorise(10_000), money(DeclareOverdue, at=LATE), capture(1000)).world
+    assert later.order().cases.cases == {}
+    done_late = catch_up(given(later, unhold()).world, hours(80))
+    assert done_late == ["order.payment_reminded.v1", "order.case_opened.v1"]
+
+
 def test_money_that_was_held_too_long_is_no_reason_any_more() -> None:
     world = after(place(), authorise(10_000, expires_at=hours(80))).world
     done = catch_up(world, hours(80))
@@ -282,9 +303,8 @@ def test_waiting_for_a_person_charges_nothing() -> None:
     world = given(None, publish(**rules), place()).world
     catch_up(world, hours(1000))
     assert world.order().money.late_fees_minor == 0
-    assert (
-        given(world).when(money(ChargeLateFee, at=hours(1000))).topics("order.late_fee_charged.v1")
-    )
+    then = given(world).when(money(ChargeLateFee, at=hours(1000)))
+    then.topics("order.late_fee_charged.v1")
 
 
 # -- authorisations, gifts, overpayments ---------------------------------------------------------
@@ -414,10 +434,11 @@ def test_who_has_not_paid_gets_nothing_more() -> None:
         then.refused("service_stopped")
         assert "order number-A: 100.00" in then.message
     given(world).when(place("C", customer_id="wang")).topics(
-        "order.placed.v3", "order.approved.v1", "customer.registered.v1"
+        "order.placed.v4", "order.approved.v1", "customer.registered.v1"
     )
-    given(world).when(place("C", channel="marketplace")).topics(
-        "order.placed.v3", "order.approved.v1"
+    reachable = {"name": "Li Wei", "phone": "13800000000"}
+    given(world).when(place("C", channel="marketplace", contact=reachable)).topics(
+        "order.placed.v4", "order.approved.v1"
     )
     given(world).when(place("B")).nothing()  # It was placed already.
     partly = given(world, pay(4000)).world
@@ -438,7 +459,7 @@ def test_all_overdue_orders_have_to_be_paid() -> None:
     world = given(None, STOP, place(), place("B"), *late, pay(10_000)).world
     given(world).when(place("C")).refused("service_stopped")
     given(given(world, pay(10_000, "P2", "B")).world).when(place("C")).topics(
-        "order.placed.v3", "order.approved.v1"
+        "order.placed.v4", "order.approved.v1"
     )
 
 
