@@ -79,13 +79,15 @@ class Clock:
         )
         return [model._row(*row) for row in found]
 
-    def spoil(self, order_id: str) -> None:
-        """The order's second event says nothing any more that can be read."""
+    def spoil(self, order_id: str, state: str = "{}") -> None:
+        """What the order's second event says, which then may be nothing that can be read."""
         with psycopg.connect(self.settings.postgres_url, autocommit=True) as connection:
             connection.execute("SET search_path TO main")
             connection.execute("ALTER TABLE ledger_event DISABLE TRIGGER ALL")
             connection.execute(
-                "UPDATE ledger_event SET state = '{}' WHERE key = %s AND version = 2", [order_id]
+                "UPDATE ledger_event SET state = convert_to(%s, 'UTF8')"
+                " WHERE key = %s AND version = 2",
+                [state, order_id],
             )
             connection.execute("ALTER TABLE ledger_event ENABLE TRIGGER ALL")
 

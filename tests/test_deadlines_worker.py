@@ -8,19 +8,22 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from commands.planning import Outcome
 from commands.settings import Settings
 from projections import deadlines as model
+from tests.carrier import wait_until
 from tests.clock import DAY, Clock, order
 from tests.given import (
     NOON,
@@ -35,6 +38,8 @@ from tests.given import (
 )
 from tests.scale import scale
 from tests.servers import MASTER_KEY
+from workers import deadlines, messenger, upkeep
+from workers.upkeep import NotReleased
 
 OVERDUE = "order.payment_overdue.v1"
 CANCELLED = "order.cancelled.v2"
@@ -233,7 +238,57 @@ def test_one_broken_order_stops_no_other(clock: Clock) -> None:
     failing = model.backlog(fresh.connection, LATE)
     assert failing.failing == failing.due > 0
     assert failing.late_seconds > 0
+    key = f"order/{broken.order_id}"
+    with pytest.raises(NotReleased, match="still fails"):
+        upkeep.release(clock.settings, "deadlines", key)
+    with pytest.raises(NotReleased, match="not parked"):
+        upkeep.release(clock.settings, "deadlines", f"order/{fine.order_id}")
+    fresh.spoil(broken.order_id, '{"at": "2025-03-01T12:00:00Z", "by": "policy"}')
+    upkeep.release(clock.settings, "deadlines", key)
+    assert fresh.connection.execute("SELECT count(*) FROM parked").fetchone() == (0,)
+    fresh.reach(LATE + DAY)
+    assert fresh.count(CANCELLED) == 2
     fresh.close()
+
+
+def test_a_rebuild_puts_right_what_differs(clock: Clock, settings: Settings) -> None:
+    placed = order()
+    clock.run(placed, order())
+    clock.follow()
+    live = clock.due()
+    clock.connection.execute(
+        "UPDATE deadlines SET due_at = due_at + '1 h' WHERE key = %s AND kind = 'cancel_overdue'",
+        [placed.order_id],
+    )
+    [found] = upkeep.rebuild(settings, "deadlines", compare=True)
+    assert (found.differing, found.examples, found.swapped) == (2, (placed.order_id,), False)
+    assert clock.due() != live
+    [found] = upkeep.rebuild(settings, "deadlines", compare=False)
+    assert (found.rows, found.swapped) == (8, True)
+    assert clock.due() == live
+
+
+def test_the_worker_lives_by_the_real_clock(clock: Clock, settings: Settings) -> None:
+    """Rows, acts and messages, each in its thread, until they are told to stop."""
+    late = datetime.now(UTC) - 4 * DAY
+    clock.run(order(late), order(datetime.now(UTC)))
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=one.run, args=(settings, stop)) for one in (deadlines, messenger)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: clock.count("message.queued.v1") == 2, 30)
+    wait_until(lambda: REGISTRY.get_sample_value("ledger_deadlines_due") == 0, 30)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert clock.count(CANCELLED) == 1
+    assert (
+        REGISTRY.get_sample_value("ledger_projection_lag_events", {"projection": "deadlines"})
+        is not None
+    )
 
 
 def test_what_cannot_be_done_is_tried_again_later_each_time(clock: Clock) -> None:
