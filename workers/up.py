@@ -43,16 +43,9 @@ WATCH_SECONDS = 0.5
 READY_SECONDS = 60.0
 REQUEST_SECONDS = 2.0
 # In this order: the last started is the first stopped.
-WORKERS = (
-    "projector",
-    "tracking",
-    "dead-letters",
-    "deadlines",
-    "messenger",
-    "periods",
-    "fapiao",
-    "api",
-)
+WORKERS = ("projector", "tracking", "dead-letters", "api")
+# What nobody waits for comes when the API answers: starting costs each a second of a core.
+BACKGROUND = ("deadlines", "messenger", "periods", "fapiao")
 
 console = Console()
 
@@ -97,6 +90,8 @@ def up(settings: Settings, *, simulate: bool) -> None:
         _wait_until_ready(f"{found.api}readyz", supervisor)
         endpoints.write(found, var / ENDPOINTS)
         stack.callback(endpoints.remove, var / ENDPOINTS)
+        for name in BACKGROUND:
+            supervisor.start(name, [name], environment(settings))
         if simulate:
             supervisor.start("simulate", ["simulate"], environment(settings))
         _say(found, settings, supervisor, time.monotonic() - started)
