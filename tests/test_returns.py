@@ -363,6 +363,13 @@ def test_an_exchange_for_less_leaves_an_overpayment_on_the_new_order() -> None:
     given(world).when(refund(1_500, order_id="B", refund_id="R9")).topics(*REFUNDED)
 
 
+def test_the_worth_of_exchanged_goods_is_paid_out_by_a_method_that_is_named() -> None:
+    world = after(*DELIVERED, exchange(line("POT", 1, 500), back=((1, 2),))).world
+    world = given(world, refund(1_500, order_id="B", refund_id="R9")).world
+    given(world).when(pay_refund("R9", "B")).refused("method_needed", exchange_minor=1_500)
+    given(world).when(pay_refund("R9", "B", method="alipay")).topics("order.refund_paid.v1")
+
+
 def test_an_exchange_obeys_the_rules_of_returns() -> None:
     start = after(*DELIVERED)
     start.when(exchange(line("POT"), back=((1, 4),))).refused("return_exceeds_delivered")
