@@ -207,7 +207,10 @@ def _late_days(state: Order, days: Iterable[LateFeeDay]) -> Order:
     known = {one.day: one for one in state.money.late_days}
     known |= {one.day: one for one in days}
     ordered = tuple(known[day] for day in sorted(known))
-    return _settled(_with_late_fee(state, replace(state.money, late_days=ordered)))
+    money = replace(state.money, late_days=ordered)
+    # What was not owed after all was not forgiven: the rest of a waiver is not kept for later days.
+    waived = min(money.late_waived_minor, money.late_charged_minor)
+    return _settled(_with_late_fee(state, replace(money, late_waived_minor=waived)))
 
 
 def _with_late_fee(state: Order, money: Money) -> Order:
