@@ -25,6 +25,7 @@ from domain.order_refund import (
     require_line_left,
     require_paid,
     require_payment_left,
+    require_return_left,
     require_shipping_left,
 )
 from domain.order_refund_state import Refund
@@ -211,6 +212,8 @@ def _require_still_there(refund: Refund, state: Order) -> None:
     for payment_id, amount_minor in refund.payments.items():
         require_payment_left(payment_id, amount_minor, state)
     for line_no, part in refund.lines.items():
+        if refund.return_id is not None:
+            require_return_left(refund.return_id, line_no, part.units, state)
         line = state.lines.get(line_no)
         if line is None:
             raise Rejected("unknown_line", f"line {line_no} was removed", line_no=line_no)

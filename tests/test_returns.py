@@ -40,6 +40,7 @@ from tests.given import (
     place,
     receive,
     refund,
+    retry_refund,
     send_back,
     take_back,
 )
@@ -307,6 +308,15 @@ def test_all_that_came_back_one_by_one_is_all_that_was_paid() -> None:
     events = [e for e in world.events[order_stream("A")] if isinstance(e, RefundRequested)]
     assert sum(event.amount_minor for event in events) == total
     assert sum(event.tax_minor for event in events) == tax
+
+
+def test_a_failed_refund_is_not_retried_when_its_goods_were_refunded_since() -> None:
+    """One of three came back: it is worth one refund, however often that failed."""
+    start = back((1, 1)).world
+    once = given(start, take_back((1, 1)), fail_refund())
+    once.when(retry_refund()).topics("order.refund_retried.v1")
+    twice = given(once.world, refund(None, refund_id="R2", return_id="T1"))
+    twice.when(retry_refund()).refused("refund_exceeds_return", asked=1, refundable=0)
 
 
 # -- exchange ------------------------------------------------------------------------------------
