@@ -651,7 +651,15 @@ def _ship(item: LineQuantity, reserved: Decimal, before: Order, cause: Event, wr
 
 def _deliver(command: DeliverParcel, write: Write) -> None:
     stream = parcel_stream(command.parcel_id)
-    write.add(stream, parcel.decide(command, write.states[stream]))
+    events = parcel.decide(command, write.states[stream])
+    orders: list[Order] = [write.states[order_stream(o)] for o in write.states[stream].order_ids]
+    if events and orders and all(command.parcel_id in one.money.refused for one in orders):
+        raise Rejected(
+            "delivery_refused",
+            "it was refused at the door: what is owed for it was taken off",
+            parcel_id=command.parcel_id,
+        )
+    write.add(stream, events)
     _tell_orders(stream, write.events.get(stream, []), write)
 
 

@@ -418,9 +418,11 @@ def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
 
 
 def deliver(parcel_id: str, carrier: str, source: str, at: datetime, state: Order) -> list[Event]:
-    """The order's units in the parcel arrived, and what the carrier collected for them."""
+    """The order's units in the parcel arrived, and what the carrier collected for them. What was
+    refused at the door is on its way back: it arrives at the sender's.
+    """
     parcel = state.parcels[parcel_id]
-    if parcel.delivered:
+    if parcel.delivered or parcel_id in state.money.refused:
         return []
     fact = OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)
     return [fact, *order_cash.collected(fact, carrier, state, evolve(state, fact))]

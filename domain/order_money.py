@@ -34,6 +34,7 @@ class Payment:
     value_date: date | None = None
     received_at: datetime | None = None
     carrier: str | None = None  # that remitted it
+    collected_minor: int = 0  # of it, what the carrier was known to have collected
 
     @property
     def here_minor(self) -> int:

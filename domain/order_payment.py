@@ -36,11 +36,12 @@ from domain.payment_facts import (
     PaymentFailed,
     PaymentMovedIn,
 )
-from domain.payment_terms import recharged, value_day
+from domain.payment_terms import ON_ACCOUNT, recharged, value_day
 from domain.policy import PolicyVersion
 from domain.policy_rules import amount as amount_in
 
 ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+NEVER_HELD = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 
 def payer_of(order_id: str) -> str:
@@ -263,6 +264,13 @@ def authorise(
         return []
     if state.cancelled:
         raise Rejected("order_cancelled", "the order was cancelled: nothing is to be held for it")
+    if command.method in NEVER_HELD:
+        raise Rejected(
+            "method_holds_nothing",
+            f"{command.method}: only what a provider holds is captured later; "
+            "an account is spent from at once, and a term is no money",
+            method=command.method,
+        )
     return [
         PaymentAuthorised(
             person=payer_of(state.order_id),

@@ -95,6 +95,12 @@ def move(
     if command.to_payment_id in target.payments:
         return [], []
     _require_cash(payment)
+    if payment.carrier is not None:  # It would leave two orders with what the carrier still owes.
+        raise Rejected(
+            "money_of_a_carrier",
+            "void the remittance, and record it on the order that it is for",
+            carrier=payment.carrier,
+        )
     not_void(target)
     if source.currency != target.currency:
         raise Rejected(

@@ -162,6 +162,14 @@ def _units(
     return chosen
 
 
+def require_return_left(return_id: str, line_no: int, asked: Decimal, state: Order) -> None:
+    """Raises Rejected `refund_exceeds_return`: of what came back, less what refunds hold of it."""
+    came = known_return(return_id, state).received.get(line_no, ZERO)
+    left = came - refunded_units(state, return_id, line_no)
+    if asked > left:
+        raise _exceeds_return(line_no, asked, left)
+
+
 def _exceeds_return(line_no: int, asked: Decimal, left: Decimal) -> Rejected:
     return Rejected(
         "refund_exceeds_return",
