@@ -38,6 +38,7 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.payment_captured.v1": ("order.payment_captured.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
     "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
+    "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)

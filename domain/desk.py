@@ -56,7 +56,6 @@ from domain.desk_streams import (
     paper_claim,
     parcel_stream,
     persons,
-    policy_stream,
     series_stream,
     stock_stream,
     streams,
@@ -96,7 +95,7 @@ from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
-from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,

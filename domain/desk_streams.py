@@ -50,7 +50,7 @@ from domain.payment_commands import (
     RecordRemittance,
     RefuseDelivery,
 )
-from domain.policy import PublishPolicy
+from domain.policy import PublishPolicy, policy_stream
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
@@ -77,10 +77,6 @@ def stock_stream(sku: str, location: str) -> StreamName:
 
 def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
-
-
-def policy_stream(shop: str) -> StreamName:
-    return StreamName("policy", shop)
 
 
 def account_stream(customer_id: str, currency: str) -> StreamName:

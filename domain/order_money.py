@@ -17,6 +17,11 @@ from domain.payment_facts import LateFeeDay
 if TYPE_CHECKING:
     from domain.order_state import Order
 
+ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
+# Money that stays in the house: no bank tells of it.
+INTERNAL_METHODS = ACCOUNT_METHODS | {EXCHANGE}
+
 
 @dataclass(frozen=True)
 class Payment:
@@ -34,6 +39,8 @@ class Payment:
     value_date: date | None = None
     received_at: datetime | None = None
     carrier: str | None = None  # that remitted it
+    fee_minor: int = 0  # of the amount, what carrier or provider kept: the rest reached us
+    moved_from: tuple[str, str] | None = None  # the order and payment that it came in by
 
     @property
     def here_minor(self) -> int:

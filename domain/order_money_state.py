@@ -111,6 +111,7 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         value_date=event.value_date,
         received_at=event.at,
         carrier=event.carrier,
+        fee_minor=event.fee_minor,
     )
     state = _with_payment(state, event.payment_id, payment, event.amount_minor)
     if event.authorisation_id is not None:
@@ -171,6 +172,7 @@ def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
         reference=event.reference,
         value_date=event.value_date,
         received_at=event.received_at,
+        moved_from=(event.from_order_id, event.from_payment_id),
     )
     return _settled(_with_payment(state, event.payment_id, payment, event.amount_minor))
 

@@ -39,8 +39,6 @@ from domain.payment_terms import recharged, value_day
 from domain.policy import PolicyVersion
 from domain.policy_rules import amount as amount_in
 
-ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
-
 
 def payer_of(order_id: str) -> str:
     """The person whose key seals the payers of an order: they need not be its customer."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from domain.message import Command, StreamName
 from domain.movement import MovementKey
 from domain.period import BeginClosing, ClosePeriod, period_key
+from domain.policy import policy_stream
 from domain.statement import Statement, person_of
 from domain.statement_commands import (
     ImportStatement,
@@ -71,8 +72,10 @@ def streams(
     match command:
         case MatchLines():
             keys = [key_of(part) for part in command.movements]
+            owners = {owner_stream(key) for key in keys}
+            shops = {loaded[name].shop for name in owners & loaded.keys()} - {""}
             return frozenset(
-                {own, *map(movement_stream, keys), *(owner_stream(key) for key in keys)}
+                {own, *map(movement_stream, keys), *owners, *map(policy_stream, shops)}
             )
         case UnmatchLines():
             state: Statement = loaded.get(own) or Statement()

@@ -19,7 +19,7 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
-from domain.order_payment_undone import ACCOUNT_METHODS
+from domain.order_money import ACCOUNT_METHODS
 from domain.order_refund import (
     require_line_left,
     require_paid,
