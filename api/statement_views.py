@@ -158,9 +158,12 @@ class TakenBy(BaseModel):
 
 
 class MovementShown(BaseModel):
-    """Money of ours: a capture, a paid refund, or a batch that a provider pays out.
+    """Money of ours: a capture, a paid refund, compensation, a lost chargeback, or a batch that a
+    provider pays out.
 
-    `owner`: the order, or the provider's statement. Of a batch gross less fees is the amount.
+    `owner`: the order, or the provider's statement. Gross less fees is the amount: of a batch, and
+    of what a carrier remits. `state`: void when it is worth nothing any more, over_matched when
+    statements have told of more than it is worth.
     """
 
     movement: str

@@ -109,8 +109,8 @@ async def open_movements(
 ) -> list[Row]:
     """Money of ours that no statement has told of yet, the newest first; payers sealed.
 
-    Imported history is left alone unless it is asked for. `over`: the kinds of which movements are
-    wanted that statements have told too much of; `only_over`: no others.
+    Imported history is left alone unless it is asked for. `over`: of which kinds also movements
+    that statements have told too much of; `only_over`: only these.
     """
     (at, key), (since, until) = after or (None, None), span or (None, None)
     found = await _rows(
