@@ -21,6 +21,7 @@ from domain.reconciliation_streams import (
     own_stream,
     owner_stream,
     statement_stream,
+    zone_claim,
 )
 from domain.statement import Statement, shown
 from domain.statement_commands import (
@@ -40,6 +41,7 @@ class Write(Protocol):
     """Of the desk: states so far, and where facts go."""
 
     states: dict[StreamName, Any]
+    claims: list[tuple[str, str, str]]  # kind, key, owner
 
     def add(self, stream: StreamName, events: Iterable[Event]) -> None: ...
 
@@ -59,8 +61,25 @@ def decide(command: ReconciliationCommand, write: Write) -> None:
             _match(command, write)
         case UnmatchLines():
             _unmatch(command, write)
-        case BeginClosing() | ClosePeriod():
+        case BeginClosing():
+            _begin_closing(command, write)
+        case ClosePeriod():
             write.add(own, period.decide(command, state))
+
+
+def _begin_closing(command: BeginClosing, write: Write) -> None:
+    own, claim = own_stream(command), zone_claim(command.shop)
+    zone = write.states[claim]
+    if zone not in {None, command.zone}:
+        raise Rejected(
+            "period_zone_differs",
+            f"the months of {command.shop} are closed by the time of {zone}",
+            zone=zone,
+        )
+    events = period.decide(command, write.states[own])
+    write.add(own, events)
+    if events and zone is None:
+        write.claims.append(("period_zone", command.shop, command.zone))
 
 
 def available(key: MovementKey, states: Mapping[StreamName, Any]) -> Available:

@@ -45,6 +45,13 @@ def period_stream(shop: str, month: str) -> StreamName:
     return StreamName("period", period_key(shop, month))
 
 
+def zone_claim(shop: str) -> StreamName:
+    """Owned by the time zone of all the shop's months: with two, a fact at midnight would be of no
+    month, or of both.
+    """
+    return StreamName("claim:period_zone", shop)
+
+
 def key_of(part: MovementPart | MovementPartBody) -> MovementKey:
     return MovementKey(part.kind, part.owner, part.id)
 
@@ -77,6 +84,8 @@ def streams(
             return frozenset(
                 {own, *map(movement_stream, keys), *owners, *map(policy_stream, shops)}
             )
+        case BeginClosing():
+            return frozenset({own, zone_claim(command.shop)})
         case UnmatchLines():
             state: Statement = loaded.get(own) or Statement()
             kept = state.matches.get(command.match_id)

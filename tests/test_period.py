@@ -73,6 +73,15 @@ def test_a_month_that_is_not_over_is_not_closed() -> None:
     given().when(begin(at=last + timedelta(seconds=1))).topics("period.closing_began.v1")
 
 
+def test_all_months_of_a_shop_are_of_one_time_zone() -> None:
+    """covers: A24: else a fact at midnight would be in two months, or in none."""
+    closed = after(begin("2025-01"), begin("2025-02").model_copy(update={"zone": ZONE}))
+    berlin = begin().model_copy(update={"zone": "Europe/Berlin"})
+    closed.when(berlin).refused("period_zone_differs", zone=ZONE)
+    other = berlin.model_copy(update={"shop": "other"})
+    closed.when(other).topics("period.closing_began.v1")
+
+
 def test_the_answer_tells_how_far_a_closing_is() -> None:
     world = given().world
     answer = {"shop": "main", "month": "2025-03", "version": 1, "status": "closing"}
