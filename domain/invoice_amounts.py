@@ -4,6 +4,10 @@ Per charge (a line, shipping, a fee) three sums are kept apart: what is owed by 
 for it (invoices less corrections and reductions), and what was credited because money was given
 back for what is still owed. Owed less billed is open: above zero it may be invoiced, below zero it
 has to be credited. So when nothing is open, the papers say what the order says, by line and rate.
+
+A credit note for a refund that was denied, or whose payout failed, says nothing any more: what it
+took off is open and invoiced again; retried, the refund makes it good. A fee for lateness is on no
+paper: it is damages for the delay, not a price for a supply, it grows by the day and may be waived.
 """
 
 from __future__ import annotations
@@ -105,10 +109,16 @@ def summed(papers: Iterable[Invoice | CreditNote]) -> dict[str, Amount]:
     return sums
 
 
+def after_refund(note: CreditNote, state: Order) -> bool:
+    """Whether it stands for money that was given back."""
+    refund = state.refunds.get(note.refund_id or "")
+    return note.basis == "refund" and (refund is None or refund.counts)
+
+
 def billed(state: Order) -> dict[str, Amount]:
     """Invoices less the credit notes that made room for another invoice, or followed a fall."""
     papers = state.papers
-    less = summed(note for note in papers.credit_notes.values() if note.basis != "refund")
+    less = summed(note for note in papers.credit_notes.values() if not after_refund(note, state))
     return {
         ref: whole - less.get(ref, NOTHING)
         for ref, whole in summed(papers.invoices.values()).items()
@@ -154,10 +164,16 @@ def given_back_minor(state: Order) -> int:
 
     Money back that was paid too much, or for what was cancelled, lowers no price by itself.
     """
-    kept = min(state.total_minor, state.paid_minor)
+    paid = state.paid_minor - state.late_fees_paid_minor  # These are not refunded.
+    kept = min(billable_minor(state), paid)
     notes = state.papers.credit_notes.values()
-    told = sum(note.total_minor for note in notes if note.basis == "refund")
-    return max(0, kept - state.net_paid_minor - told)
+    told = sum(note.total_minor for note in notes if after_refund(note, state))
+    return max(0, kept - (paid - state.refunded_minor) - told)
+
+
+def billable_minor(state: Order) -> int:
+    """What is owed by now and stands on papers: all but the fee for lateness."""
+    return state.total_minor - state.money.late_fees_minor
 
 
 def next_units(charge: Charge, done: Amount, units: Decimal) -> Amount:

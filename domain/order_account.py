@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 from uuid import UUID, uuid5
 
-from domain.account import Account, Spend, evolve, shown
+from domain.account import Account, Spend, evolve
 from domain.account_facts import (
     BalanceGivenBack,
     BalanceSpent,
@@ -22,6 +22,7 @@ from domain.account_facts import (
 )
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
+from domain.money import shown_minor
 from domain.order_commands import (
     AddNote,
     AmendOrder,
@@ -158,7 +159,8 @@ def _insufficient(
     currency = order.currency
     return Rejected(
         "insufficient_credit",
-        f"{shown(payment.amount_minor, currency)} asked, {shown(credit + gifts, currency)} there",
+        f"{shown_minor(payment.amount_minor, currency)} asked, "
+        f"{shown_minor(credit + gifts, currency)} there",
         asked_minor=payment.amount_minor,
         available_minor=credit + gifts,
         credit_minor=credit,
@@ -286,8 +288,9 @@ def _require_limit(asked: int, currency: str, state: Account) -> None:
     if asked > state.limit_left_minor:
         raise Rejected(
             "credit_limit_exceeded",
-            f"{shown(asked, currency)} asked, {shown(state.limit_left_minor, currency)} left of "
-            f"{shown(state.limit_minor, currency)}",
+            f"{shown_minor(asked, currency)} asked, "
+            f"{shown_minor(state.limit_left_minor, currency)} left of "
+            f"{shown_minor(state.limit_minor, currency)}",
             limit_minor=state.limit_minor,
             exposure_minor=state.exposure_minor,
             asked_minor=asked,

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
+from domain.money import shown_minor
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced
 from domain.payment_facts import LateFeeDay
 
@@ -188,3 +189,8 @@ def cancelled(money: Money, event: OrderCancelled) -> Money:
         tax_minor=event.tax_minor,
     )
     return replace(money, cancellation=gone)
+
+
+def shown(amount_minor: int, order: Order) -> str:
+    """As people read it; imports may have a currency that nobody knows."""
+    return shown_minor(amount_minor, order.currency)

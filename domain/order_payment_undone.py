@@ -7,8 +7,8 @@ what was refunded as well, and then both are told.
 from __future__ import annotations
 
 from domain.message import Command, Event, Rejected
-from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment
-from domain.order_payment import Decider, not_void, received, shown
+from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment, shown
+from domain.order_payment import Decider, not_void, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import (
