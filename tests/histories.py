@@ -186,7 +186,8 @@ class History:
             yield given.money(RefuseDelivery, order_id, self.tick(), **of)
         owed = self.order(order_id).money.collected_minor
         if owed > 0 and self.random.random() < 0.8:
-            told = {"carrier": "sf-express", "reference": "r", "payment_id": self.id()}
+            told: dict[str, Any] = {"carrier": "sf-express", "reference": "r"}
+            told["payment_id"] = self.id()
             told |= {"amount_minor": owed, "fee_minor": owed // 50}
             yield given.money(RecordRemittance, order_id, self.tick(), **told)
 
