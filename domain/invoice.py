@@ -222,7 +222,7 @@ def credit_note(
         basis=made.basis,
         reason=command.reason,
         text=command.text,
-        refund_id=made.refund_id,
+        refund_id=command.refund_id,
         currency=state.currency,
         language=command.language or made.invoice.language,
         seller=where.terms.seller(),

@@ -40,7 +40,6 @@ class Credit:
     invoice: Invoice
     basis: Basis
     lines: list[PaperLine]
-    refund_id: str | None = None
 
 
 def credited(command: IssueCreditNote, state: Order) -> Credit:
@@ -95,13 +94,12 @@ def _reduction(
             invoice_number=invoice.number,
             reduction_minor=total,
         )
-    return _made(invoice, "reduction", over, command.refund_id)
+    return _made(invoice, "reduction", over)
 
 
 def _after_refund(command: IssueCreditNote, state: Order, invoice: Invoice) -> Credit:
     if command.refund_id is not None:
-        parts = refund_parts(command.refund_id, state, invoice)
-        return _made(invoice, "refund", parts, command.refund_id)
+        return _made(invoice, "refund", refund_parts(command.refund_id, state, invoice))
     due, left = given_back_minor(state), room(state, invoice)
     if not command.by_lines and command.amount_minor is None:
         raise Rejected("nothing_to_credit", "no more is invoiced than is owed")
@@ -115,31 +113,7 @@ def _after_refund(command: IssueCreditNote, state: Order, invoice: Invoice) -> C
             asked_minor=total,
             open_minor=due,
         )
-    return _made(invoice, "refund", parts, _told_by(total, state))
-
-
-def _told_by(total: int, state: Order) -> str:
-    """The oldest refund that gave back so much and is not told of yet: a note stands and falls with
-    its refund. Raises Rejected where none did.
-    """
-    left = {name: _untold(name, state) for name, one in state.refunds.items() if one.counts}
-    found = next((name for name, minor in left.items() if minor >= total), None)
-    if found is None:
-        most = max(left.values(), default=0)
-        raise Rejected(
-            "credit_spans_refunds",
-            f"{shown(total, state)} asked, no refund alone has more than {shown(most, state)} that "
-            "is not credited: write a note for each",
-            asked_minor=total,
-            open_minor=most,
-        )
-    return found
-
-
-def _untold(refund_id: str, state: Order) -> int:
-    notes = state.papers.credit_notes.values()
-    told = sum(n.total_minor for n in notes if n.refund_id == refund_id and n.basis == "refund")
-    return state.refunds[refund_id].amount_minor - told
+    return _made(invoice, "refund", parts)
 
 
 def refund_parts(refund_id: str, state: Order, invoice: Invoice) -> dict[str, Amount]:
@@ -268,14 +242,12 @@ def _parts(invoice: Invoice, left: Mapping[str, Amount], wanted: Wanted) -> dict
     }
 
 
-def _made(
-    invoice: Invoice, basis: Basis, parts: Mapping[str, Amount], refund_id: str | None = None
-) -> Credit:
+def _made(invoice: Invoice, basis: Basis, parts: Mapping[str, Amount]) -> Credit:
     lines = {line.ref: line for line in invoice.lines}
     made = [_line(lines[ref], one) for ref, one in parts.items() if one.to_invoice]
     if not made:
         raise Rejected("nothing_to_credit", f"nothing of it is left of invoice {invoice.number}")
-    return Credit(invoice, basis, made, refund_id)
+    return Credit(invoice, basis, made)
 
 
 def _line(line: PaperLine, one: Amount) -> PaperLine:
