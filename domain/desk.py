@@ -61,7 +61,6 @@ from domain.desk_streams import (
     paper_claim,
     parcel_stream,
     persons,
-    policy_stream,
     procedure_stream,
     series_stream,
     stock_stream,
@@ -113,7 +112,7 @@ from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
-from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.refund_commands import (
     REFUND_CHANGES,
