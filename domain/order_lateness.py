@@ -13,7 +13,8 @@ from domain.case_facts import CaseOpened
 from domain.message import Event, Rejected
 from domain.order_commands import CancelOrder
 from domain.order_intake import case_of
-from domain.order_payment import Decider, not_void, shown
+from domain.order_money import shown
+from domain.order_payment import Decider, not_void
 from domain.order_reinstating import OVERDUE, Free
 from domain.order_state import Order
 from domain.order_status import PAYS_LATER

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from domain.account import shown
 from domain.customer import Customer, ServiceResumed, ServiceStopped
 from domain.message import Event, Rejected
+from domain.money import shown_minor
 from domain.order_state import Order
 from domain.policy import PolicyVersion
 
@@ -51,7 +51,7 @@ def require(state: Customer) -> None:
     if not state.stops:
         return
     owed = "; ".join(
-        f"order {stop.number}: {shown(stop.outstanding_minor, stop.currency)}"
+        f"order {stop.number}: {shown_minor(stop.outstanding_minor, stop.currency)}"
         for stop in state.stops.values()
     )
     raise Rejected(
