@@ -219,9 +219,14 @@ class Order:
         return max(0, self.net_paid_minor - kept - withheld)
 
     @property
+    def owed_minor(self) -> int:
+        """The total, as long as anybody owes it: a voided order only shows what it was."""
+        return 0 if self.void else self.total_minor
+
+    @property
     def unpaid_minor(self) -> int:
         """What is missing before the goods may leave: money given back is missing again."""
-        return max(0, self.total_minor - self.money.written_off_minor - self.net_paid_minor)
+        return max(0, self.owed_minor - self.money.written_off_minor - self.net_paid_minor)
 
     @property
     def uncovered_minor(self) -> int:
@@ -237,9 +242,9 @@ class Order:
         lowers a credit but makes no debt. What a carrier collected is the carrier's debt.
         """
         settled = self.paid_minor + self.money.written_off_minor + self.money.collected_minor
-        if settled < self.total_minor:
-            return self.total_minor - settled
-        return min(0, self.total_minor - self.net_paid_minor)
+        if settled < self.owed_minor:
+            return self.owed_minor - settled
+        return min(0, self.owed_minor - self.net_paid_minor)
 
 
 def evolve(state: Order, event: Event) -> Order:
