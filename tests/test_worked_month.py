@@ -1,150 +1,22 @@
-"""A month of sixty-odd orders with every case, its figures written by hand beforehand: the orders,
-the reports, the papers, the reconciliation and the closed month say the same, to the cent.
-
-The story is told with its own times by the runner of all workers; what is told late, the
-statements, the matching and the closing come over HTTP, and all reading does.
+"""A month of sixty-odd orders with every case, its figures written by hand beforehand: orders,
+reports, papers, reconciliation and closed months say the same over HTTP, to the cent.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
-from math import floor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from domain.money import minor_digits
 from domain.order_status import LABELS
 from tests.api_server import Api
-from tests.worked_month import FOLDER, Month, Step, Teller, minor, order_id, sums
-from tests.worked_month_commands import commands
+from tests.worked_month import COLUMNS, by_hand, differences, major, minor, order_id
+from tests.worked_month_told import SHOPS, Json, Told
 
-Json = dict[str, Any]
 MARCH = {"from": "2025-03-01T00:00:00+08:00", "to": "2025-04-01T00:00:00+08:00"}
-STATEMENTS = {"bank": "csv", "alipay": "alipay", "wechat": "wechat", "stripe": "stripe"}
-SHOPS = ("main", "depot")
-COLUMNS = (
-    *("total", "tax", "paid", "refunded", "fee", "kept", "credit", "written_off", "unpaid"),
-    *("owes", "freight", "compensation"),
-)
-
-
-# -- the month happens -----------------------------------------------------------------------------
-
-
-@dataclass
-class Told:
-    """The month over, its statements matched, March and April closed."""
-
-    api: Api
-    month: Month = field(default_factory=Month)
-    statements: dict[str, str] = field(default_factory=dict)  # bank -> statement id
-    march: Json = field(default_factory=dict)  # both lists when March is closed
-
-    def happens(self) -> None:
-        Teller(self.api.settings).tell([*commands(self.month)])
-        for name, layout in STATEMENTS.items():
-            self._import(name, layout)
-        self.match()
-        self._match_by_hand()
-        self._close("2025-03")
-        self.march = self.open()
-        for step in self.month.late():
-            self._tell_late(step)
-        self.match()
-        self._close("2025-04")
-
-    def _import(self, name: str, layout: str) -> None:
-        content = base64.b64encode((FOLDER / f"{name}.csv").read_bytes()).decode()
-        body: Json = {"layout": layout, "file_name": f"{name}.csv", "content": content}
-        if layout == "csv":
-            body["mapping"] = json.loads((FOLDER / "bank.mapping.json").read_text("utf-8"))
-        self.statements[name] = self.api.made("/v1/statements", body)["statement_id"]
-
-    def match(self) -> None:
-        """Providers first: what they pay out is what the bank tells of."""
-        for name in reversed(STATEMENTS):
-            at = f"/v1/statements/{self.statements[name]}"
-            self.api.shown(at, min_position=self.api.head())
-            self.api.made(f"{at}/auto-match")
-
-    def _match_by_hand(self) -> None:
-        expected = self.month.expected["reconciliation"]
-        for match in expected["by_hand"]:
-            found = [self.line(text) for text in match["lines"]]
-            movements = [self._movement(text) for text in match["movements"]]
-            body = {"lines": [{"line_no": no} for _, no in found], "movements": movements}
-            self.api.made(f"/v1/statements/{found[0][0]}/matches", body)
-        for text in expected["unallocated"]["lines"]:
-            statement, no = self.line(text)
-            self.api.made(f"/v1/statements/{statement}/lines/{no}/unallocated", {})
-
-    def _movement(self, text: str) -> Json:
-        kind, order, name = text.split()
-        return {"kind": kind, "owner": order_id(order), "id": name}
-
-    def line(self, text: str) -> tuple[str, int]:
-        """`bank 03-20 -28.00`: statement id and number of the line."""
-        name, day, amount = text.split()
-        at = f"/v1/statements/{self.statements[name]}/lines"
-        items = self.api.shown(at, limit=200, min_position=self.api.head())["items"]
-        wanted = (f"2025-{day}", minor(amount, "CNY"))
-        (found,) = [x for x in items if (x["value_on"], x["amount_minor"]) == wanted]
-        return self.statements[name], int(found["line_no"])
-
-    def _tell_late(self, step: Step) -> None:
-        name, amount, method = step.words
-        body = {"amount_minor": minor(amount, "CNY"), "method": method}
-        body |= {"reference": f"{step.of}-{name}", "occurred_at": step.at.isoformat()}
-        self.api.made(f"/v1/orders/{order_id(step.of)}/payments", body)
-
-    def _close(self, month: str) -> None:
-        for shop in SHOPS:
-            closed = self.api.made(f"/v1/periods/{month}/close", {"shop": shop})
-            assert closed["status"] == "closed"
-
-    def open(self) -> Json:
-        """Both lists of what is not matched, in the fixture's words."""
-        head = self.api.head()
-        query = {"shop": "main", "limit": 200, "min_position": head}
-        lines = self.api.shown("/v1/reconciliation/lines", **query)["items"]
-        ours = self.api.shown("/v1/reconciliation/movements", **query)["items"]
-        return {
-            "lines": sorted(self._line_told(one) for one in lines),
-            "movements": sorted(self._movement_told(one) for one in ours),
-        }
-
-    def _line_told(self, line: Json) -> str:
-        names = {statement: name for name, statement in self.statements.items()}
-        name, day = names[line["statement_id"]], line["value_on"].removeprefix("2025-")
-        return f"{name} {day} {major(line['amount_minor'], line['currency'])}"
-
-    def _movement_told(self, one: Json) -> str:
-        owners = {order_id(name): name for name in self.month.orders}
-        owners |= {statement: name for name, statement in self.statements.items()}
-        amount = major(one["amount_minor"], one["currency"])
-        return f"{one['kind']} {owners[one['owner']]} {one['id']} {amount}"
-
-    # -- reading
-
-    def shown(self, name: str) -> Json:
-        return self.api.shown(f"/v1/orders/{order_id(name)}", min_position=self.api.head())
-
-    def real_orders(self) -> Iterator[str]:
-        for name in self.month.orders:
-            if self.month.placing(name).refused is None:
-                yield name
-
-
-def major(amount_minor: int, currency: str) -> str:
-    """As the fixture writes it."""
-    return str(Decimal(amount_minor).scaleb(-minor_digits(currency)))
+SALES = ("gross", "discount", "shipping", "tax", "refunded", "net")
+LINES = {"bank": 36, "alipay": 33, "wechat": 11, "stripe": 19}  # of the files
 
 
 @pytest.fixture(scope="module")
@@ -152,75 +24,6 @@ def told(api: Api) -> Told:
     month = Told(api)
     month.happens()
     return month
-
-
-def differences(found: Iterable[tuple[str, Any, Any]]) -> list[str]:
-    """Every figure that is not as written, by name."""
-    return [
-        f"{name}: {by_hand} by hand, {by_ledger} in the ledger"
-        for name, by_hand, by_ledger in found
-        if by_hand != by_ledger
-    ]
-
-
-# -- the fixture itself ----------------------------------------------------------------------------
-
-
-def worked_out(calculation: str) -> str:
-    """`3 × 33.30` to as many places as the result has, rounded half up once."""
-    terms, _, result = calculation.rpartition(" = ")
-    total = Fraction(0)
-    for sign, term in re.findall(r"(^|[+-] )([^+-]+)", terms):
-        value = Fraction(1)
-        for operator, number in re.findall(r"(^|[×/] )([\d.]+)", term.strip()):
-            value = value / Fraction(number) if operator == "/ " else value * Fraction(number)
-        total += -value if sign == "- " else value
-    places = len(result.partition(".")[2])
-    return str(Decimal(floor(total * 10**places + Fraction(1, 2))).scaleb(-places))
-
-
-def test_every_calculation_in_the_fixture_is_right() -> None:
-    month = Month()
-    written = [*sums(month.told), *sums(month.expected)]
-    assert len(written) > 200
-    assert differences((one, one.rpartition(" = ")[2], worked_out(one)) for one in written) == []
-
-
-def test_the_hand_written_figures_of_each_order_add_up() -> None:
-    """covers: A24: paid = kept + fees + credit + refunded; total = kept + fees + written off +
-    unpaid.
-    """
-    month = Month()
-    found = []
-    for name, order in month.orders.items():
-        if "expect" not in order:
-            continue
-        has = by_hand(order["expect"], month.currency(name))
-        fees = has["paid"] - has["kept"] - has["credit"] - has["refunded"]
-        owed = has["kept"] + fees + has["written_off"] + has["unpaid"]
-        found += [(f"{name} total", has["total"], owed), (f"{name} fees", True, fees >= 0)]
-        found.append((f"{name} fees kept", True, fees <= has["fee"]))
-    assert differences(found) == []
-
-
-def by_hand(expect: Json, currency: str) -> dict[str, int]:
-    """An order's columns in minor units; what is not named is 0."""
-    assert set(expect) <= {*COLUMNS, "status"}, expect
-    return {name: minor(expect[name], currency) if name in expect else 0 for name in COLUMNS}
-
-
-def test_the_orders_add_up_to_the_month() -> None:
-    """covers: A24"""
-    month, names = Month(), ("paid", "refunded", "kept", "credit")
-    orders = [
-        by_hand(one["expect"], "CNY")
-        for name, one in month.orders.items()
-        if "expect" in one and month.currency(name) == "CNY" and name != "M066"
-    ]
-    total = month.expected["orders"]["CNY"]
-    found = [(name, minor(total[name], "CNY"), sum(x[name] for x in orders)) for name in names]
-    tax = minor(month.expected["sales"]["CNY"]["tax"], "CNY")
-    assert differences([*found, ("tax", tax, sum(one["tax"] for one in orders))]) == []
 
 
 # -- orders ----------------------------------------------------------------------------------------
@@ -299,9 +102,6 @@ def test_stock_and_money_agree(told: Told) -> None:
 # -- reports ---------------------------------------------------------------------------------------
 
 
-SALES = ("gross", "discount", "shipping", "tax", "refunded", "net")
-
-
 def sales(told: Told, group: str, currency: str, **more: Any) -> list[Json]:
     query = {"group": group, "currency": currency, "min_position": told.api.head(), **MARCH}
     rows: list[Json] = told.api.shown("/v1/analytics/sales", **(query | more))["rows"]
@@ -313,9 +113,7 @@ def test_sales_of_the_month_are_as_written(told: Told) -> None:
     found: list[tuple[str, Any, Any]] = []
     for currency, expect in told.month.expected["sales"].items():
         (row,) = sales(told, "month", currency)
-        found += [
-            (f"{currency} {n}", expect[n], major(row[f"{n}_minor"], currency)) for n in SALES
-        ]
+        found += [(f"{currency} {n}", expect[n], major(row[f"{n}_minor"], currency)) for n in SALES]
         found.append((f"{currency} orders", expect["orders"], row["orders"]))
         found.append((f"{currency} units", expect["units"], str(row["units"])))
     assert differences(found) == []
@@ -336,7 +134,7 @@ def test_every_grouping_of_the_sales_comes_to_the_same(told: Told, dated: str) -
 
 def test_money_of_the_month_is_as_written_by_method(told: Told) -> None:
     """covers: A20, A24, A27"""
-    found = []
+    found: list[tuple[str, Any, Any]] = []
     for currency, methods in told.month.expected["payments"].items():
         query = {"currency": currency, "min_position": told.api.head(), **MARCH}
         rows = told.api.shown("/v1/analytics/payments", group="method", **query)["rows"]
@@ -348,8 +146,8 @@ def test_money_of_the_month_is_as_written_by_method(told: Told) -> None:
                 amount = major(row[f"{name}_minor"], currency)
                 found.append((f"{currency} {method} {name}", expect[name], amount))
         (whole,) = told.api.shown("/v1/analytics/payments", group="month", **query)["rows"]
-        for name in ("paid_minor", "refunded_minor"):
-            found.append((f"{currency} {name}", whole[name], sum(row[name] for row in rows)))
+        names = ("paid_minor", "refunded_minor")
+        found += [(f"{currency} {n}", whole[n], sum(row[n] for row in rows)) for n in names]
     assert differences(found) == []
 
 
@@ -439,10 +237,21 @@ def test_what_is_matched_and_what_is_not_is_as_written(told: Told) -> None:
     """covers: A25: each line matched, or listed unmatched; and our money alike."""
     expect = told.month.expected["reconciliation"]["unmatched"]
     now = told.open()
-    found = [(f"{side}: {one}", expect[side].count(one), now[side].count(one))
-             for side in ("lines", "movements")
-             for one in sorted({*expect[side], *now[side]})]
+    found = [
+        (f"{side}: {one}", expect[side].count(one), now[side].count(one))
+        for side in ("lines", "movements")
+        for one in sorted({*expect[side], *now[side]})
+    ]
     assert differences(found) == []
+
+
+def test_a_difference_is_written_off_by_its_match(told: Told) -> None:
+    """covers: A25"""
+    for text, lost in told.month.expected["reconciliation"]["written_off"].items():
+        statement, no = told.line(text)
+        items = told.api.shown(f"/v1/statements/{statement}/lines", limit=200)["items"]
+        (match,) = next(one for one in items if one["line_no"] == no)["matches"]
+        assert major(-match["difference_minor"], "CNY") == lost, text
 
 
 def test_lines_of_what_is_told_late_wait_until_it_is(told: Told) -> None:
@@ -454,7 +263,7 @@ def test_lines_of_what_is_told_late_wait_until_it_is(told: Told) -> None:
 def test_statements_say_what_their_files_say(told: Told) -> None:
     """covers: A25"""
     at = told.api.head()
-    for name, lines in (("bank", 36), ("alipay", 33), ("wechat", 11), ("stripe", 19)):
+    for name, lines in LINES.items():
         shown = told.api.shown(f"/v1/statements/{told.statements[name]}", min_position=at)
         assert sum(one["lines"] for one in shown["totals"]) == lines, name
 
@@ -462,40 +271,48 @@ def test_statements_say_what_their_files_say(told: Told) -> None:
 # -- the closed months -----------------------------------------------------------------------------
 
 
-AMOUNTS = ("captured", "refunded", "fees", "written_off")
-
-
-def expected_period(told: Told, month: str, shop: str) -> dict[str, dict[str, int]]:
-    """`2025-03 CNY alipay` -> amounts; late facts under the month that they are of."""
+def expected_period(told: Told, month: str, shop: str) -> dict[str, str]:
+    """`2025-03 CNY alipay captured` -> amount; late facts under the month that they are of."""
     period = told.month.expected["period"].get(month, {})
     parts = {month: period.get(shop, {})}
     if shop == "main":
         parts |= period.get("late_from", {})
     return {
-        f"{of} {currency} {method}": {n: minor(told_[n], currency) for n in AMOUNTS if n in told_}
+        f"{of} {currency} {method} {name}": amount
         for of, currencies in parts.items()
         for currency, methods in currencies.items()
-        for method, told_ in methods.items()
-        if method != "sums"
+        for method, amounts in methods.items()
+        for name, amount in amounts.items()
+        if name != "sums"
     }
 
 
 @pytest.mark.parametrize("shop", SHOPS)
 @pytest.mark.parametrize("month", ["2025-03", "2025-04"])
-def test_a_closed_month_has_the_totals_that_were_written(
-    told: Told, month: str, shop: str
-) -> None:
+def test_a_closed_month_has_the_totals_that_were_written(told: Told, month: str, shop: str) -> None:
     """covers: A24"""
     items = told.api.shown("/v1/periods", shop=shop, min_position=told.api.head())["items"]
     (closed,) = [one for one in items if one["month"] == month]
-    ledger = {f"{t['month']} {t['currency']} {t['method']}": t for t in closed["totals"]}
+    ledger = {
+        f"{t['month']} {t['currency']} {t['method']} {name.removesuffix('_minor')}": major(
+            amount, t["currency"]
+        )
+        for t in closed["totals"]
+        for name, amount in t.items()
+        if name.endswith("_minor") and name != "kept_minor" and amount
+    }
     expect = expected_period(told, month, shop)
-    found: list[tuple[str, Any, Any]] = [("methods", sorted(expect), sorted(ledger))]
-    for name in expect.keys() & ledger.keys():
-        for part in AMOUNTS:
-            by_ledger = ledger[name][f"{part}_minor"]
-            found.append((f"{name} {part}", expect[name].get(part, 0), by_ledger))
-    assert differences(found) == []
+    names = sorted(expect.keys() | ledger.keys())
+    assert differences((name, expect.get(name), ledger.get(name)) for name in names) == []
+
+
+def test_a_closed_month_agrees_with_its_events_and_its_orders(told: Told) -> None:
+    """covers: A24, R8: totals are folds; captures less refunds are what the orders hold."""
+    for shop in SHOPS:
+        shown = told.api.shown("/v1/periods/2025-03", shop=shop, min_position=told.api.head())
+        assert shown["equal"] is True
+        assert [one["difference_minor"] for one in shown["balances"] if one["orders"]] != []
+        assert {one["difference_minor"] for one in shown["balances"]} == {0}
 
 
 def test_late_facts_are_booked_in_april_with_a_pointer_to_march(told: Told) -> None:

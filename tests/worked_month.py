@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +30,10 @@ FOLDER = Path(__file__).parent / "fixtures" / "worked_month"
 ZONE = ZoneInfo("Asia/Shanghai")
 YEAR = 2025
 BATCH_COMMANDS = 100
+COLUMNS = (
+    *("total", "tax", "paid", "refunded", "fee", "kept", "credit", "written_off", "unpaid"),
+    *("owes", "freight", "compensation"),
+)
 
 _LINE = re.compile(r"(\w+) ([\d.]+) × ([\d.]+) at (\d+) %(?: less ([\d.]+))?")
 _SHIPPING = re.compile(r"shipping ([\d.]+)(?: at (\d+) %)?")
@@ -88,6 +92,11 @@ def minor(amount: str, currency: str) -> int:
     value, digits = Decimal(amount), minor_digits(currency)
     assert value.as_tuple().exponent == -digits, f"{amount} {currency} has other than {digits}"
     return int(value.scaleb(digits))
+
+
+def major(amount_minor: int, currency: str) -> str:
+    """As the fixture writes it."""
+    return str(Decimal(amount_minor).scaleb(-minor_digits(currency)))
 
 
 def order_id(name: str) -> str:
@@ -218,3 +227,21 @@ def sums(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         yield from part.get("sums", ())
         yield from itertools.chain.from_iterable(sums(one) for one in part.values())
+
+
+# -- comparing ----------------------------------------------------------------------------------
+
+
+def by_hand(expect: dict[str, Any], currency: str) -> dict[str, int]:
+    """An order's columns in minor units; what is not named is 0."""
+    assert set(expect) <= {*COLUMNS, "status"}, expect
+    return {name: minor(expect[name], currency) if name in expect else 0 for name in COLUMNS}
+
+
+def differences(found: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """Every figure that is not as written, by name."""
+    return [
+        f"{name}: {by_hand} by hand, {by_ledger} in the ledger"
+        for name, by_hand, by_ledger in found
+        if by_hand != by_ledger
+    ]

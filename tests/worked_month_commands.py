@@ -121,7 +121,7 @@ class Asked:
 
 
 def commands(month: Month) -> Iterator[tuple[Step, Command]]:
-    """What the story asks for, one after the other. Of a step with two the refusal is of the last."""
+    """What the story asks for, one after the other. A refusal is of a step's last command."""
     for step in month.steps():
         *first, last = VERBS[step.verb](Asked(step, month))
         yield from ((replace(step, refused=None), one) for one in first)
@@ -200,7 +200,7 @@ def delivered(asked: Asked) -> list[Command]:
 
 def refund(asked: Asked) -> list[Command]:
     """`R1 other amount=20.00 shipping=8.00 1:1 evidence by=desk`."""
-    body = asked.refund() | {"reason": asked.words[1]}
+    body: dict[str, Any] = asked.refund() | {"reason": asked.words[1]}
     body |= {"amount_minor": asked.option("amount"), "shipping_minor": asked.option("shipping")}
     if asked.step.units:
         body["lines"] = asked.step.lines
@@ -211,8 +211,8 @@ def refund(asked: Asked) -> list[Command]:
 
 def cancelled(asked: Asked) -> list[Command]:
     """`changed_mind 1:1 by=customer fee=10.00`."""
-    body = {"reason_code": asked.words[0], "initiator": asked.options["by"]}
-    body |= {"expected_fee_minor": asked.option("fee")}
+    body: dict[str, Any] = {"reason_code": asked.words[0], "initiator": asked.options["by"]}
+    body["expected_fee_minor"] = asked.option("fee")
     if asked.step.units:
         body["lines"] = asked.step.lines
     return [asked.make(CancelOrder, **body)]
@@ -268,7 +268,7 @@ VERBS: dict[str, Callable[[Asked], list[Command]]] = {
     # orders
     "place": placed,
     "approve": one(ApproveOrder, nothing),
-    "void": one(VoidOrder, lambda a: {"reason": "a test"}),
+    "void": one(VoidOrder, lambda _: {"reason": "a test"}),
     "amend": one(AmendOrder, lambda a: {"lines": a.step.lines, "reason": "asked for"}),
     "cancel": cancelled,
     # money
