@@ -238,10 +238,11 @@ def by_hand(expect: dict[str, Any], currency: str) -> dict[str, int]:
     return {name: minor(expect[name], currency) if name in expect else 0 for name in COLUMNS}
 
 
-def differences(found: Iterable[tuple[str, Any, Any]]) -> list[str]:
-    """Every figure that is not as written, by name."""
-    return [
+def agree(found: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raises AssertionError that names every figure which is not as written."""
+    wrong = [
         f"{name}: {by_hand} by hand, {by_ledger} in the ledger"
         for name, by_hand, by_ledger in found
         if by_hand != by_ledger
     ]
+    assert not wrong, "\n".join(["", *wrong])
