@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent / "fixtures" / "worked_month"
 ZONE = ZoneInfo("Asia/Shanghai")
 YEAR = 2025
 BATCH_COMMANDS = 100
+PLACED = {"placed": "place", "drafted": "draft"}  # how an order begins, and the verb of it
 COLUMNS = (
     *("total", "tax", "paid", "refunded", "fee", "kept", "credit", "written_off", "unpaid"),
     *("owes", "freight", "compensation"),
@@ -38,6 +39,7 @@ COLUMNS = (
 _LINE = re.compile(r"(\w+) ([\d.]+) × ([\d.]+) at (\d+) %(?: less ([\d.]+))?")
 _SHIPPING = re.compile(r"shipping ([\d.]+)(?: at (\d+) %)?")
 _DISCOUNT = re.compile(r"discount ([\d.]+)")
+_NAMED = re.compile(r"(coupon|promotion|agreement) (\w+) ([\d.]+)")
 _UNITS = re.compile(r"(\d+):([\d.]+)")
 
 
@@ -124,8 +126,9 @@ class Month:
 
         One that is placed in an exchange takes all this from the order that it stands for.
         """
-        if "placed" in self.orders[name]:
-            return step(name, self.orders[name]["placed"])
+        for how in PLACED:
+            if how in self.orders[name]:
+                return step(name, self.orders[name][how])
         for other, one in self.orders.items():
             if any(f" for={name}" in text for text in one.get("story", ())):
                 return self.placing(other)
@@ -144,6 +147,10 @@ class Month:
             elif found := _SHIPPING.fullmatch(text):
                 rate = int(found[2] or 0) * 100
                 body |= {"shipping_minor": minor(found[1], currency), "shipping_tax_rate_bp": rate}
+            elif found := _NAMED.fullmatch(text):
+                named = {"kind": found[1], "code": found[2], "title": found[2].title()}
+                named |= {"amount_minor": minor(found[3], currency)}
+                body["discounts"] = [*body.get("discounts", ()), named]
             else:
                 found = _DISCOUNT.fullmatch(text)
                 assert found, f"{name}: {text}"
@@ -179,9 +186,9 @@ class Month:
             yield step(shop, f"{one['from']} publish")
         for part in ("accounts", "orders"):
             for name, one in self.told[part].items():
-                if "placed" in one:
-                    placed = step(name, one["placed"])
-                    yield replace(placed, verb="place")
+                for how, verb in PLACED.items():
+                    if how in one:
+                        yield replace(step(name, one[how]), verb=verb)
                 yield from (step(name, text) for text in one.get("story", ()))
 
 

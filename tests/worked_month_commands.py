@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from commands.china_calendar import public_days
 from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
+from domain.case_commands import CloseCase, RejectOrder
 from domain.customer import RecordCustomer
+from domain.draft_commands import AcceptQuote, ConfirmDraft, OfferQuote, SaveDraft, StartDraft
 from domain.invoice_commands import (
     IssueCreditNote,
     IssueInvoice,
@@ -32,6 +34,7 @@ from domain.order_commands import (
     TrackParcel,
     VoidOrder,
 )
+from domain.order_intake import case_of
 from domain.payment_commands import (
     AuthorisePayment,
     CancelOverdue,
@@ -128,26 +131,47 @@ def commands(month: Month) -> Iterator[tuple[Step, Command]]:
         yield step, last
 
 
-def placed(asked: Asked) -> list[Command]:
-    name, more = asked.step.of, asked.step
-    number = from_seed(SEED_MIN + int(name.removeprefix("M")))
-    body = {
-        "numbers": (number,),
+def body(asked: Asked) -> dict[str, Any]:
+    """An order as it is placed, or as a draft is saved."""
+    name, begun = asked.step.of, asked.month.placing(asked.step.of)
+    told = {
         "external_ref": name,
-        "shop": asked.options.get("shop", "main"),
-        "channel": _channel(asked),
-        "payment_method": more.words[0],
-        "customer_id": asked.options.get("customer", f"buyer-{name}"),
+        "shop": begun.options.get("shop", "main"),
+        "channel": begun.verb,
+        "payment_method": begun.words[0],
+        "customer_id": begun.options.get("customer", f"buyer-{name}"),
         "currency": asked.currency,
-        "prices_include_tax": "exclusive" not in more.words,
+        "prices_include_tax": "exclusive" not in begun.words,
         "contact": PERSON,
         "shipping_address": ADDRESS,
     }
-    return [asked.make(PlaceOrder, **body, **asked.month.lines(name))]
+    if "exempt" in begun.options:
+        told["exemption"] = {"code": begun.options["exempt"], "reason": "免税"}
+    if "total" in begun.options:
+        told["total_minor"] = asked.amount(begun.options["total"])
+    return told | asked.month.lines(name)
 
 
-def _channel(asked: Asked) -> str:
-    return asked.month.placing(asked.step.of).verb
+def number(name: str) -> tuple[str, ...]:
+    return (from_seed(SEED_MIN + int(name.removeprefix("M"))),)
+
+
+def drafted(asked: Asked) -> list[Command]:
+    """Nothing is known yet but who calls."""
+    told: dict[str, Any] = {"draft_id": order_id(asked.step.of)}
+    told |= {"numbers": number(asked.step.of)}
+    told |= {"customer_id": f"buyer-{asked.step.of}", "contact": PERSON, "at": asked.step.at}
+    return [StartDraft.model_validate(told)]
+
+
+def of_draft(kind: type[Command], told: Callable[[Asked], dict[str, Any]]) -> Any:
+    """A verb with one command about the step's draft."""
+
+    def made(asked: Asked) -> list[Command]:
+        ids = {"draft_id": order_id(asked.step.of), "at": asked.step.at}
+        return [kind.model_validate(ids | told(asked))]
+
+    return made
 
 
 def exchanged(asked: Asked) -> list[Command]:
@@ -160,7 +184,7 @@ def exchanged(asked: Asked) -> list[Command]:
         "reason": reason,
         "lines": asked.step.lines,
         "new_order_id": order_id(new),
-        "numbers": (from_seed(SEED_MIN + int(new.removeprefix("M"))),),
+        "numbers": number(new),
         "new_lines": asked.month.lines(new)["lines"],
         "external_ref": new,
         "actor": "desk",
@@ -266,8 +290,22 @@ VERBS: dict[str, Callable[[Asked], list[Command]]] = {
     "gift": gift,
     "expire-gifts": lambda a: [a.account(ExpireGifts)],
     # orders
-    "place": placed,
+    "place": lambda a: [a.make(PlaceOrder, numbers=number(a.step.of), **body(a))],
+    "draft": drafted,
+    "save": of_draft(SaveDraft, body),
+    "quote": of_draft(OfferQuote, lambda a: {"expires_at": moment(a.options["until"])}),
+    "accept": of_draft(AcceptQuote, lambda a: {"offer_no": int(a.words[0])}),
+    "confirm": of_draft(ConfirmDraft, nothing),
     "approve": one(ApproveOrder, nothing),
+    "reject": one(RejectOrder, lambda a: {"reason_code": a.words[0]}),
+    "close-case": one(
+        CloseCase,
+        lambda a: {
+            "case_id": case_of(order_id(a.step.of), a.words[0]),
+            "cause": a.options["cause"],
+            "action": "asked the marketplace",
+        },
+    ),
     "void": one(VoidOrder, lambda _: {"reason": "a test"}),
     "amend": one(AmendOrder, lambda a: {"lines": a.step.lines, "reason": "asked for"}),
     "cancel": cancelled,
