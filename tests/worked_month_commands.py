@@ -303,7 +303,7 @@ VERBS: dict[str, Callable[[Asked], list[Command]]] = {
         lambda a: {
             "case_id": case_of(order_id(a.step.of), a.words[0]),
             "cause": a.options["cause"],
-            "action": "asked the marketplace",
+            "action": "asked and put right",
         },
     ),
     "void": one(VoidOrder, lambda _: {"reason": "a test"}),
