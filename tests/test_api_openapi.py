@@ -85,6 +85,7 @@ INTERFACE = {
     "POST /v1/orders/{}/payments/late-fee/waive",
     "POST /v1/orders/{}/payments/remit",
     "POST /v1/orders/{}/parcels/{}/refuse",
+    "POST /v1/orders/{}/parcels/{}/intercept",
     "POST /v1/orders/{}/reinstate",
     "POST /v1/orders/{}/parcels",
     "POST /v1/orders/{}/cancel",
