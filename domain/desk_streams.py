@@ -61,7 +61,7 @@ from domain.payment_commands import (
     RecordRemittance,
     RefuseDelivery,
 )
-from domain.policy import PublishPolicy
+from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.refund_commands import (
     AddEvidence,
@@ -93,10 +93,6 @@ def stock_stream(sku: str, location: str) -> StreamName:
 
 def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
-
-
-def policy_stream(shop: str) -> StreamName:
-    return StreamName("policy", shop)
 
 
 def procedure_stream(shop: str) -> StreamName:
