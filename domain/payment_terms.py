@@ -63,8 +63,8 @@ def in_time(payment: Payment, due: datetime, calendar: Calendar) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LateFee:
-    """What lateness costs up to a time. `days` are all full local days with a fee, oldest first;
-    of them, `new` are not charged yet.
+    """What lateness costs up to a time. `days` are all full local days up to the last with a fee,
+    oldest first; of them, `new` are not charged yet.
     """
 
     days: tuple[LateFeeDay, ...]
@@ -92,9 +92,11 @@ def late_fee(order: Order, policy: PolicyVersion, at: datetime) -> LateFee:
     outstanding = {day: one.outstanding_minor for day, one in charged.items()}
     for day in _days(order, policy, at) if rules.on_overdue == "late_fee" else []:
         outstanding.setdefault(day, _outstanding(order, day, policy.calendar))
-    priced = [
-        one for one in priced_days(outstanding, rules) if one.fee_minor > 0 or one.day in charged
-    ]
+    priced = priced_days(outstanding, rules)
+    # A day that cost nothing counts in the sums of those after it: what is charged has no gaps, so
+    # that it comes to the same whenever it is priced again.
+    while priced and priced[-1].fee_minor == 0 and priced[-1].day not in charged:
+        priced.pop()
     return LateFee(
         tuple(priced),
         tuple(one for one in priced if charged.get(one.day) != one),
@@ -157,9 +159,11 @@ def next_late_day(order: Order, policy: PolicyVersion) -> date | None:
     )
     covered = _outstanding(order, date.max, calendar) == 0
     for days in LATE_DAYS_TRIED[:1] if covered else LATE_DAYS_TRIED:
-        new = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days))).new
-        if new:
-            return new[0].day
+        fee = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days)))
+        sums = accumulate(one.fee_minor for one in fee.days)
+        for one, total in zip(fee.days, sums, strict=True):
+            if total > fee.charged_minor and (not charged or one.day >= charged[-1].day):
+                return one.day
     return None
 
 
