@@ -133,6 +133,12 @@ def undo(shop: Books) -> None:
             shop.run(given.compensate(77, f"X-{order_id}", order_id=order_id, at=at))
 
 
+    first, second = shop.history.id(), shop.history.id()
+    shop.history.orders += [first, second]
+    shop.run(given.place(first), given.place(second), given.pay(5_000, "P", first))
+    shop.run(given.move("P", second, 400, order_id=first), given.unrecord("M-P", second))
+
+
 def line(shop: Books, place: int, one: tuple[str, str, int, str]) -> StatementLine:
     _, payment_id, amount, currency = one
     fee = shop.random.choice([0, 3])
