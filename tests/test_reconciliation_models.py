@@ -132,7 +132,6 @@ def undo(shop: Books) -> None:
         if shop.random.random() < 0.1:
             shop.run(given.compensate(77, f"X-{order_id}", order_id=order_id, at=at))
 
-
     first, second = shop.history.id(), shop.history.id()
     shop.history.orders += [first, second]
     shop.run(given.place(first), given.place(second), given.pay(5_000, "P", first))
