@@ -16,6 +16,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    customer_messages,
     draft,
     fapiao,
     invoice,
@@ -35,6 +36,7 @@ from domain import (
     reconciliation,
     reconciliation_streams,
     refund_settlement,
+    service_stop,
     statement,
     stock_item,
 )
@@ -48,6 +50,7 @@ from domain.account_commands import (
 )
 from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
+from domain.customer_messages import Message, QueueMessage
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
@@ -57,6 +60,7 @@ from domain.desk_streams import (
     external_ref_claim,
     fresh,
     known_at_once,
+    message_stream,
     number_claim,
     order_stream,
     paper_claim,
@@ -142,6 +146,7 @@ __all__ = [
     "fresh",
     "initial",
     "known_at_once",
+    "message_stream",
     "number_claim",
     "order_answer",
     "order_stream",
@@ -176,6 +181,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "statement": (statement.Statement(), statement.evolve),
     "movement": (movement.Movement(), movement.evolve),
     "period": (period.Period(), period.evolve),
+    "message": (Message(), customer_messages.evolve),
 }
 
 
@@ -219,7 +225,7 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(  # noqa: C901 - a table
+def decide(  # noqa: C901, PLR0915 - a table
     command: Command, states: States, seal: Callable[[Event], Event] = clear
 ) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
@@ -230,7 +236,7 @@ def decide(  # noqa: C901 - a table
     write = Write(dict(states), seal)
     match command:
         case PlaceOrder():
-            _place(command, write)
+            _sell(command, write)
         case PackParcel():
             _pack(command, write)
         case DispatchParcel():
@@ -245,6 +251,8 @@ def decide(  # noqa: C901 - a table
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case QueueMessage():
+            _queue(command, write)
         case ExchangeOrder():
             _exchange(command, write)
         case PublishPolicy():
@@ -288,6 +296,16 @@ def _change_procedure(command: ProcedureCommand, write: Write) -> None:
     write.add(stream, procedure.issue(command, state, in_force))
 
 
+def _sell(command: PlaceOrder, write: Write, region: str | None = None) -> None:
+    """Place, unless the customer is served no more; what was sold already, there or elsewhere, is a
+    fact.
+    """
+    known = write.states[order_stream(command.order_id)].placed
+    if not known and command.channel not in service_stop.SOLD_ELSEWHERE:
+        service_stop.require(write.states[customer_stream(command.customer_id)])
+    _place(command, write, region)
+
+
 def _place(
     command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
 ) -> None:
@@ -304,7 +322,7 @@ def _place(
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
-        _tell_account(command, before, write)
+        _tell_customer(command, before, write)
     _register_customer(command, write)
 
 
@@ -357,7 +375,7 @@ def _order_draft(command: OrderDraft, write: Write) -> None:
     placing = draft.placement(command, state)
     if placing is None:
         return
-    _place(placing, write, state.region or "")
+    _sell(placing, write, state.region or "")
     placed: Order = write.states[order_stream(command.draft_id)]
     write.add(stream, draft.ordered(command, state, placed.total_minor))
 
@@ -396,14 +414,14 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _change_case(command: CaseChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     facts = order_case.decide(command, state, _rules(state, write))
     _add_to_order(order_stream(command.order_id), facts, write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _change_payment(command: PaymentChange, write: Write) -> None:
@@ -413,7 +431,7 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _move_payment(command: MovePayment, write: Write) -> None:
@@ -421,8 +439,8 @@ def _move_payment(command: MovePayment, write: Write) -> None:
     out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
     _add_to_order(order_stream(command.order_id), out, write)
     _add_to_order(order_stream(command.to_order_id), into, write)
-    _tell_account(command, source, write)
-    _tell_account(command, other, write)
+    _tell_customer(command, source, write)
+    _tell_customer(command, other, write)
 
 
 def _pinned(state: Order, write: Write) -> PolicyVersion:
@@ -506,8 +524,10 @@ def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
     _add_to_order(stream, paid, write)
 
 
-def _tell_account(command: Command, before: Order, write: Write) -> None:
-    """What became of an order, for its customer's account where `streams` asked for it."""
+def _tell_customer(command: Command, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account and service, where `streams` asked for
+    them.
+    """
     stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
@@ -517,6 +537,10 @@ def _tell_account(command: Command, before: Order, write: Write) -> None:
     else:
         needed = order_account.needs_account(before, after, facts)
         assert not needed, f"{type(command)} did not ask for the account"
+    name = customer_stream(after.customer_id)
+    if name in write.states:
+        rules, known = _rules(after, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, known, command.at))
 
 
 def _placed(write: Write, order_id: str) -> Order:
@@ -573,6 +597,12 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _queue(command: QueueMessage, write: Write) -> None:
+    stream, state = message_stream(command.message_id), _placed(write, command.order_id)
+    rules = _pinned(state, write)
+    write.add(stream, customer_messages.decide(command, write.states[stream], state, rules))
 
 
 def _issue(command: PaperCommand, write: Write) -> None:
@@ -640,7 +670,10 @@ def _dispatch(command: DispatchParcel, write: Write) -> None:
 
 def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> None:
     before: Order = write.states[order_stream(order_id)]
-    for event in order.dispatch(command, before):
+    events = order.dispatch(command, before)
+    if events:
+        service_stop.require(write.states[customer_stream(before.customer_id)])
+    for event in events:
         write.add(order_stream(order_id), [event])
         if not isinstance(event, OrderDispatched):
             continue

@@ -17,11 +17,13 @@ from domain.account_commands import (
 )
 from domain.case_commands import CASE_CHANGES
 from domain.customer import RecordCustomer
+from domain.customer_messages import QueueMessage
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
     draft_stream,
+    message_stream,
     order_stream,
     parcel_stream,
     procedure_stream,
@@ -86,6 +88,9 @@ def answer(  # noqa: C901 - a table
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case QueueMessage(message_id=message_id):
+            version = versions[message_stream(message_id)]
+            return {"message_id": message_id, "version": version, "status": "queued"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
         case IssueProcedure() | AcknowledgeProcedure():

@@ -110,6 +110,9 @@ class Money:
     refused: tuple[str, ...] = ()  # parcels
     cancellation: Cancellation | None = None
     reinstated_by: str | None = None  # the payment in whose write it was
+    kept_alive: bool = False  # a person brought it back: the clock does not cancel it again
+    reminded: tuple[int, ...] = ()  # steps, in hours before due
+    credit_since: datetime | None = None  # more is here than is owed
 
     @property
     def authorised_minor(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from domain.frozen import replace
@@ -80,6 +81,22 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
             return _collected(state, event.carrier, event.amount_minor)
         case DeliveryRefused():
             return _refused(state, event)
+
+
+def credit_noted(before: Order, after: Order, at: datetime) -> Order:
+    """Since when more is here than is owed, without a break."""
+    money, known = after.money, before.money
+    if (
+        after.paid_minor == before.paid_minor
+        and after.total_minor == before.total_minor
+        and after.refunded_minor == before.refunded_minor
+        and money.written_off_minor == known.written_off_minor
+    ):
+        return after
+    has_credit = after.balance_minor < 0
+    if has_credit == (money.credit_since is not None):
+        return after
+    return _with(after, credit_since=at if has_credit else None)
 
 
 def _with(state: Order, **changes: Any) -> Order:
@@ -238,7 +255,10 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         fees=state.fees[:-1] if event.fee_minor else state.fees,
         total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,
     )
-    return _settled(_with(state, cancellation=None, reinstated_by=event.payment_id))
+    by_person = state.money.kept_alive or event.payment_id is None
+    return _settled(
+        _with(state, cancellation=None, reinstated_by=event.payment_id, kept_alive=by_person)
+    )
 
 
 def _refused(state: Order, event: DeliveryRefused) -> Order:

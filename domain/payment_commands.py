@@ -185,6 +185,28 @@ class ChargeLateFee(NothingBody, Command):
     order_id: Id
 
 
+class RemindPayment(NothingBody, Command):
+    """One step of the policy's reminders; what it leads to is for messages to send."""
+
+    order_id: Id
+    hours_before: Annotated[int, Field(ge=0)]  # of what is due
+
+
+class RefundOverpayment(NothingBody, Command):
+    """What has stayed on the order for long enough becomes a refund that is asked for."""
+
+    order_id: Id
+    actor: Id  # who asks, and so may not approve
+
+
+class RaiseAlert(NothingBody, Command):
+    """A term of the order was missed: said once."""
+
+    order_id: Id
+    kind: Annotated[str, Field(max_length=64)]
+    of: Id
+
+
 class WaiveLateFee(WaiveBody, Command):
     order_id: Id
 
@@ -221,6 +243,9 @@ PaymentChange = (
     | DeclareOverdue
     | CancelOverdue
     | ChargeLateFee
+    | RemindPayment
+    | RefundOverpayment
+    | RaiseAlert
     | WaiveLateFee
     | ReinstateOrder
     | RecordRemittance

@@ -146,6 +146,30 @@ def fapiao() -> None:
 
 
 @app.command()
+def deadlines() -> None:
+    """Do what is due: remind, cancel what was not paid, charge late fees, raise alerts."""
+    from workers.deadlines import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
+def messenger() -> None:
+    """Queue a message to the customer for each fact that calls for one."""
+    from workers.messenger import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
+def periods() -> None:
+    """Finish the closing of months that was begun."""
+    from workers.periods import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
 def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Orders per second")] = 1.0,
 ) -> None:

@@ -44,6 +44,8 @@ READY_SECONDS = 60.0
 REQUEST_SECONDS = 2.0
 # In this order: the last started is the first stopped.
 WORKERS = ("projector", "tracking", "dead-letters", "api")
+# What nobody waits for comes when the API answers: starting costs each a second of a core.
+BACKGROUND = ("deadlines", "messenger", "periods", "fapiao")
 
 console = Console()
 
@@ -65,6 +67,7 @@ def up(settings: Settings, *, simulate: bool) -> None:
             "var_path": var,
             "analytics_path": settings.analytics_path.absolute(),
             "evidence_path": _absolute(settings.evidence_path),
+            "fapiao_path": settings.fapiao_path.absolute(),
         }
     )
     with _interruptible(), ExitStack() as stack:
@@ -87,6 +90,8 @@ def up(settings: Settings, *, simulate: bool) -> None:
         _wait_until_ready(f"{found.api}readyz", supervisor)
         endpoints.write(found, var / ENDPOINTS)
         stack.callback(endpoints.remove, var / ENDPOINTS)
+        for name in BACKGROUND:
+            supervisor.start(name, [name], environment(settings))
         if simulate:
             supervisor.start("simulate", ["simulate"], environment(settings))
         _say(found, settings, supervisor, time.monotonic() - started)
