@@ -49,6 +49,7 @@ AUTHORISATION = {
     "expires_at": "2030-03-04T18:00:00+08:00",
 }
 CAPTURE = {"amount_minor": 5000}
+REQUESTED_CAPTURE = {"amount_minor": 1000}
 AUTHORISATION_VOIDING = {"reason": "One of them is sold out."}
 PAYMENT_FAILURE = {
     "method": "credit_card",

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.provider_commands import ProviderName, ProviderTerms
+
 # Of the ledgers of the world: stream ids of natural keys are uuid5 in a namespace below this one.
 LEDGERS = uuid.UUID("7a3c1d52-94f0-4c63-9f0a-2f1f3a1f8a10")
 PORT_MAX = 65_535
@@ -36,6 +38,8 @@ class Settings(BaseSettings):
     """Threads of one DuckDB connection."""
     analytics_memory_limit: str = "2GB"
     """Memory that one DuckDB connection may use."""
+    providers: dict[ProviderName, ProviderTerms] = {}
+    """JSON: payment providers by name (`{"acme": {"secret": …, "url": …, "path": …}}`)."""
     api_host: str = "127.0.0.1"
     """Loopback only, until there are accounts."""
     api_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 8000

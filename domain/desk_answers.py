@@ -114,6 +114,8 @@ def _money(command: Any, state: Order) -> dict[str, Any]:
 def _outcome(payment_id: str, state: Order) -> str:
     """What became of the money of one payment."""
     known = state.payments.get(payment_id)
+    if payment_id in state.money.captures:
+        return "requested"
     if known is None:
         held = state.money.authorisations.get(payment_id)
         return (held.closed or "held") if held else "failed"
