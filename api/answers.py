@@ -203,6 +203,66 @@ class NoteRecorded(OrderRecorded):
     note_id: str
 
 
+class PaperIssued(OrderRecorded):
+    """`number` and `total_minor` are the order's, `paper_…` the paper's.
+
+    `invoice_number`: of a credit note, the invoice that it corrects.
+    """
+
+    paper_id: str
+    paper_number: str
+    issue_date: date
+    paper_total_minor: int
+    invoice_number: str | None
+
+
+class FapiaoAnswered(OrderRecorded):
+    """`red_letters`: by our credit note's number, that of the red letter once there is one."""
+
+    fapiao_id: str
+    fapiao_number: str | None
+    red_letters: dict[str, str | None]
+
+
+class PaperListed(BaseModel):
+    """`basis`, `reason` and `refund_id` are of credit notes. Amounts are positive in both."""
+
+    kind: str
+    paper_id: str
+    number: str
+    issue_date: date
+    currency: str
+    language: str
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    rates: list[dict[str, int]]
+    invoice_number: str | None = None
+    basis: str | None = None
+    reason: str | None = None
+    refund_id: str | None = None
+
+
+class FapiaoListed(BaseModel):
+    fapiao_id: str
+    invoice_number: str
+    kind: str
+    fapiao_number: str | None
+    refused: bool
+    red_letters: dict[str, str | None]
+
+
+class PapersListed(BaseModel):
+    """`to_invoice_minor`: owed and on no invoice. `to_credit_minor`: invoiced and owed no more."""
+
+    order_id: str
+    version: int
+    to_invoice_minor: int
+    to_credit_minor: int
+    papers: list[PaperListed]
+    fapiao: list[FapiaoListed]
+
+
 class ParcelOrder(BaseModel):
     order_id: str
     number: str
@@ -226,6 +286,21 @@ class StockRecorded(Recorded):
 
 class CustomerRecorded(Recorded):
     customer_id: str
+
+
+class AccountRecorded(Recorded):
+    """`gift_minor`: gifts that have not expired. `limit_minor`: null where none was agreed."""
+
+    customer_id: str
+    currency: str
+    credit_minor: int
+    gift_minor: int
+    limit_minor: int | None
+    exposure_minor: int
+
+
+class GiftRecorded(AccountRecorded):
+    gift_id: str
 
 
 class EventShown(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -16,11 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from api import attempts, permissions
 from api.answers import Answer, etag
-from api.attempts import Headers, Sender
+from api.attempts import Headers, Sender, uuid7
 from api.context import Context
 from api.events import changes_since
-from api.problems import Problem, field_errors, field_problem, invalid
-from commands.committer import Preview
+from api.problems import Problem, busy, field_errors, field_problem, invalid
+from commands.committer import Busy, Preview
 from commands.planning import Outcome, StaleVersion
 from domain.message import Attempt, Command, Rejected, StreamName
 from domain.order_commands import with_ids
@@ -64,7 +65,7 @@ class CommandCall:
         """Run it; `about` is what an If-Match names. Raises what the committer raises."""
         if_match = self._if_match(about)
         try:
-            outcome = await self.context.committer.run(command, self.attempt, if_match)
+            outcome = await self._outcome(command, self.attempt, if_match)
         except StaleVersion as stale:
             raise await _stale(self.context, stale) from None
         except Rejected as refusal:
@@ -79,8 +80,31 @@ class CommandCall:
         return await self.context.committer.preview(command, self.attempt)
 
     def without_version(self) -> None:
-        """Raises Problem 422 for an If-Match: nothing is changed here."""
+        """Raises Problem 422 for an If-Match: nothing is changed, or more than one thing."""
         self._if_match(Unmatched.NO_VERSION)
+
+    async def run_as(self, number: int, command: Command) -> Outcome:
+        """One of several commands of a call, from 0: each is an attempt with a name of its own
+        under that of the call, so that the call as a whole can be sent again.
+        """
+        attempt = self.attempt
+        if number:
+            own = f"{attempt.key}/{number}"
+            cause = attempt.command_id
+            attempt = replace(attempt, command_id=uuid7(), key=own, causation_id=cause)
+        return await self._outcome(command, attempt)
+
+    async def _outcome(
+        self,
+        command: Command,
+        attempt: Attempt,
+        if_match: tuple[StreamName, int] | None = None,
+    ) -> Outcome:
+        try:
+            return await self.context.committer.run(command, attempt, if_match)
+        except Busy as error:
+            # Nobody knows whether it was done: this is the key to send the call again under.
+            raise busy(str(error), self._names()) from None
 
     def _if_match(self, about: StreamName | Unmatched) -> tuple[StreamName, int] | None:
         """Raises Problem 422 rather than pass over a condition that it cannot check."""
@@ -93,12 +117,18 @@ class CommandCall:
             )
         return about, version
 
+    def _names(self) -> dict[str, str]:
+        """The headers that name this call, whatever came of it."""
+        correlation_id = str(self.attempt.correlation_id)
+        return {"idempotency-key": self.attempt.key, "x-correlation-id": correlation_id}
+
+    def answer(self, outcome: Outcome, status: int = 200, **more: Any) -> Answer:
+        """An outcome as it is answered; `more` joins its body."""
+        return self._answer(replace(outcome, body={**outcome.body, **more}), status)
+
     def _answer(self, outcome: Outcome, status: int) -> Answer:
-        headers = [
-            etag(outcome.body["version"]),
-            (b"idempotency-key", self.attempt.key.encode()),
-            (b"x-correlation-id", str(self.attempt.correlation_id).encode()),
-        ]
+        names = ((name.encode(), value.encode()) for name, value in self._names().items())
+        headers = [etag(outcome.body["version"]), *names]
         if outcome.repeated:
             headers.append((b"idempotency-replayed", b"true"))
         return Answer({**outcome.body, "position": outcome.position}, status, headers)
@@ -178,11 +208,15 @@ class CommandRoute(APIRoute):
         permission = permissions.declared(self)
         assert permission is not None, f"{path} declares no permission"
         body_type = get_type_hints(endpoint).get("body")
-        self.app = _served(endpoint, permission, body_type)
+        body_bytes_max = (self.openapi_extra or {}).get("x-body-bytes-max", BODY_BYTES_MAX)
+        self.app = _served(endpoint, permission, body_type, body_bytes_max)
 
 
 def _served(
-    endpoint: Any, permission: permissions.Permission, body_type: type[BaseModel] | None
+    endpoint: Any,
+    permission: permissions.Permission,
+    body_type: type[BaseModel] | None,
+    body_bytes_max: int,
 ) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         context: Context = scope["app"].state.context
@@ -192,7 +226,7 @@ def _served(
         arguments = dict(scope["path_params"])
         canonical = b"null"
         if body_type is not None:
-            canonical, sent = parsed(await read_body(headers, receive))
+            canonical, sent = parsed(await read_body(headers, receive, body_bytes_max))
             arguments["body"] = validated(body_type, sent)
         attempt = attempts.attempt(
             sender,
@@ -210,28 +244,28 @@ def _served(
     return app
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The body, up to BODY_BYTES_MAX. Raises Problem 413 without reading more."""
+async def read_body(headers: Headers, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The body, up to `bytes_max`. Raises Problem 413 without reading more."""
     announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > BODY_BYTES_MAX:
-        raise _too_large()
-    body: bytes = b""
+    if not announced.isdigit() or int(announced) > bytes_max:
+        raise _too_large(bytes_max)
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Problem(400, "unparsable", "The body ended early.")
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
-            raise _too_large()
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
-def _too_large() -> Problem:
+def _too_large(bytes_max: int) -> Problem:
     return Problem(
         413,
         "body_too_large",
-        f"A body may have {BODY_BYTES_MAX} bytes.",
+        f"A body may have {bytes_max} bytes.",
         headers={"Connection": "close"},
     )
 

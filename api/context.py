@@ -116,8 +116,14 @@ class Context:
         async with self.reading() as connection:
             if projection is not None:
                 return await checkpoint.position_of(connection, projection)
-            row = await (await connection.execute(HEAD)).fetchone()
-            return int(row[0]) if row else 0
+            return await head_of(connection)
+
+
+async def head_of(connection: AsyncConnection[Any]) -> int:
+    """The newest position; 0 in an empty ledger."""
+    row = await (await connection.execute(HEAD)).fetchone()
+    assert row is not None, "an aggregate has a row"
+    return int(row[0])
 
 
 def calm_garbage_collection() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -71,6 +71,20 @@ async def stream_rows(
     parameters = [stream_id(context.store.namespace, stream), after, limit]
     cursor = await connection.execute(STREAM, parameters, binary=True)
     return await cursor.fetchall()
+
+
+async def whole_stream(
+    connection: AsyncConnection[Any], context: Context, stream: StreamName, at_once: int
+) -> AsyncIterator[Row]:
+    """All events of a stream, read `at_once` at a time."""
+    version = 0
+    while True:
+        rows = await stream_rows(connection, context, stream, version, at_once)
+        for row in rows:
+            yield row
+        if len(rows) < at_once:
+            return
+        version = rows[-1][2]
 
 
 async def changes_since(context: Context, stream: StreamName, version: int) -> list[dict[str, Any]]:

@@ -82,6 +82,16 @@ CANCELLATION = {
 }
 REFUND = {"reason": "damaged", "amount_minor": 500}
 REFUND_PAYMENT = {"reference": "R-2026-0001"}
+INVOICE: dict[str, Any] = {"lines": [{"line_no": 1, "quantity": 1}], "language": "zh"}
+CREDIT_NOTE = {"reason": "wrong_address", "correction": True, "text": "The street was wrong."}
+FAPIAO = {"kind": "special", "title": "杭州茶友有限公司", "tax_id": "91330100MA27ABC456"}
+FAPIAO_FILE = {
+    "fapiao_number": "26332000000012345678",
+    "issue_date": "2026-03-02",
+    "file_digest": f"sha256:{'5e' * 32}",
+}
+RED_LETTER: dict[str, Any] = {}
+RED_LETTER_FILE = FAPIAO_FILE | {"fapiao_number": "26332000000012345679"}
 NOTE = {"text": "Rang the customer; the parcel may stay with the neighbour."}
 OVERRIDE = {
     "dimension": "fulfilment",
@@ -97,6 +107,25 @@ DISPATCH = {
 DELIVERY = {"name": "王小明", "picture_ref": "proof/17.jpg"}
 RECEIPT = {"quantity": 100, "reference": "PO-17"}
 ADJUSTMENT = {"delta": -1, "reason": "One was broken."}
+STATEMENT = {
+    "layout": "csv",
+    "file_name": "2025-03.csv",
+    # day,sum,reference,text
+    # 2025-03-03,210.00,2026022822001,order paid by transfer
+    "content": "ZGF5LHN1bSxyZWZlcmVuY2UsdGV4dAoyMDI1LTAzLTAzLDIxMC4wMCwyMDI2MDIyODIyMDAx"
+    "LG9yZGVyIHBhaWQgYnkgdHJhbnNmZXIK",
+    "mapping": {
+        "columns": {"date": "day", "amount": "sum", "reference": "reference", "text": ["text"]},
+        "currency": "CNY",
+    },
+}
+MATCH = {
+    "lines": [{"line_no": 2, "amount_minor": 10000}],
+    "movements": [{"kind": "capture", "owner": "0193e8a1-0000-7000-8000-000000000001", "id": "P1"}],
+}
+UNMATCH = {"reason": "The customer meant another order."}
+UNALLOCATED = {"note": "Asked the bank who sent it."}
+CLOSING = {"shop": "main", "zone": "Asia/Shanghai"}
 CUSTOMER = {"contact": CONTACT, "address": ADDRESS}
 POLICY = {
     "rules": {
@@ -106,3 +135,16 @@ POLICY = {
     },
     "note": "Longer free cancellation for spring.",
 }
+CREDIT = {
+    "amount_minor": 2000,
+    "cause": "compensation",
+    "reason_code": "late_delivery",
+    "reference": "case 7",
+    "text": "Rang twice about the parcel.",
+}
+GIFT = {
+    "amount_minor": 5000,
+    "expires_at": "2031-01-01T00:00:00+08:00",
+    "reason_code": "birthday",
+}
+CREDIT_LIMIT = {"limit_minor": 500000, "reason": "Contract of March, paid by the month."}

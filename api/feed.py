@@ -12,12 +12,12 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from api.answers import Answer, FeedPage
-from api.context import Context
+from api.context import Context, head_of
 from api.events import Row, event_json
 from api.permissions import Permission, needs
 from api.problems import busy, field_problem, responses
 from api.reads import POSITION_MAX, Reader
-from commands.store import FEED, HEAD
+from commands.store import FEED
 
 PAGE_EVENTS_MAX = 1_000
 PAGE_EVENTS = 100
@@ -61,9 +61,9 @@ async def feed(
 
 async def _page(connection: Any, after: int, limit: int) -> tuple[int, list[Row]]:
     """The head is read first: what is behind it may be on the page, never the reverse."""
-    head = await (await connection.execute(HEAD)).fetchone()
+    head = await head_of(connection)
     cursor = await connection.execute(FEED, [after, limit], binary=True)
-    return int(head[0]), await cursor.fetchall()
+    return head, await cursor.fetchall()
 
 
 def _resumed(last_event_id: str | None, after: int) -> int:

@@ -14,11 +14,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.answers import Answer, Lag
-from api.context import Context
+from api.context import Context, head_of
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import ReaderNow
-from commands.store import HEAD
 from projections import checkpoint
 
 HEARTBEAT_SECONDS_MAX = 30.0  # since a projection last said that it lives
@@ -102,12 +101,11 @@ async def lag(reader: ReaderNow) -> Answer:
 async def lag_of(context: Context) -> dict[str, Any]:
     """{head, projections}; without projections before the projector first ran."""
     async with context.reading() as connection:
-        row = await (await connection.execute(HEAD)).fetchone()
+        head = await head_of(connection)
         try:
             projections = await checkpoint.lag(connection)
         except psycopg.errors.UndefinedTable:
             projections = []
-    head = int(row[0]) if row else 0
     return {
         "head": max([head, *(one["head"] for one in projections)]),
         "projections": [_without_head(one) for one in projections],

@@ -24,6 +24,8 @@ class Permission(StrEnum):
     ORDER_REINSTATE = "order.reinstate"
     ORDER_SHIP_UNPAID = "order.ship_unpaid"
     PAYMENT_RECORD = "payment.record"
+    PAYMENT_RECONCILE = "payment.reconcile"
+    PERIOD_CLOSE = "period.close"
     PAYMENT_CAPTURE = "payment.capture"
     PAYMENT_VOID = "payment.void"
     PAYMENT_MOVE = "payment.move"
@@ -37,6 +39,10 @@ class Permission(StrEnum):
     PARCEL_DELIVER = "parcel.deliver"
     REFUND_REQUEST = "refund.request"
     REFUND_PAY = "refund.pay"
+    INVOICE_ISSUE = "invoice.issue"
+    CREDIT_NOTE_ISSUE = "credit_note.issue"
+    FAPIAO_REQUEST = "fapiao.request"
+    FAPIAO_RECORD = "fapiao.record"
     STOCK_READ = "stock.read"
     STOCK_RECEIVE = "stock.receive"
     STOCK_ADJUST = "stock.adjust"
@@ -45,6 +51,9 @@ class Permission(StrEnum):
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
     POLICY_READ = "policy.read"
     POLICY_PUBLISH = "policy.publish"
+    ACCOUNT_READ = "account.read"
+    ACCOUNT_CREDIT = "account.credit"
+    ACCOUNT_LIMIT = "account.limit"
     REPORT_RUN = "report.run"
     LEDGER_READ = "ledger.read"
 
@@ -63,9 +72,15 @@ def require(actor: str, permission: Permission) -> None:
         raise Problem(403, "forbidden", f"This needs the permission {permission}.")
 
 
-def needs(permission: Permission) -> dict[str, Any]:
-    """The declaration of a route, shown in OpenAPI as `x-permission`: `**needs(…)`."""
-    return {"openapi_extra": {"x-permission": permission.value}}
+def needs(permission: Permission, *, body_bytes_max: int | None = None) -> dict[str, Any]:
+    """The declaration of a route, shown in OpenAPI as `x-permission`: `**needs(…)`.
+
+    `body_bytes_max`: of a route whose bodies may be larger than others', as `x-body-bytes-max`.
+    """
+    extra: dict[str, Any] = {"x-permission": permission.value}
+    if body_bytes_max is not None:
+        extra["x-body-bytes-max"] = body_bytes_max
+    return {"openapi_extra": extra}
 
 
 def declared(route: Any) -> Permission | None:

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Body, Query
-from psycopg import AsyncConnection
 
 from api.answers import Answer, etag
 from api.calls import Call, CommandRoute, MatchedCall, example
-from api.context import Context
-from api.events import stream_rows
+from api.context import Context, head_of
+from api.events import whole_stream
 from api.examples import POLICY
 from api.permissions import Permission, needs
 from api.policy_answers import (
@@ -31,7 +30,7 @@ from api.policy_answers import (
 from api.problems import FieldError, Problem, field_problem, invalid, responses
 from api.reads import Instant, Reader, identifier, page_router
 from commands.china_calendar import public_days
-from commands.store import HEAD, recorded
+from commands.store import recorded
 from domain import policy
 from domain.desk import policy_stream
 from domain.message import Recorded, Rejected
@@ -63,7 +62,9 @@ router = APIRouter(route_class=CommandRoute, tags=["policies"])
 reads = page_router("policies")
 
 Said = Annotated[Language | None, Query(description="Of the words; the shop's own when absent")]
-Version = Annotated[int, Query(ge=0, le=VERSION_MAX, description="0 are the defaults")]
+Version = Annotated[
+    int, Query(ge=0, le=VERSION_MAX, description="0 are the defaults", examples=[0])
+]
 
 
 class History(NamedTuple):
@@ -85,29 +86,19 @@ class History(NamedTuple):
 async def history(context: Context, shop: str) -> History:
     """The versions of a shop; of one that has published nothing, the defaults."""
     async with context.reading() as connection:
-        head = await (await connection.execute(HEAD)).fetchone()
-        facts = await _facts(connection, context, shop)
+        head = await head_of(connection)
+        rows = whole_stream(connection, context, policy_stream(shop), VERSIONS_READ)
+        facts = [recorded(tuple(row)) async for row in rows]
     state = Policy()
     for one in facts:
         state = policy.evolve(state, one.event)
-    return History(shop, state, facts, int(head[0]) if head else 0)
+    return History(shop, state, facts, head)
 
 
 async def _read(reader: Reader, shop: str) -> History:
     name = identifier("shop", shop)
     await reader.reach(None)
     return await history(reader.context, name)
-
-
-async def _facts(connection: AsyncConnection[Any], context: Context, shop: str) -> list[Recorded]:
-    found: list[Recorded] = []
-    while True:
-        rows = await stream_rows(
-            connection, context, policy_stream(shop), len(found), VERSIONS_READ
-        )
-        found += [recorded(tuple(row)) for row in rows]
-        if len(rows) < VERSIONS_READ:
-            return found
 
 
 @reads.get(

@@ -123,8 +123,9 @@ def _words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def busy(detail: str) -> Problem:
-    return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+def busy(detail: str, headers: Mapping[str, str] | None = None) -> Problem:
+    after = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return Problem(503, "busy", detail, headers={**after, **(headers or {})})
 
 
 def install(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ import base64
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,7 +16,13 @@ from domain.message import Sealed
 KEYS_CACHED_MAX = 100_000
 NONCE_BYTES = 12
 
+SOME_KEY = """SELECT person, version, wrapped FROM ledger_person_key
+WHERE wrapped IS NOT NULL LIMIT 1"""
 SELECT_KEYS = "SELECT person, version, wrapped FROM ledger_person_key WHERE person = ANY(%s)"
+
+
+class ForeignKey(Exception):
+    """LEDGER_MASTER_KEY is not the one that the keys of this ledger are wrapped with."""
 
 
 class Vault:
@@ -31,6 +38,16 @@ class Vault:
         self._keys: OrderedDict[str, dict[int, AESGCM | None]] = OrderedDict()
         self._minted: dict[str, tuple[int, bytes]] = {}
 
+    def check(self, rows: Iterable[tuple[str, int, bytes]]) -> None:
+        """Take rows of SOME_KEY. Raises ForeignKey: what would be sealed here, nobody else could
+        read.
+        """
+        for row in rows:
+            try:
+                self._unwrap(*row)
+            except ValueError:
+                raise ForeignKey("LEDGER_MASTER_KEY is not the key of this ledger") from None
+
     def unknown(self, persons: Iterable[str]) -> list[str]:
         return [person for person in set(persons) if person not in self._keys]
 
@@ -39,8 +56,9 @@ class Vault:
         for person, version, wrapped in rows:
             key = None if wrapped is None else AESGCM(self._unwrap(person, version, wrapped))
             self._keys.setdefault(person, {})[version] = key
-        while len(self._keys) > KEYS_CACHED_MAX:
-            self._keys.popitem(last=False)
+        over = islice(self._keys, max(0, len(self._keys) - KEYS_CACHED_MAX))
+        for person in [person for person in over if person not in self._minted]:
+            del self._keys[person]
 
     def forget(self, person: str) -> None:
         """The key in memory is not the stored one: another process was first, or it was erased."""
@@ -51,10 +69,11 @@ class Vault:
         """Keys that are not stored yet, as (person, version, wrapped)."""
         return [(p, *self._minted[p]) for p in sorted(set(persons)) if p in self._minted]
 
-    def stored(self, persons: Iterable[str]) -> None:
-        """The append that carried these keys was accepted."""
-        for person in persons:
-            self._minted.pop(person, None)
+    def stored(self, keys: Iterable[tuple[str, int, bytes]]) -> None:
+        """The append that carried these keys, as from `minted`, was accepted."""
+        for person, *key in keys:
+            if self._minted.get(person) == tuple(key):
+                del self._minted[person]
 
     def seal(self, person: str, context: str, clear: bytes) -> Sealed:
         version, cipher = self._newest(person)

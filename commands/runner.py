@@ -150,10 +150,11 @@ class BatchRunner:
     ) -> dict[StreamName, Loaded]:
         trusted = self._cache.trusted(names)
         missing = [name for name in names if name not in trusted]
-        claims, streams = to_look_up(missing), self._cache.to_load(missing)
+        bases = self._cache.bases(missing)
+        claims, streams = to_look_up(bases), self._cache.to_load(bases)
         rows: Any = connection.execute(LOAD, streams, binary=True) if streams[0] else []
         owners: Any = connection.execute(CLAIMS, claims) if claims[0] else []
-        return trusted | self._cache.fold(missing, rows, owners)
+        return trusted | self._cache.fold(bases, rows, owners)
 
     def committed(self) -> None:
         """Say so after the commit: then the next batch need not load these streams again.

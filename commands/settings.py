@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.provider_commands import ProviderName, ProviderTerms
+from domain.invoice_commands import SellerTerms
 
 # Of the ledgers of the world: stream ids of natural keys are uuid5 in a namespace below this one.
 LEDGERS = uuid.UUID("7a3c1d52-94f0-4c63-9f0a-2f1f3a1f8a10")
@@ -40,6 +41,10 @@ class Settings(BaseSettings):
     """Memory that one DuckDB connection may use."""
     providers: dict[ProviderName, ProviderTerms] = {}
     """JSON: payment providers by name (`{"acme": {"secret": …, "url": …, "path": …}}`)."""
+    sellers: dict[str, SellerTerms] = {}
+    """JSON: the legal entity of each shop, which its invoices name (`{"main": {"name": …}}`)."""
+    fapiao_path: Path = Path("var/fapiao")
+    """Directory that `ledger fapiao` exchanges files with the tax provider in."""
     api_host: str = "127.0.0.1"
     """Loopback only, until there are accounts."""
     api_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 8000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from commands.append import stream_id
@@ -67,20 +67,29 @@ class StreamCache:
         self._held.clear()
         self._doubted.clear()
 
-    def to_load(self, names: Iterable[StreamName]) -> tuple[list[UUID], list[int]]:
+    def bases(self, names: Iterable[StreamName]) -> dict[StreamName, Loaded]:
+        """What each is read on from. Take it once for the reading and the folding: while one waits
+        for the rows, what is held may change.
+        """
+        return {name: self._held.get(name) or absent(name) for name in names}
+
+    def to_load(self, bases: Mapping[StreamName, Loaded]) -> tuple[list[UUID], list[int]]:
         """Parameters of store.LOAD: streams, and the version to read each on from."""
-        streams = [name for name in names if not is_claim(name)]
+        streams = {name: one for name, one in bases.items() if not is_claim(name)}
         ids = [stream_id(self._namespace, name) for name in streams]
-        return ids, [self._base(name)[0] for name in streams]
+        return ids, [version for version, _ in streams.values()]
 
     def fold(
-        self, names: Collection[StreamName], rows: Iterable[LoadRow], owners: Iterable[ClaimRow]
+        self,
+        bases: Mapping[StreamName, Loaded],
+        rows: Iterable[LoadRow],
+        owners: Iterable[ClaimRow],
     ) -> dict[StreamName, Loaded]:
-        """What the answers of LOAD and CLAIMS make of `names`. Whether it may be kept, the reader
+        """What the answers of LOAD and CLAIMS make of them. Whether it may be kept, the reader
         knows: in an open transaction it may hold what is rolled back later.
         """
-        found = {name: self._base(name) for name in names}
-        by_id = {stream_id(self._namespace, name): name for name in names if not is_claim(name)}
+        found = dict(bases)
+        by_id = {stream_id(self._namespace, name): name for name in bases if not is_claim(name)}
         for stream, version, topic, state in rows:
             name = by_id[stream]
             event = codec.decode(topic, state)
@@ -88,9 +97,6 @@ class StreamCache:
         for kind, key, owner in owners:
             found[StreamName(CLAIM + kind, key)] = (0, owner)
         return found
-
-    def _base(self, name: StreamName) -> Loaded:
-        return self._held.get(name) or absent(name)
 
 
 def to_look_up(names: Iterable[StreamName]) -> tuple[list[str], list[str]]:

@@ -10,11 +10,15 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 
 from domain import (  # noqa: F401 - all topics
+    account_facts,
     customer,
+    invoice_facts,
     order_facts,
     parcel_facts,
     payment_facts,
+    period_facts,
     policy,
+    statement_facts,
     stock_item,
 )
 from domain.message import EVENT_TYPES, Event, Sealed

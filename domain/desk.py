@@ -13,32 +13,60 @@ from decimal import Decimal
 from typing import Any
 
 from domain import (
+    account,
     customer,
+    fapiao,
+    invoice,
+    movement,
     order,
+    order_account,
     order_commands,
     order_lines,
     order_paying,
     parcel,
+    period,
     policy,
+    reconciliation,
+    reconciliation_streams,
+    statement,
     stock_item,
+)
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
 )
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     external_ref_claim,
     fresh,
     known_at_once,
     number_claim,
     order_stream,
+    paper_claim,
     parcel_stream,
     persons,
     policy_stream,
+    series_stream,
     stock_stream,
     streams,
     target,
     tracking_claim,
+)
+from domain.invoice import InvoiceSeries
+from domain.invoice_commands import (
+    FAPIAO_COMMANDS,
+    FapiaoCommand,
+    IssueCreditNote,
+    IssueInvoice,
+    PaperCommand,
 )
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
@@ -74,6 +102,7 @@ __all__ = [
     "Claim",
     "States",
     "Write",
+    "account_stream",
     "answer",
     "customer_stream",
     "decide",
@@ -85,9 +114,11 @@ __all__ = [
     "number_claim",
     "order_answer",
     "order_stream",
+    "paper_claim",
     "parcel_stream",
     "persons",
     "policy_stream",
+    "series_stream",
     "stock_stream",
     "streams",
     "target",
@@ -104,6 +135,11 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "account": (Account(), account.evolve),
+    "invoice_series": (InvoiceSeries(), invoice.evolve),
+    "statement": (statement.Statement(), statement.evolve),
+    "movement": (movement.Movement(), movement.evolve),
+    "period": (period.Period(), period.evolve),
 }
 
 
@@ -176,6 +212,14 @@ def decide(  # noqa: C901 - a table
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            _change_account(command, write)
+        case IssueInvoice() | IssueCreditNote():
+            _issue(command, write)
+        case _ if isinstance(command, FAPIAO_COMMANDS):
+            _change_fapiao(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            reconciliation.decide(command, write)
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -194,8 +238,12 @@ def _place(command: PlaceOrder, write: Write) -> None:
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command, write)
     write.claims.append(_claim(number_claim(number), command.order_id))
+    before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
     _add_to_order(stream, order.place(command, number, _kept(write), rules), write)
+    if command.payment_method in order_account.TOUCHING_METHODS:
+        _pay_out_of_account(command, write)
+        _tell_account(command, before, write)
     _register_customer(command, write)
 
 
@@ -252,6 +300,7 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
 
 
 def _change_payment(command: PaymentChange, write: Write) -> None:
@@ -261,6 +310,7 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
+    _tell_account(command, state, write)
 
 
 def _move_payment(command: MovePayment, write: Write) -> None:
@@ -268,6 +318,8 @@ def _move_payment(command: MovePayment, write: Write) -> None:
     out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
     _add_to_order(order_stream(command.order_id), out, write)
     _add_to_order(order_stream(command.to_order_id), into, write)
+    _tell_account(command, source, write)
+    _tell_account(command, other, write)
 
 
 def _pinned(state: Order, write: Write) -> PolicyVersion:
@@ -280,6 +332,36 @@ def _rules(state: Order, write: Write) -> PolicyVersion | None:
     """The policy that the order was placed under, where the command asked for it."""
     found: Policy | None = write.states.get(policy_stream(state.shop))
     return None if found is None else found.versions[state.policy_version]
+
+
+def _change_account(command: AccountChange, write: Write) -> None:
+    known = isinstance(command, ExpireGifts) or (
+        write.states[customer_stream(command.customer_id)].registered
+    )
+    if not known:  # A slip in the id would make money that is nobody's.
+        raise Rejected("customer_not_found", customer_id=command.customer_id)
+    stream = account_stream(command.customer_id, command.currency)
+    write.add(stream, account.decide(command, write.states[stream]))
+
+
+def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
+    stream = order_stream(command.order_id)
+    payer = order.payer_of(command.order_id)
+    paid = order_account.payment_at_placing(write.states[stream], command.at, payer)
+    _add_to_order(stream, paid, write)
+
+
+def _tell_account(command: Command, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account where `streams` asked for it."""
+    stream = order_stream(before.order_id or target(command))
+    facts, after = write.events.get(stream, []), write.states[stream]
+    name = account_stream(after.customer_id, after.currency)
+    if name in write.states:
+        state: Account = write.states[name]
+        write.add(name, order_account.follow(command, before, after, facts, state))
+    else:
+        needed = order_account.needs_account(before, after, facts)
+        assert not needed, f"{type(command)} did not ask for the account"
 
 
 def _placed(write: Write, order_id: str) -> Order:
@@ -336,6 +418,35 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _issue(command: PaperCommand, write: Write) -> None:
+    """The paper and its number in one write: a number without a paper cannot be."""
+    state = _placed(write, command.order_id)
+    if state.papers.paper(command.paper_id) is not None:
+        return
+    where = invoice.require_seller(invoice.issue(command, state), state)
+    series = series_stream(where)
+    taken = invoice.take(command, where, write.states[series])
+    if isinstance(command, IssueInvoice):
+        paper: Event = invoice.invoice(command, state, where, taken)
+    else:
+        paper = invoice.credit_note(command, state, where, taken)
+    claim = paper_claim(taken.number)
+    if write.states[claim] is not None:
+        raise Rejected(
+            "paper_number_taken",
+            f"{taken.number} is a paper of another series: two shops share a prefix",
+            number=taken.number,
+        )
+    write.claims.append(_claim(claim, f"{command.order_id}/{command.paper_id}"))
+    write.add(series, [taken])
+    write.add(order_stream(command.order_id), [paper])
+
+
+def _change_fapiao(command: FapiaoCommand, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    write.add(order_stream(command.order_id), fapiao.decide(command, state))
 
 
 def _pack(command: PackParcel, write: Write) -> None:

@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_money, order_status
+from domain import order_lines, order_money, order_status, reconciliation, reconciliation_streams
+from domain.account import Account
+from domain.account_commands import (
+    AccountChange,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
+    account_stream,
     customer_stream,
     order_stream,
     parcel_stream,
     policy_stream,
     stock_stream,
     target,
+)
+from domain.invoice_commands import (
+    IssueCreditNote,
+    IssueInvoice,
+    RecordFapiao,
+    RequestFapiao,
+    ReverseFapiao,
 )
 from domain.message import Command, StreamName
 from domain.order_commands import (
@@ -50,6 +66,10 @@ def answer(
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            return _account_answer(command, states_after, versions)
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation.answer(command, states_after, versions)
         case MovePayment():
             return _moved_answer(command, states_after, versions)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -84,12 +104,34 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
             return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
+        case IssueInvoice() | IssueCreditNote():
+            return _paper(command.paper_id, state)
+        case RequestFapiao() | RecordFapiao() | ReverseFapiao():
+            known = state.papers.fapiao[command.fapiao_id]
+            return {
+                "fapiao_id": command.fapiao_id,
+                "fapiao_number": known.number,
+                "red_letters": dict(known.red_letters),
+            }
         case PlaceOrder():
             inclusive = state.prices_include_tax
             lines = [line.priced for line in state.lines.values()]
             return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
         case _:
             return {}
+
+
+def _paper(paper_id: str, state: Order) -> dict[str, Any]:
+    paper = state.papers.paper(paper_id)
+    assert paper is not None
+    corrected = getattr(paper, "invoice_number", None)
+    return {
+        "paper_id": paper_id,
+        "paper_number": paper.number,
+        "issue_date": paper.issue_date.isoformat(),
+        "paper_total_minor": paper.total_minor,
+        "invoice_number": corrected,
+    }
 
 
 def _money(command: Any, state: Order) -> dict[str, Any]:
@@ -187,4 +229,23 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _account_answer(
+    command: AccountChange, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    stream = account_stream(command.customer_id, command.currency)
+    state: Account = states[stream]
+    made = {"gift_id": command.gift_id} if isinstance(command, IssueGift) else {}
+    return {
+        "customer_id": command.customer_id,
+        "currency": command.currency,
+        "version": versions[stream],
+        "status": "funded" if state.liability_minor > 0 else "empty",
+        "credit_minor": state.credit_minor,
+        "gift_minor": state.gift_minor(command.at),
+        "limit_minor": state.limit_minor,
+        "exposure_minor": state.exposure_minor,
+        **made,
     }

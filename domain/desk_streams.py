@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import customer, order, parcel, stock_item
+from domain import (
+    account,
+    customer,
+    invoice,
+    order,
+    order_account,
+    parcel,
+    reconciliation_streams,
+    stock_item,
+)
+from domain.account_commands import (
+    ACCOUNT_CHANGES,
+    ExpireGifts,
+    GrantCredit,
+    IssueGift,
+    SetCreditLimit,
+)
 from domain.customer import RecordCustomer
+from domain.invoice import InvoiceSeries, Issue
+from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
 from domain.message import Command, StreamName
 from domain.order_commands import (
     AmendOrder,
@@ -27,6 +45,7 @@ from domain.payment_commands import (
     CancelOverdue,
     CapturePayment,
     MovePayment,
+    PaymentChange,
     RecordRemittance,
     RefuseDelivery,
 )
@@ -56,12 +75,25 @@ def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
 
 
+def account_stream(customer_id: str, currency: str) -> StreamName:
+    return StreamName("account", account.stream_key(customer_id, currency))
+
+
 def number_claim(number: str) -> StreamName:
     return StreamName("claim:order_number", number)
 
 
 def external_ref_claim(shop: str, external_ref: str) -> StreamName:
     return StreamName("claim:external_ref", f"{shop}/{external_ref}")
+
+
+def series_stream(where: Issue) -> StreamName:
+    return StreamName("invoice_series", where.series)
+
+
+def paper_claim(number: str) -> StreamName:
+    """Owned by `order_id/paper_id`: papers are found by it."""
+    return StreamName("claim:paper", number)
 
 
 def tracking_claim(carrier: str, tracking_number: str) -> StreamName:
@@ -77,8 +109,12 @@ def target(command: Command) -> str:
             return command.customer_id
         case PublishPolicy():
             return command.shop
+        case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
+            return account.stream_key(command.customer_id, command.currency)
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.own_stream(command).key
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -97,6 +133,11 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case GrantCredit() | IssueGift() | SetCreditLimit():
+            of_account = account_stream(command.customer_id, command.currency)
+            return frozenset({of_account, customer_stream(command.customer_id)})
+        case ExpireGifts():
+            return frozenset({account_stream(command.customer_id, command.currency)})
         case PackParcel():
             orders = {order_stream(item.order_id) for item in command.contents}
             return frozenset({parcel_stream(command.parcel_id), *orders})
@@ -108,25 +149,48 @@ def streams(  # noqa: C901 - a table
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
         case AmendOrder() | CancelOrder() | VoidOrder():
-            return frozenset(_streams_of_change(command, loaded))
+            return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
+        case IssueInvoice() | IssueCreditNote():
+            return frozenset(_streams_of_paper(command, loaded))
         case MovePayment():
             source, other = order_stream(command.order_id), order_stream(command.to_order_id)
-            return frozenset({source, *_streams_of_payment(other, loaded)})
+            names = {source, *_streams_of_payment(other, loaded)}
+            accounts = _account_of(command, loaded) | _account_of(command, loaded, other)
+            return accounts | names
         case _ if isinstance(command, PAYMENT_CHANGES):
-            names = _streams_of_payment(order_stream(target(command)), loaded)
-            if isinstance(command, RefuseDelivery):
-                names.add(parcel_stream(command.parcel_id))
-            if isinstance(command, CancelOverdue):
-                names |= _stock_of(loaded.get(order_stream(command.order_id)))
-            return frozenset(names)
+            return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
+        case _ if isinstance(command, reconciliation_streams.COMMANDS):
+            return reconciliation_streams.streams(command, loaded)
         case _:
-            return frozenset({order_stream(target(command))})
+            return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     stock = {stock_stream(line.sku, line.location) for line in command.lines}
-    one_each = {customer_stream(command.customer_id), policy_stream(command.shop)}
-    return fresh(command) | stock | one_each
+    names = fresh(command) | stock | {customer_stream(command.customer_id)}
+    names |= {policy_stream(command.shop)}
+    if command.payment_method in order_account.TOUCHING_METHODS:
+        names |= {account_stream(command.customer_id, command.currency)}
+    return names
+
+
+def _account_of(
+    command: Command, loaded: States, stream: StreamName | None = None
+) -> frozenset[StreamName]:
+    """The account of the order's customer, where a command of the order may change it."""
+    state: Order = loaded.get(stream or order_stream(target(command))) or Order()
+    if not state.placed or not order_account.concerned(command, state):
+        return frozenset()
+    return frozenset({account_stream(state.customer_id, state.currency)})
+
+
+def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[StreamName]:
+    names = _streams_of_payment(order_stream(command.order_id), loaded)
+    if isinstance(command, RefuseDelivery):
+        names.add(parcel_stream(command.parcel_id))
+    if isinstance(command, CancelOverdue):
+        names |= _stock_of(loaded.get(order_stream(command.order_id)))
+    return names | _account_of(command, loaded)
 
 
 def _streams_of_payment(stream: StreamName, loaded: States) -> set[StreamName]:
@@ -191,6 +255,17 @@ def _streams_of_change(
     return names
 
 
+def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
+    """The order says the shop, the shop its series, the series the next number."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    where = invoice.issue(command, state)
+    if where is None:
+        return {stream}
+    series: InvoiceSeries = loaded.get(series_stream(where)) or InvoiceSeries()
+    return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
+
+
 def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
     """Only a change of quantity touches stock (R7)."""
     if not isinstance(command, AmendOrder):
@@ -201,9 +276,17 @@ def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: Order
 
 def known_at_once(command: Command) -> bool:
     """Whether `streams` answers the same whatever is loaded, and need not be asked again."""
-    return isinstance(
-        command, PlaceOrder | ReceiveStock | AdjustStock | RecordCustomer | PublishPolicy
-    )
+    return isinstance(command, _KNOWN_AT_ONCE)
+
+
+_KNOWN_AT_ONCE: tuple[type[Command], ...] = (
+    PlaceOrder,
+    ReceiveStock,
+    AdjustStock,
+    RecordCustomer,
+    PublishPolicy,
+    *ACCOUNT_CHANGES,
+)
 
 
 def fresh(command: Command) -> frozenset[StreamName]:
@@ -224,10 +307,10 @@ def persons(command: Command, states: States) -> frozenset[str]:
     """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
     names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
     match command:
-        case PlaceOrder() | RecordCustomer():
+        case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
         case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
             names.add(order.payer_of(command.order_id))
         case _:
-            pass
+            names |= reconciliation_streams.persons(command, states)
     return frozenset(names - {""})

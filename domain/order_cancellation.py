@@ -35,6 +35,7 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     goods = sum(line.amount_minor or 0 for line in lines)
     fee = _fee(command, goods, state, policy.rules.cancellation)
     _require_same_fee(command.expected_fee_minor, fee)
+    rate_bp = policy.rules.cancellation.fee_tax_rate_bp
     owed = state.total_minor - goods - shipping + fee
     return [
         OrderCancelled(
@@ -48,9 +49,8 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
             shipping_minor=shipping,
             tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
             fee_minor=fee,
-            fee_tax_minor=tax_of(
-                fee, policy.rules.cancellation.fee_tax_rate_bp, prices_include_tax=True
-            ),
+            fee_tax_minor=tax_of(fee, rate_bp, prices_include_tax=True),
+            fee_tax_rate_bp=rate_bp,
             total_minor=owed,
             refund_due_minor=max(0, state.net_paid_minor - owed),
             policy_version=policy.version,

@@ -188,6 +188,7 @@ class OrderCancelled(Event, topic="order.cancelled.v2"):
     tax_minor: int = 0  # the tax within both
     fee_minor: int = 0  # tax included
     fee_tax_minor: int = 0  # the tax within
+    fee_tax_rate_bp: int = 0
     total_minor: int  # what is owed afterwards, the fee included
     refund_due_minor: int = 0
     policy_version: int = 0  # that the fee is from

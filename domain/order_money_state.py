@@ -242,7 +242,7 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         lines=lines,
         cancelled=False,
         shipping_cancelled=state.shipping_cancelled and not event.shipping_minor,
-        fees_minor=state.fees_minor - event.fee_minor,
+        fees=state.fees[:-1] if event.fee_minor else state.fees,
         total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,
     )
     return _settled(_with(state, cancellation=None, reinstated_by=event.payment_id))

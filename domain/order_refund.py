@@ -43,20 +43,24 @@ def request(command: RequestRefund, state: Order) -> list[Event]:
 
 
 def pay(command: PayRefund, state: Order) -> list[Event]:
-    """Exactly what was requested, once. Raises Rejected `refund_not_found`."""
+    """Exactly what was requested, once, as the money came unless a method is named: a fact for each
+    method. Raises Rejected `refund_not_found`.
+    """
     refund = state.refunds.get(command.refund_id)
     if refund is None:
         raise Rejected("refund_not_found", refund_id=command.refund_id)
     if refund.paid:
         return []
+    named = {command.method: refund.amount_minor} if command.method else refund.parts
     return [
         RefundPaid(
             refund_id=command.refund_id,
-            amount_minor=refund.amount_minor,
-            method=command.method or refund.method,
+            amount_minor=amount,
+            method=method,
             reference=command.reference,
             at=command.at,
         )
+        for method, amount in named.items()
     ]
 
 

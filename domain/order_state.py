@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
-from domain import order_money, order_money_state
+from domain import order_money, order_money_state, order_papers
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
@@ -33,6 +33,7 @@ from domain.order_facts import (
     OrderVoided,
     OverrideEnded,
     PaymentCaptured,
+    PaymentPart,
     PromiseAmended,
     RefundPaid,
     RefundRequested,
@@ -40,6 +41,7 @@ from domain.order_facts import (
     StatusOverridden,
 )
 from domain.order_money import Money, Payment
+from domain.order_papers import PaperFact, Papers
 from domain.payment_facts import (
     PAYMENT_FACTS,
     DeliveryRefused,
@@ -105,8 +107,16 @@ class OrderLine:
 @dataclass(frozen=True)
 class Refund:
     amount_minor: int
-    method: str  # of the first payment that it gives back
+    parts: Mapping[str, int]  # method -> what goes back as the money came
     paid: bool = False
+    payments: tuple[PaymentPart, ...] = ()  # which money goes back
+
+
+@dataclass(frozen=True)
+class Fee:
+    amount_minor: int  # tax included
+    tax_minor: int
+    tax_rate_bp: int
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class Order:
     shipping_tax_minor: int = 0
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
-    fees_minor: int = 0  # for cancellations, tax included
+    fees: tuple[Fee, ...] = ()  # for cancellations
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested and paid
@@ -160,6 +170,12 @@ class Order:
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()
+    papers: Papers = order_papers.NONE
+
+    @property
+    def fees_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.fees)
+
     money: Money = order_money.NONE
 
     @property
@@ -251,6 +267,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(state, overrides=_without(state.overrides, {event.dimension}))
         case OrderVoided():
             return replace(_released(state, event.released), void=True)
+        case _ if isinstance(event, PaperFact):
+            return replace(state, papers=order_papers.evolve(state.papers, event))
         case _ if isinstance(event, PAYMENT_FACTS):
             return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
@@ -280,6 +298,7 @@ def _placed(event: OrderPlaced) -> Order:
         shipping_address=event.shipping_address,
         billing_address=event.billing_address,
         promised_at=event.promised_at,
+        papers=order_papers.begun(event.shipping_tax_rate_bp),
         money=order_money.begun(event),
     )
 
@@ -382,12 +401,16 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
     state = _released(_counted(state, "cancelled", event.lines), event.released)
     return replace(
         state,
-        fees_minor=state.fees_minor + event.fee_minor,
+        fees=(*state.fees, _fee(event)) if event.fee_minor else state.fees,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
         money=order_money.cancelled(state.money, event),
     )
+
+
+def _fee(event: OrderCancelled) -> Fee:
+    return Fee(event.fee_minor, event.fee_tax_minor, event.fee_tax_rate_bp)
 
 
 def _refund_requested(state: Order, event: RefundRequested) -> Order:
@@ -402,8 +425,7 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         if payment is not None:
             given_back = payment.refunded_minor + part.amount_minor
             payments[part.payment_id] = replace(payment, refunded_minor=given_back)
-    first = payments.get(event.payments[0].payment_id) if event.payments else None
-    refund = Refund(event.amount_minor, first.method if first else state.payment_method)
+    refund = Refund(event.amount_minor, _parts(event, state), payments=tuple(event.payments))
     return replace(
         state,
         lines=lines,
@@ -411,7 +433,17 @@ def _refund_requested(state: Order, event: RefundRequested) -> Order:
         refunds={**state.refunds, event.refund_id: refund},
         refunded_minor=state.refunded_minor + event.amount_minor,
         shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
+        papers=order_papers.asked(state.papers, event),
     )
+
+
+def _parts(event: RefundRequested, state: Order) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for part in event.payments:
+        payment = state.payments.get(part.payment_id)
+        method = payment.method if payment else state.payment_method
+        parts[method] = parts.get(method, 0) + part.amount_minor
+    return parts or {state.payment_method: event.amount_minor}
 
 
 def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
@@ -425,7 +457,7 @@ def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
 
 def _refund_paid(state: Order, event: RefundPaid) -> Order:
     known = state.refunds.get(event.refund_id)
-    refund = known or Refund(event.amount_minor, event.method)
+    refund = known or Refund(event.amount_minor, {event.method: event.amount_minor})
     unasked = 0 if known else event.amount_minor  # Imports know refunds that nobody asked for.
     return replace(
         state,

@@ -23,7 +23,7 @@ from projections.checkpoint import ERROR_CHARACTERS_MAX, Overtaken
 from projections.engine import no_kill_point
 
 NAME = "analytics"
-VERSION = 1
+VERSION = 2
 STATES_CACHED_MAX = 50_000  # orders whose state the writer remembers
 READ_STREAMS_MAX = 500  # whose earlier events are read at once
 SNAPSHOTS_KEPT_SECONDS = 3_600  # longer than any query

@@ -107,7 +107,9 @@ TABLES: dict[str, dict[str, str]] = {
         "payments": "INTEGER",
         "kind": "VARCHAR",  # captured, moved_in, moved_out, voided, charged_back
     },
-    # A refund's money by line, goods and shipping together.
+    # A refund's money by line, goods and shipping together. `sold_minor`: the part of it that
+    # lowers what was sold. Money paid above what is owed, as after a cancellation, goes back first;
+    # so an order that is cancelled or changed after its refund takes that part away again.
     REFUND_FACT: COMMON
     | {
         "refund_id": "VARCHAR",
@@ -116,6 +118,7 @@ TABLES: dict[str, dict[str, str]] = {
         "sku": "VARCHAR",
         "category": "VARCHAR",
         "amount_minor": "BIGINT",
+        "sold_minor": "BIGINT",
     },
     PARCEL_FACT: COMMON
     | {
@@ -145,6 +148,9 @@ _MONEY_KINDS: dict[type[Event], tuple[str, int]] = {  # what it is called, and i
 }
 
 
+LineKey = tuple[int, str, str]  # line_no, sku, category
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a refund was asked for: units with their worth, and shipping."""
@@ -161,6 +167,7 @@ class FactState:
     channel: str
     placed_at: datetime
     refunds: Mapping[str, Asked] = field(default_factory=dict)
+    sold_back: Mapping[LineKey, int] = field(default_factory=dict)  # sum of sold_minor by line
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +200,6 @@ class Selling:
 
 
 _NOTHING = Selling()
-LineKey = tuple[int, str, str]  # line_no, sku, category
 
 
 def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None, Facts]:
@@ -210,20 +216,15 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
     state = replace(state, order=after)
     match event:
         case _ if type(event) in _KINDS:
-            return state, _line_facts(recorded, state, before, after)
-        case (
-            PaymentCaptured()
-            | PaymentMovedIn()
-            | PaymentMovedOut()
-            | PaymentVoided()
-            | ChargebackLost()
-        ):
-            return state, [(PAYMENT_FACT, _payment_fact(recorded, state, event))]
+            return _settled(recorded, state, _line_facts(recorded, state, before, after))
+        case _ if type(event) in _MONEY_KINDS:
+            fact = (PAYMENT_FACT, _payment_fact(recorded, state, event))
+            return _settled(recorded, state, [fact])
         case RefundRequested():
             asked = Asked(tuple(event.lines), event.shipping_minor)
             return replace(state, refunds={**state.refunds, event.refund_id: asked}), []
         case RefundPaid():
-            return state, _refund_facts(recorded, state, event)
+            return _refunded(recorded, state, event)
         case OrderPacked() | OrderDispatched() | OrderDelivered():
             return state, [(PARCEL_FACT, _parcel_fact(recorded, state, event))]
         case _:
@@ -312,16 +313,51 @@ def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
     )
 
 
-def _refund_facts(recorded: Recorded, state: FactState, event: RefundPaid) -> Facts:
+def _refunded(recorded: Recorded, state: FactState, event: RefundPaid) -> tuple[FactState, Facts]:
     """The money that went back, by line: as it was asked for, else by what the lines cost."""
     keys = [_key(line) for line in state.order.lines.values()] or [(0, "", "")]
     weights = _refund_weights(state, event.refund_id) or [1]
+    amounts = dict(zip(keys, split(event.amount_minor, weights), strict=True))
+    sold = _newly_sold_back(state, dict(zip(keys, weights, strict=True)))
     facts: Facts = []
-    for key, amount in zip(keys, split(event.amount_minor, weights), strict=True):
-        if amount:
+    for key in dict.fromkeys([*amounts, *sold]):
+        parts = (amounts.get(key, 0), sold.get(key, 0))
+        if any(parts):
             common = _common(recorded, state, len(facts))
-            facts.append((REFUND_FACT, (*common, event.refund_id, event.method, *key, amount)))
-    return facts
+            facts.append((REFUND_FACT, (*common, event.refund_id, event.method, *key, *parts)))
+    return _with_sold_back(state, sold), facts
+
+
+def _settled(recorded: Recorded, state: FactState, facts: Facts) -> tuple[FactState, Facts]:
+    """What was paid or is owed has changed, and with it what refunds took from what was sold."""
+    keys = {_key(line): max(0, line.gross_minor) for line in state.order.lines.values()}
+    sold = _newly_sold_back(state, keys or {(0, "", ""): 1})
+    more = [
+        (REFUND_FACT, (*_common(recorded, state, n), "", "", *key, 0, amount))
+        for n, (key, amount) in enumerate(sold.items())
+        if amount
+    ]
+    return _with_sold_back(state, sold), [*facts, *more]
+
+
+def _newly_sold_back(state: FactState, weights: Mapping[LineKey, int]) -> dict[LineKey, int]:
+    """The change of `sold_back`: a rise by these weights, a fall where it was counted before."""
+    order = state.order
+    given_back = sum(refund.amount_minor for refund in order.refunds.values() if refund.paid)
+    above = max(0, order.paid_minor - order.total_minor)
+    change = max(0, given_back - above) - sum(state.sold_back.values())
+    if change >= 0:
+        parts = [*weights.values()] if any(weights.values()) else [1] * len(weights)
+        return dict(zip(weights, split(change, parts), strict=True))
+    counted = {key: max(0, amount) for key, amount in state.sold_back.items()}
+    falls = split(-change, [*counted.values()])
+    return {key: -fall for key, fall in zip(counted, falls, strict=True)}
+
+
+def _with_sold_back(state: FactState, change: Mapping[LineKey, int]) -> FactState:
+    keys = sorted(state.sold_back.keys() | change.keys())
+    sums = {key: state.sold_back.get(key, 0) + change.get(key, 0) for key in keys}
+    return replace(state, sold_back={key: amount for key, amount in sums.items() if amount})
 
 
 def _refund_weights(state: FactState, refund_id: str) -> list[int]:

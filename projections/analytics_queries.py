@@ -68,14 +68,15 @@ class Analytics:
         discount_minor: of lines and orders. shipping_minor: as paid by customers, shared out to the
         lines of an order by largest remainder, so every grouping adds up to the same whole.
         tax_minor: contained in goods and shipping; for information, no part of the sum.
-        refunded_minor: paid out, by line.
+        refunded_minor: paid out, by line, as far as it lowers what was sold: what was paid above
+        what is owed, as after a cancellation, was never sold and goes back first.
         net_minor = gross_minor - discount_minor + shipping_minor - refunded_minor.
         """
         assert group in get_args(SalesGroup)
         with self._connection.cursor() as cursor, transaction(cursor):
             position, currency = self._scope(cursor, period)
             sold = _sold(cursor, group, period, currency, position)
-            refunded = _refunded(cursor, group, period, currency, position)
+            refunded = _refunded(cursor, "sold_minor", group, period, currency, position)
         nothing = {"orders": 0, "units": 0, **dict.fromkeys(_AMOUNTS, 0)}
         rows = [
             _with_net({"group": name, **(sold.get(name) or nothing)}, refunded.get(name, 0))
@@ -104,7 +105,7 @@ class Analytics:
                 PAYMENT_FACT,
                 *_where(period, currency, position),
             )
-            refunded = _refunded(cursor, group, period, currency, position)
+            refunded = _refunded(cursor, "amount_minor", group, period, currency, position)
         sums = {name: (int(count), int(amount)) for name, count, amount in paid}
         rows = [
             {
@@ -195,13 +196,15 @@ def _sold(
 
 def _refunded(
     cursor: duckdb.DuckDBPyConnection,
+    column: Literal["amount_minor", "sold_minor"],
     group: str,
     period: Period,
     currency: str | None,
     position: int,
 ) -> dict[str, int]:
-    select = f"SELECT {_group(group, period)}, sum(amount_minor)"
-    found = _rows(cursor, select, REFUND_FACT, *_where(period, currency, position))
+    select = f"SELECT {_group(group, period)}, sum({column})"
+    where, values = _where(period, currency, position)
+    found = _rows(cursor, select, REFUND_FACT, f"{where} AND {column} <> 0", values)
     return {name: int(amount) for name, amount in found}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args
 
-from domain import order_state, parcel
+from domain import order_papers, order_state, parcel
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
 from domain.order_facts import (
@@ -26,6 +26,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_papers import PaperFact
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
@@ -140,6 +141,7 @@ _ORDER_TOPICS = frozenset(
     topic
     for topic, kind in EVENT_TYPES.items()
     if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
+    or kind in get_args(PaperFact)
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
 
@@ -165,15 +167,16 @@ def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
     if recorded.category == "parcel":
         return _with_parcel(row, recorded)
     order = order_state.evolve(row.order, recorded.event)
-    if order.notes:  # Only deciders ask which notes there are; this row keeps their text.
-        order = replace(order, notes=frozenset())
+    # Only deciders ask which notes there are, whose text this row keeps, and what the papers say.
+    if order.notes or order.papers is not order_papers.NONE:
+        order = replace(order, notes=frozenset(), papers=order_papers.NONE)
     more = _told(row, recorded)
     return replace(row, order=order, position=recorded.position, version=recorded.version, **more)
 
 
 def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
     return OrderStatus(
-        order=order_state.evolve(Order(), event),
+        order=replace(order_state.evolve(Order(), event), papers=order_papers.NONE),
         position=recorded.position,
         version=recorded.version,
         channel=event.channel,
@@ -276,7 +279,9 @@ def _delivered(row: OrderStatus, event: OrderDelivered, position: int) -> dict[s
 def _paid(row: OrderStatus, event: RefundPaid, position: int) -> RefundTold:
     known = row.refunds.get(event.refund_id)
     asked = known or RefundTold(event.amount_minor, "", None, position)
-    return replace(asked, method=event.method, reference=event.reference, paid_at=event.at)
+    # A fact for each method that the money had come by.
+    method = f"{asked.method}, {event.method}" if asked.method else event.method
+    return replace(asked, method=method, reference=event.reference, paid_at=event.at)
 
 
 def _with_parcel(row: OrderStatus, recorded: Recorded) -> OrderStatus:

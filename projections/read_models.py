@@ -6,13 +6,25 @@ from typing import Any
 
 from psycopg import Connection
 
-from projections import customer_history, order_status, stock_levels
+from projections import (
+    customer_history,
+    money_movements,
+    order_status,
+    periods,
+    statement_lines,
+    statements,
+    stock_levels,
+)
 from projections.engine import Engine, Projection
 
 ALL: tuple[Projection[Any], ...] = (
     order_status.PROJECTION,
     customer_history.PROJECTION,
     stock_levels.PROJECTION,
+    statements.PROJECTION,
+    statement_lines.PROJECTION,
+    money_movements.PROJECTION,
+    periods.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}
 

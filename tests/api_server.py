@@ -1,5 +1,6 @@
 """A real API for the tests: granian in its own process, and read models that keep up with it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -127,6 +128,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEDGER_POSTGRES_URL": settings.postgres_url,
         "LEDGER_MASTER_KEY": settings.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(settings.analytics_path),
+        "LEDGER_SELLERS": json.dumps(
+            {shop: one.model_dump(mode="json") for shop, one in settings.sellers.items()}
+        ),
     }
 
 

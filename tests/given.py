@@ -13,6 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain import desk
+from domain.account import Account
+from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
+from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
     AddNote,
@@ -108,6 +111,11 @@ class World:
     def stock(self, sku: str = "TEA", location: str = "main") -> StockItem:
         state = self.state(desk.stock_stream(sku, location))
         assert isinstance(state, StockItem)
+        return state
+
+    def account(self, customer_id: str = "li", currency: str = "CNY") -> Account:
+        state = self.state(desk.account_stream(customer_id, currency))
+        assert isinstance(state, Account)
         return state
 
 
@@ -287,8 +295,9 @@ def refund(
     return RequestRefund.model_validate(body | ids | _quantities(lines) | more)
 
 
-def pay_refund(refund_id: str = "R1", order_id: str = "A") -> PayRefund:
-    return PayRefund(order_id=order_id, refund_id=refund_id, reference="back", at=NOON)
+def pay_refund(refund_id: str = "R1", order_id: str = "A", **more: Any) -> PayRefund:
+    body = {"order_id": order_id, "refund_id": refund_id, "reference": "back", "at": NOON}
+    return PayRefund.model_validate(body | more)
 
 
 def pack(*lines: tuple[int, int | str], parcel_id: str = "K", order_id: str = "A") -> PackParcel:
@@ -342,6 +351,35 @@ def note(note_id: str = "N1") -> AddNote:
 
 def void(order_id: str = "A") -> VoidOrder:
     return VoidOrder(order_id=order_id, reason="test order", at=NOON)
+
+
+def register(customer_id: str = "li") -> RecordCustomer:
+    contact = {"name": "Li Wei"}
+    body = {"customer_id": customer_id, "contact": contact, "at": NOON}
+    return RecordCustomer.model_validate(body)
+
+
+_LI = {"customer_id": "li", "currency": "CNY", "at": NOON}
+
+
+def credit(amount_minor: int, **more: Any) -> GrantCredit:
+    body = {"amount_minor": amount_minor, "cause": "compensation", "reason_code": "late"}
+    return GrantCredit.model_validate(_LI | body | more)
+
+
+def gift(amount_minor: int, gift_id: str = "G1", days: float = 30, **more: Any) -> IssueGift:
+    """A gift that is good for so many days from noon."""
+    body = {"amount_minor": amount_minor, "reason_code": "birthday", "gift_id": gift_id}
+    return IssueGift.model_validate(_LI | body | {"expires_at": hours(24 * days)} | more)
+
+
+def limit(limit_minor: int, **more: Any) -> SetCreditLimit:
+    body = {"limit_minor": limit_minor, "reason": "agreed"}
+    return SetCreditLimit.model_validate(_LI | body | more)
+
+
+def expire_gifts(at: datetime = NOON) -> ExpireGifts:
+    return ExpireGifts.model_validate(_LI | {"at": at})
 
 
 def _quantities(lines: tuple[tuple[int, int | str], ...]) -> dict[str, Any]:

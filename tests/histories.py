@@ -73,7 +73,7 @@ class History:
                 unit.events.append((0, name, codec.seal(event, self.vault, command_id)))
                 persons.add(getattr(event, "person", ""))
         unit.keys = self.vault.minted(persons)
-        self.vault.stored(persons)
+        self.vault.stored(unit.keys)
         return unit
 
     def stock(self) -> Iterator[Command]:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from commands.settings import Settings
+from tests.papers import SELLERS
 from workers.local.lock import AlreadyOwnedError, DirectoryLock
 from workers.local.postgres import LocalPostgres
 
@@ -74,5 +75,6 @@ def settings_of(url: str, var_path: Path = Path("var"), **others: str) -> Settin
         master_key=MASTER_KEY,  # type: ignore[arg-type]
         var_path=var_path,
         analytics_path=var_path / "analytics",
+        sellers=SELLERS,
         **others,  # type: ignore[arg-type]
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.examples import STATEMENT
 from tests.api_server import Api
 
 Json = dict[str, Any]
@@ -16,6 +17,9 @@ WITHOUT_VERSION = {
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
     "/v1/policies/{shop}/preview",
+    "/v1/statements",
+    "/v1/statements/{statement_id}/auto-match",
+    "/v1/periods/{month}/close",
 }
 
 
@@ -31,6 +35,8 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
     assert api.client.put("/v1/customers/C-1", json=body).is_success
+    statement = api.made("/v1/statements", STATEMENT)
+    api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
         "parcel_id": packed["parcel_id"],
@@ -38,6 +44,13 @@ def ids(api: Api) -> dict[str, str]:
         "sku": "TEA",
         "customer_id": "C-1",
         "shop": "main",
+        "currency": "CNY",
+        "fapiao_id": "F-1",
+        "credit_number": "CN-1",
+        "statement_id": statement["statement_id"],
+        "match_id": "M-1",
+        "line_no": "1",
+        "month": "2025-01",
     }
 
 

@@ -83,6 +83,16 @@ INTERFACE = {
     "GET /v1/orders",
     "GET /v1/orders/{}",
     "GET /v1/orders/{}/events",
+    "POST /v1/orders/{}/invoices",
+    "POST /v1/orders/{}/credit-notes",
+    "GET /v1/orders/{}/papers",
+    "GET /v1/papers/{}.html",
+    "GET /v1/papers/{}.pdf",
+    "GET /v1/papers/{}.xml",
+    "POST /v1/orders/{}/fapiao",
+    "POST /v1/orders/{}/fapiao/{}/issued",
+    "POST /v1/orders/{}/fapiao/{}/red-letters",
+    "POST /v1/orders/{}/fapiao/{}/red-letters/{}/issued",
     "GET /v1/customers/{}/history",
     "PUT /v1/customers/{}",
     "GET /v1/stock/{}",
@@ -91,6 +101,23 @@ INTERFACE = {
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
     "POST /v1/policies/{}",
+    "GET /v1/customers/{}/accounts/{}",
+    "POST /v1/customers/{}/accounts/{}/credit",
+    "POST /v1/customers/{}/accounts/{}/gifts",
+    "POST /v1/customers/{}/accounts/{}/limit",
+    "POST /v1/statements",
+    "GET /v1/statements",
+    "GET /v1/statements/{}",
+    "GET /v1/statements/{}/lines",
+    "GET /v1/statements/{}/suggestions",
+    "POST /v1/statements/{}/auto-match",
+    "POST /v1/statements/{}/matches",
+    "POST /v1/statements/{}/matches/{}/undo",
+    "POST /v1/statements/{}/lines/{}/unallocated",
+    "GET /v1/reconciliation/lines",
+    "GET /v1/reconciliation/movements",
+    "POST /v1/periods/{}/close",
+    "GET /v1/periods",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -167,6 +194,9 @@ class Examples:
 
     def _with(self, body: Json, ids: dict[str, str]) -> Json:
         """Contents name orders, which only exist once they were placed."""
+        if "movements" in body:
+            ours = {"owner": ids["order_id"], "id": ids["payment_id"]}
+            return body | {"movements": [body["movements"][0] | ours]}
         if "to_order_id" in body:
             return body | {"to_order_id": ids["second_id"]}
         if "contents" not in body:
@@ -182,14 +212,18 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     for name in ("receive", "adjust"):
         examples.send(f"/v1/stock/{{sku}}/{name}", sku="TEA-LONGJING")
     examples.send("/v1/customers/{customer_id}", "put", customer_id="C-1001")
+    for name in ("credit", "gifts", "limit"):
+        path = f"/v1/customers/{{customer_id}}/accounts/{{currency}}/{name}"
+        examples.send(path, customer_id="C-1001", currency="CNY")
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
 
     id_ = examples.send("/v1/orders")["order_id"]
     previewed = ("amend/preview", "amend", "cancel/preview", "cancel")
-    for name in ("approve", *previewed, "notes", "payments"):
+    for name in ("approve", *previewed, "notes"):
         examples.send(f"{order}/{name}", order_id=id_)
+    payment = examples.send(f"{order}/payments", order_id=id_)["payment_id"]
     rest = {"method": "alipay", "amount_minor": 50_000, "reference": "rest"}
     api.made(f"/v1/orders/{id_}/payments", rest)
     parcel = examples.send(f"{order}/parcels", order_id=id_)["parcel_id"]
@@ -199,10 +233,28 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     examples.send(f"{order}/refunds/{{refund_id}}/pay", order_id=id_, refund_id=refund)
     examples.send(f"{order}/override", order_id=id_)
 
+    billed = examples.send("/v1/orders")["order_id"]
+    examples.send(f"{order}/invoices", order_id=billed)
+    fapiao = {"order_id": billed}
+    fapiao["fapiao_id"] = examples.send(f"{order}/fapiao", order_id=billed)["fapiao_id"]
+    examples.send(f"{order}/fapiao/{{fapiao_id}}/issued", **fapiao)
+    note = examples.send(f"{order}/credit-notes", order_id=billed)["paper_number"]
+    letters = f"{order}/fapiao/{{fapiao_id}}/red-letters"
+    examples.send(letters, **fapiao)
+    examples.send(f"{letters}/{{credit_number}}/issued", **fapiao, credit_number=note)
+
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
     send_examples_of_money(api, examples)
+
+    bank = examples.send("/v1/statements")["statement_id"]
+    statement, ids = "/v1/statements/{statement_id}", {"statement_id": bank}
+    one = examples.send(f"{statement}/matches", order_id=id_, payment_id=payment, **ids)
+    examples.send(f"{statement}/lines/{{line_no}}/unallocated", line_no="2", **ids)
+    examples.send(f"{statement}/matches/{{match_id}}/undo", match_id=one["match_id"], **ids)
+    examples.send(f"{statement}/auto-match", **ids)
+    examples.send("/v1/periods/{month}/close", month="2025-03")
 
     with_example = {
         (method, path) for method, path, one in operations(described) if "requestBody" in one

@@ -10,6 +10,7 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from domain.desk import order_stream
+from domain.invoice_amounts import charges
 from domain.order_facts import OrderCancelled
 from domain.policy import PublishPolicy
 from domain.policy_rules import CancellationRules, PolicyRules
@@ -114,6 +115,14 @@ def test_the_fee_holds_its_own_tax() -> None:
     start = after(publish(fee_tax_rate_bp=600), place(), pay(10_000))
     event = cancelled(start.when(cancel(at=FREE_UNTIL + SECOND)).world)
     assert (event.fee_minor, event.fee_tax_minor) == (1_000, 57)  # 1000 x 6 / 106
+
+
+def test_the_fee_is_a_charge_on_the_invoice() -> None:
+    """With its own tax; the cancelled goods are none any more."""
+    start = after(publish(fee_tax_rate_bp=600), place(), pay(10_000))
+    order = start.when(cancel(at=FREE_UNTIL + SECOND)).world.order()
+    owed = {ref: charge.owed for ref, charge in charges(order).items() if charge.owed.gross}
+    assert [(ref, one.gross, one.tax) for ref, one in owed.items()] == [("fee/1", 1_000, 57)]
 
 
 @examples(

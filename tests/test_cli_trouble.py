@@ -1,17 +1,26 @@
 """What an operator reads when a setting is wrong or a server is away: one line, no traceback."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from commands.keys import Vault
+from commands.runner import BatchRunner
 from commands.settings import Settings
+from commands.store import Store
+from domain.customer import RecordCustomer
+from domain.message import Attempt
+from tests import given
 from tests.servers import MASTER_KEY
 from workers.local import ports
 
 SECRET = "s3cret"
+ID = uuid4()
 AWAY = f"postgresql://me:{SECRET}@127.0.0.1:1/ledger"
 
 
@@ -113,3 +122,31 @@ def test_a_projection_that_does_not_exist_is_named_with_those_that_do(tmp_path: 
     for command in (("rebuild", "order_state"), ("park", "--release", "order_state/x")):
         line = refused(tmp_path, *command)
         assert line.startswith("order_state is no projection: order_status, customer_history,")
+
+
+def test_another_master_key_than_the_ledgers_is_refused(tmp_path: Path, settings: Settings):
+    """What it would seal, nobody who has the right key could read."""
+    runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))
+    with Store(settings).connect() as connection:
+        customer = RecordCustomer.model_validate(
+            {"customer_id": "C-1", "contact": {"name": "Li Wei"}, "at": given.NOON}
+        )
+        runner.run(connection, [(customer, Attempt("a", "test", ID, ID, None, "k", b"d"))])
+    line = refused(tmp_path, LEDGER_POSTGRES_URL=settings.postgres_url, LEDGER_MASTER_KEY="ab" * 32)
+    assert "LEDGER_MASTER_KEY is not the key of this ledger" in line
+
+
+def test_a_burst_of_signals_ends_a_worker_once(tmp_path: Path, settings: Settings):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+    env = clean | {
+        "LEDGER_POSTGRES_URL": settings.postgres_url,
+        "LEDGER_MASTER_KEY": MASTER_KEY,
+        "LEDGER_ANALYTICS_PATH": str(tmp_path / "analytics"),
+    }
+    command = [sys.executable, "-m", "workers", "projector"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as worker:
+        assert worker.stderr is not None
+        worker.stderr.readline()  # It has begun.
+        for _ in range(400):
+            worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0

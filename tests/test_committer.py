@@ -193,6 +193,160 @@ async def test_what_was_decided_on_a_batch_that_missed_is_decided_again(
     assert stock(settings) == (3, 10)
 
 
+async def _until_sent(one: Committer) -> None:
+    while one._sent is None:  # noqa: ASYNC110 - an append is not announced
+        await asyncio.sleep(0)
+
+
+async def _lose(connection: Any, settings: Settings) -> None:
+    with psycopg.connect(settings.postgres_url, autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+
+
+async def test_a_writer_that_reconnects_while_others_are_read_spoils_no_state(
+    settings: Settings,
+) -> None:
+    """What is held is dropped then; the tail that was asked for still belongs to what was held."""
+    async with committer(settings) as one, committer(settings) as other:
+        await one.run(receiving(quantity=10), attempt())
+        await other.run(placing(quantity=10), attempt())
+        one._deciding._cache.doubt([StreamName("stock_item", "TEA@main")])
+        with psycopg.connect(settings.postgres_url) as owner:
+            owner.execute("LOCK TABLE main.ledger_event IN ACCESS EXCLUSIVE MODE")
+            writes = asyncio.create_task(one.run(receiving("OTHER", quantity=5), attempt()))
+            await asyncio.sleep(0.1)
+            reads = asyncio.create_task(one.run(placing(quantity=1_000), attempt()))
+            await asyncio.sleep(0.1)
+            await _lose(one._writing._connection, settings)
+            await asyncio.sleep(0.4)
+        outcomes = await settle(writes, reads)
+    assert isinstance(outcomes[0], Outcome)
+    assert refusals(outcomes) == ["insufficient_stock"]
+    assert outcomes[1].facts["available"] == 0
+
+
+async def test_stale_senders_do_not_keep_others_waiting(settings: Settings) -> None:
+    order = placing()
+    stream = StreamName("order", order.order_id)
+    async with committer(settings) as one:
+        await one.run(order, attempt())
+        ended = asyncio.Event()
+
+        async def stale() -> None:
+            while not ended.is_set():
+                note = AddNote(order_id=order.order_id, note_id=str(uuid4()), text="x", at=NOON)
+                with pytest.raises(StaleVersion):
+                    await one.run(note, attempt(), (stream, 999))
+
+        senders = [asyncio.create_task(stale()) for _ in range(16)]
+        async with asyncio.timeout(20):
+            for n in range(20):
+                await one.run(receiving(f"SKU-{n}"), attempt())
+        ended.set()
+        await asyncio.gather(*senders)
+
+
+async def test_a_new_customer_orders_again_before_the_first_order_is_stored(
+    settings: Settings,
+) -> None:
+    """The key that was minted for the first order is stored with it, not again with the second."""
+    store = Store(settings)
+    missed = 0
+    async with committer(settings) as one:
+        appended = store.aappend
+
+        async def counting(connection: Any, units: Any) -> Any:
+            nonlocal missed
+            answers = await appended(connection, units)
+            missed += sum(bool(answer.missed) for answer in answers)
+            return answers
+
+        one._store.aappend = counting  # type: ignore[method-assign]
+        for customer in range(scale(50, 10)):
+            first = asyncio.create_task(one.run(placing(customer_id=f"C{customer}"), attempt()))
+            await _until_sent(one)
+            second = one.run(placing(customer_id=f"C{customer}", sku="CUP"), attempt())
+            await asyncio.gather(first, second)
+    assert missed == 0
+
+
+async def test_what_is_recorded_is_answered_while_the_next_reads(settings: Settings) -> None:
+    """A read that waits for the database does not hold back the answer of what went before."""
+    async with committer(settings) as one:
+        await one.run(receiving(), attempt())
+        read, may_read = one._deciding._reading.run, asyncio.Event()
+
+        async def late(work: Any) -> Any:
+            await may_read.wait()
+            return await read(work)
+
+        one._deciding._reading.run = late  # type: ignore[method-assign]
+        first = asyncio.create_task(one.run(receiving(), attempt()))
+        await _until_sent(one)
+        second = asyncio.create_task(one.run(placing(), attempt()))
+        async with asyncio.timeout(5):
+            await first
+        assert not second.done()
+        may_read.set()
+        assert isinstance(await second, Outcome)
+
+
+async def test_the_newest_version_is_never_called_stale(settings: Settings) -> None:
+    """A neighbour in the batch knew an older one; If-Match was read afresh."""
+    order = placing()
+    stream = StreamName("order", order.order_id)
+    async with committer(settings) as one, committer(settings) as other:
+        version = (await one.run(order, attempt())).body["version"]
+        with psycopg.connect(settings.postgres_url) as owner:
+            owner.execute("SELECT pg_advisory_xact_lock(hashtextextended('ledger_append.main', 0))")
+            under_way = asyncio.create_task(one.run(receiving("OTHER"), attempt()))
+            await asyncio.sleep(0.1)
+            reads = ApproveOrder(order_id=order.order_id, at=NOON)
+            neighbour = asyncio.create_task(one.run(reads, attempt()))
+            await asyncio.sleep(0.1)
+        await settle(under_way, neighbour)
+        note = AddNote(order_id=order.order_id, note_id="n", text="call first", at=NOON)
+        await other.run(note, attempt())
+        again = note.model_copy(update={"note_id": "m"})
+        assert (await one.run(again, attempt(), (stream, version + 1))).position is not None
+
+
+async def test_a_repeat_takes_no_neighbour_along(settings: Settings) -> None:
+    """Who sends the same again is answered without being appended."""
+    async with committer(settings) as one:
+        order = placing()
+        first = await one.run(order, attempt("K", "same"))
+        again = await one.run(order, attempt("K", "same"))
+        assert (again.body, again.position, again.repeated) == (first.body, first.position, True)
+        with pytest.raises(KeyReused):
+            await one.run(order, attempt("K", "other"))
+
+
+async def test_nothing_is_recorded_after_the_stop(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "STOP_SECONDS", 0.5)
+    with psycopg.connect(settings.postgres_url) as owner:
+        async with committer(settings) as one:
+            owner.execute("SELECT pg_advisory_xact_lock(hashtextextended('ledger_append.main', 0))")
+            sent = asyncio.create_task(one.run(receiving(), attempt()))
+            await asyncio.sleep(0.1)
+        assert [type(outcome) for outcome in await settle(sent)] == [Busy]
+        owner.rollback()
+        await asyncio.sleep(0.3)
+        assert owner.execute("SELECT count(*) FROM main.ledger_event").fetchone() == (0,)
+
+
+async def test_with_another_master_key_nothing_is_recorded(settings: Settings) -> None:
+    async with committer(settings) as one:
+        await one.run(placing(), attempt())
+    foreign = Committer(Store(settings), Vault(settings.name, b"x" * 32))
+    await foreign.start()
+    with pytest.raises(Busy, match="LEDGER_MASTER_KEY is not the key of this ledger"):
+        await foreign.run(placing(customer_id="C-2"), attempt())
+    await foreign.stop()
+
+
 async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Settings) -> None:
     """A sku that everybody sells has a long history; each overtaking must not read all of it."""
     async with committer(settings) as one, committer(settings) as other:
@@ -200,8 +354,9 @@ async def test_what_others_wrote_is_read_on_and_not_from_the_start(settings: Set
             await one.run(receiving(quantity=1), attempt())
             await other.run(receiving(quantity=1), attempt())
         name = StreamName("stock_item", "TEA@main")
-        one._cache.doubt([name])
-        ids, versions = one._cache.to_load([name])
+        cache = one._deciding._cache
+        cache.doubt([name])
+        ids, versions = cache.to_load(cache.bases([name]))
         assert (len(ids), versions) == (1, [9])
         placed = await one.run(placing(quantity=10), attempt())
         assert placed.position is not None

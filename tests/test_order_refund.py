@@ -234,3 +234,17 @@ def test_refund_keeps_fulfilment_state() -> None:
     world = given(sent.world, refund(None, (1, 1)), pay_refund()).world
     assert world.order().lines[1].delivered == 2
     given(world).when(pack((1, 1), parcel_id="K2")).refused("pack_exceeds_open", open=0)
+
+
+def test_money_goes_back_by_the_methods_that_it_came_by() -> None:
+    """A fact for each: 600 of 1000 came by Alipay. Another way is one fact, when it is named."""
+    start = after(place(), pay(6_000), pay(4_000, "P2", method="wechat_pay"), refund(10_000))
+    events = start.when(pay_refund()).world.events[order_stream("A")][-2:]
+    assert [(e.method, e.amount_minor) for e in events if isinstance(e, RefundPaid)] == [
+        ("wechat_pay", 4_000),
+        ("alipay", 6_000),
+    ]
+    named = pay_refund().model_copy(update={"method": "bank_transfer"})
+    (event,) = start.when(named).world.events[order_stream("A")][-1:]
+    assert isinstance(event, RefundPaid)
+    assert (event.method, event.amount_minor) == ("bank_transfer", 10_000)

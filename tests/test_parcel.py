@@ -31,6 +31,7 @@ from tests.given import (
     dispatch,
     given,
     hours,
+    limit,
     line,
     pack,
     pack_orders,
@@ -38,6 +39,7 @@ from tests.given import (
     place,
     receive,
     refund,
+    register,
     scan,
     void,
 )
@@ -126,7 +128,8 @@ def test_an_unpaid_parcel_stays_unless_it_is_paid_later() -> None:
         "parcel.dispatched.v1", "order.dispatched.v1"
     )
     for method in ("cash_on_delivery", "on_account"):
-        after(place(payment_method=method), pack((1, 2))).when(dispatch()).topics(
+        later = place(payment_method=method)
+        after(register(), limit(10000), later, pack((1, 2))).when(dispatch()).topics(
             "parcel.dispatched.v1", "order.dispatched.v1"
         )
 

@@ -30,6 +30,7 @@ from tests.given import (
     authorise,
     cancel,
     given,
+    limit,
     line,
     money,
     move,
@@ -38,6 +39,7 @@ from tests.given import (
     place,
     publish,
     receive,
+    register,
     void,
 )
 
@@ -65,13 +67,16 @@ def rules_of(world: World) -> PolicyVersion:
     return found
 
 
+LIMIT = (register(), limit(1_000_000))
+
+
 # --- due
 
 
 def test_when_money_is_due_depends_on_how_it_is_paid() -> None:
     """covers: A21: 72 hours; on account the end of that local day; at the door never before."""
     methods = ("alipay", "on_account", "cash_on_delivery")
-    due = [after(place(payment_method=m)).world.order().money.due_at for m in methods]
+    due = [after(*LIMIT, place(payment_method=m)).world.order().money.due_at for m in methods]
     assert due == [DUE, midnight(5), None]
     longer = after(publish(payment={"term_hours": 24}), place())
     assert longer.world.order().money.due_at == NOON + timedelta(hours=24)
@@ -115,7 +120,7 @@ def test_an_order_that_is_not_paid_in_time_is_cancelled_and_its_stock_freed() ->
         ("partly_paid", (place(), pay(1000))),
         ("authorised", (place(), authorise(10000))),
         ("packed", (place(), pack((1, 1)))),
-        ("pays_later", (place(payment_method="on_account"),)),
+        ("pays_later", (*LIMIT, place(payment_method="on_account"))),
         ("policy", (FEE, place())),
     ],
 )

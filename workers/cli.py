@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from workers import entry
+from workers import entry, statement_cli
 
 if TYPE_CHECKING:
     from commands.settings import Settings
@@ -30,6 +30,8 @@ app = typer.Typer(
     help="An event-sourced order ledger. Settings are environment variables LEDGER_…; what they "
     "leave out comes from the `ledger up` that runs in this directory.",
 )
+app.add_typer(statement_cli.statement, name="statement")
+app.add_typer(statement_cli.period, name="period")
 # Answers go to stdout, so that they can be piped; what is said about them goes to stderr.
 out, err = Console(soft_wrap=True), Console(stderr=True)
 
@@ -132,6 +134,14 @@ def dead_letters(
             _refuse(f"{unknown} of these numbers are of no dead letter: see --list", 1)
     else:
         entry.work(entry.needs_kafka(given), letters.run)
+
+
+@app.command()
+def fapiao() -> None:
+    """Hand requests for fapiao to the tax provider's directory, and record its answers."""
+    from workers.fapiao import run
+
+    entry.work(entry.settings(), run)
 
 
 @app.command()

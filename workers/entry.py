@@ -16,8 +16,10 @@ import structlog
 from prometheus_client import start_http_server
 from psycopg.conninfo import conninfo_to_dict
 
+from commands.keys import SOME_KEY, ForeignKey, Vault
 from commands.logs import configure_logs
 from commands.settings import PORT_MAX, Settings
+from commands.store import Store
 from workers.local import endpoints
 
 Work = Callable[[Settings, threading.Event], None]
@@ -53,7 +55,20 @@ def settings() -> Settings:
         complete.master_key_bytes()
     except ValueError as error:
         raise NotConfigured(str(error)) from None
+    _require_key_of_the_ledger(complete)
     return complete
+
+
+def _require_key_of_the_ledger(given: Settings) -> None:
+    """Raises NotConfigured for another master key than the ledger's, where it can be asked."""
+    vault = Vault(given.name, given.master_key_bytes())
+    try:
+        with Store(given).connect(autocommit=True) as connection:
+            vault.check(connection.execute(SOME_KEY))
+    except ForeignKey as error:
+        raise NotConfigured(str(error)) from None
+    except psycopg.Error:
+        return  # Away, or not there yet: whoever needs it says so.
 
 
 def check(given: Settings) -> None:
@@ -120,10 +135,14 @@ def environment(given: Settings) -> dict[str, str]:
 def work(given: Settings, *works: Work) -> None:
     """Run workers, one in each thread, until SIGTERM or SIGINT. Returns when all have ended."""
     configure_logs(given.log_level)
-    stop = threading.Event()
+    stop, asked = threading.Event(), False
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        # A second signal may come while the first one sets the event, whose lock waits for itself.
+        nonlocal asked
+        if not asked:
+            asked = True
+            stop.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

@@ -87,8 +87,10 @@ class Preparer:
     def prepare(self, items: list[Item], under_way: Sequence[Batch]) -> Batch:
         """One unit with the new ones among the items. Raises psycopg.OperationalError."""
         batch = Batch(items, persons={person for item in items for person in _persons(item)})
-        known = self._known(items, under_way)
+        # In this order: what another import commits in between is then known, and not taken for
+        # an order of somebody else that has the same reference.
         taken = self._owned(items).union(*(earlier.claims for earlier in under_way))
+        known = self._known(items, under_way)
         self._learn(batch.persons)
         for item in items:
             first = known.get(item.record.key) or batch.keys.get(item.record.key)
@@ -102,7 +104,7 @@ class Preparer:
             else:
                 self._add(batch, item, self._free_number(item, taken | batch.claims))
         batch.unit.keys = self._vault.minted(batch.persons)
-        self._vault.stored(batch.persons)  # As good as: no later batch goes in without this one.
+        self._vault.stored(batch.unit.keys)  # As good as: no later batch goes in without this one.
         return batch
 
     def committed(self, batch: Batch, under_way: Sequence[Batch]) -> None:

@@ -87,10 +87,14 @@ def _leaf(row: proof.LedgerRow, verdict: Verdict) -> proof.Hash:
 def order_events(settings: Settings, order: str) -> list[dict[str, Any]]:
     """An order's events as recorded, by its UUID or number; empty when there is no such order."""
     with Store(settings).connect(autocommit=True) as connection:
-        if is_number(order):
-            found = connection.execute(OWNER, [order]).fetchone()
-            order = found[0] if found else order
-        return [_event(row) for row in connection.execute(OF_ORDER, [order], binary=True)]
+        name = order_id_of(connection, order)
+        return [_event(row) for row in connection.execute(OF_ORDER, [name], binary=True)]
+
+
+def order_id_of(connection: Connection, text: str) -> str:
+    """The UUID of an order by its number; any other text as it is."""
+    found = connection.execute(OWNER, [text]).fetchone() if is_number(text) else None
+    return str(found[0]) if found else text
 
 
 def feed(settings: Settings, after: int, limit: int) -> list[dict[str, Any]]:

@@ -1,0 +1,84 @@
+"""What is open on both sides of the reconciliation: lines without money, money without a line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.answers import Answer
+from api.permissions import Permission, needs
+from api.problems import responses
+from api.reads import (
+    PAGE_ITEMS,
+    Cursor,
+    Limit,
+    Reader,
+    opened_place,
+    page_router,
+    sealed_cursor,
+)
+from api.shown import shown_to
+from api.statement_views import LinePage, MovementPage
+from domain.order_commands import Handle
+from projections import checkpoint, money_movements, reconciling, statement_lines
+
+READING = responses(401, 403, 422, 503, 504)
+
+router = page_router("statements")
+
+
+@router.get(
+    "/v1/reconciliation/lines",
+    response_model=LinePage,
+    responses=READING,
+    summary="Lines of statements that are not matched",
+    **needs(Permission.PAYMENT_RECONCILE),
+)
+async def lines(
+    reader: Reader, shop: Handle | None = None, limit: Limit = PAGE_ITEMS, cursor: Cursor = None
+) -> Answer:
+    """Of all statements, the newest first, unallocated receipts among them. Fees and payouts are
+    booked as they stand.
+    """
+    query = ["open lines", shop]
+    after = opened_place(reader.context, query, cursor)
+    await reader.reach(statement_lines.NAME)
+    async with reader.context.reading() as connection:
+        position = await checkpoint.position_of(connection, statement_lines.NAME)
+        rows = await reconciling.open_lines(connection, limit + 1, shop=shop, after=after)
+    items, more = reconciling.cut_to(rows, limit)
+    place = more and [items[-1]["value_at"], items[-1]["line"]]
+    following = sealed_cursor(reader.context, query, place) if place else None
+    items = await shown_to(reader, items, "GET /v1/reconciliation/lines", shop or "")
+    return Answer({"items": items, "next_cursor": following, "position": position})
+
+
+@router.get(
+    "/v1/reconciliation/movements",
+    response_model=MovementPage,
+    responses=READING,
+    summary="Our payments, refunds and payouts that no statement has told of",
+    **needs(Permission.PAYMENT_RECONCILE),
+)
+async def movements(
+    reader: Reader,
+    shop: Handle | None = None,
+    imported: Annotated[bool, Query(description="Imported history too")] = False,
+    limit: Limit = PAGE_ITEMS,
+    cursor: Cursor = None,
+) -> Answer:
+    """Newest first. What stays in the house (store credit, gift balance) is left out."""
+    query = ["open movements", shop, imported]
+    after = opened_place(reader.context, query, cursor)
+    await reader.reach(money_movements.NAME)
+    async with reader.context.reading() as connection:
+        position = await checkpoint.position_of(connection, money_movements.NAME)
+        rows = await reconciling.open_movements(
+            connection, limit + 1, shop=shop, after=after, imported=imported
+        )
+    items, more = reconciling.cut_to(rows, limit)
+    place = more and [items[-1]["occurred_at"], items[-1]["movement"]]
+    following = sealed_cursor(reader.context, query, place) if place else None
+    items = await shown_to(reader, items, "GET /v1/reconciliation/movements", shop or "")
+    return Answer({"items": items, "next_cursor": following, "position": position})

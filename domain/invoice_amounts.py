@@ -1,0 +1,199 @@
+"""What of an order is invoiced, what may be, and what has to be credited, to the cent (ADR 0011).
+
+Per charge (a line, shipping, a fee) three sums are kept apart: what is owed by now, what was billed
+for it (invoices less corrections and reductions), and what was credited because money was given
+back for what is still owed. Owed less billed is open: above zero it may be invoiced, below zero it
+has to be credited. So when nothing is open, the papers say what the order says, by line and rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.invoice_facts import SHIPPING, PaperLine, RateSum
+from domain.money import ratio_half_up
+from domain.order_papers import CreditNote, Invoice
+from domain.order_state import ZERO, Order, OrderLine
+from domain.pricing import running_share
+
+LINE = "line/"
+FEE = "fee/"
+CANCELLATION_FEE = "cancellation fee"
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Units, and what they come to in minor units, tax included, and the tax within."""
+
+    units: Decimal = ZERO
+    gross: int = 0
+    tax: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.units + other.units, self.gross + other.gross, self.tax + other.tax)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.units - other.units, self.gross - other.gross, self.tax - other.tax)
+
+    def __neg__(self) -> Amount:
+        return NOTHING - self
+
+    @property
+    def to_invoice(self) -> bool:
+        """Tax alone differs where a change moved what was rounded by a cent."""
+        return self.gross > 0 or (self.gross == 0 and self.tax > 0)
+
+
+NOTHING = Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Something that an order costs, and what is owed for it by now."""
+
+    ref: str
+    name: str
+    tax_rate_bp: int
+    owed: Amount
+    sku: str | None = None
+    unit: str = "pcs"
+    unit_price_minor: str | None = None
+    discount_minor: int = 0  # within what is owed
+
+
+def charges(state: Order) -> dict[str, Charge]:
+    """All that the order costs, by ref. A cancellation fee is one more entry of one unit."""
+    found = {f"{LINE}{no}": _of_line(line) for no, line in state.lines.items()}
+    if state.shipping_minor and not state.shipping_cancelled:
+        owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
+        rate = state.papers.shipping_tax_rate_bp
+        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed)
+    for nth, fee in enumerate(state.fees, start=1):
+        owed = Amount(ONE, fee.amount_minor, fee.tax_minor)
+        found[f"{FEE}{nth}"] = Charge(f"{FEE}{nth}", CANCELLATION_FEE, fee.tax_rate_bp, owed)
+    return found
+
+
+def _of_line(line: OrderLine) -> Charge:
+    priced = line.priced
+    discount = priced.discount_minor + priced.order_discount_minor
+    return Charge(
+        ref=f"{LINE}{priced.line_no}",
+        name=priced.name,
+        tax_rate_bp=priced.tax_rate_bp,
+        owed=Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor),
+        sku=priced.sku,
+        unit=priced.unit,
+        unit_price_minor=priced.unit_price_minor,
+        discount_minor=discount - line.share(discount, line.gone),
+    )
+
+
+def amount(line: PaperLine) -> Amount:
+    return Amount(line.quantity, line.gross_minor, line.tax_minor)
+
+
+def summed(papers: Iterable[Invoice | CreditNote]) -> dict[str, Amount]:
+    """The lines of papers added up by ref."""
+    sums: dict[str, Amount] = {}
+    for paper in papers:
+        for line in paper.lines:
+            sums[line.ref] = sums.get(line.ref, NOTHING) + amount(line)
+    return sums
+
+
+def billed(state: Order) -> dict[str, Amount]:
+    """Invoices less the credit notes that made room for another invoice, or followed a fall."""
+    papers = state.papers
+    less = summed(note for note in papers.credit_notes.values() if note.basis != "refund")
+    return {
+        ref: whole - less.get(ref, NOTHING)
+        for ref, whole in summed(papers.invoices.values()).items()
+    }
+
+
+def open_amounts(state: Order) -> dict[str, Amount]:
+    """Owed less billed by ref, also for what was removed from the order after it was billed."""
+    owed = {ref: charge.owed for ref, charge in charges(state).items()}
+    done = billed(state)
+    refs = [*owed, *(ref for ref in done if ref not in owed)]
+    return {ref: owed.get(ref, NOTHING) - done.get(ref, NOTHING) for ref in refs}
+
+
+def room(state: Order, invoice: Invoice) -> dict[str, Amount]:
+    """What can still be credited of an invoice, line by line."""
+    notes = state.papers.credit_notes.values()
+    credited = summed(note for note in notes if note.invoice_number == invoice.number)
+    lines = summed([invoice])
+    return {ref: whole - credited.get(ref, NOTHING) for ref, whole in lines.items()}
+
+
+def excess(state: Order, invoice: Invoice) -> dict[str, Amount]:
+    """What the invoice says above what is owed by now, as far as it can still be credited."""
+    left = room(state, invoice)
+    found = {}
+    for ref, one in open_amounts(state).items():
+        over = -one
+        if ref in left and over.to_invoice:
+            found[ref] = _within(over, left[ref])
+    return {ref: one for ref, one in found.items() if one.to_invoice}
+
+
+def _within(over: Amount, left: Amount) -> Amount:
+    units = max(ZERO, min(over.units, left.units))
+    if over.gross > left.gross:  # The rest stands on another invoice.
+        return Amount(units, left.gross, left.tax)
+    return Amount(units, over.gross, min(over.tax, max(left.tax, 0)))
+
+
+def given_back_minor(state: Order) -> int:
+    """Refunds of what is still owed that no credit note tells of yet.
+
+    Money back that was paid too much, or for what was cancelled, lowers no price by itself.
+    """
+    kept = min(state.total_minor, state.paid_minor)
+    notes = state.papers.credit_notes.values()
+    told = sum(note.total_minor for note in notes if note.basis == "refund")
+    return max(0, kept - state.net_paid_minor - told)
+
+
+def next_units(charge: Charge, done: Amount, units: Decimal) -> Amount:
+    """What `units` more of a charge come to: running shares, so that the parts sum to the whole."""
+    owed, after = charge.owed, done.units + units
+    if after >= owed.units:
+        return owed - done
+    gross = running_share(owed.gross, owed.units, after) - done.gross
+    return Amount(units, gross, running_share(owed.tax, owed.units, after) - done.tax)
+
+
+def credited_part(line: Amount, left: Amount, units: Decimal, gross: int) -> Amount:
+    """`gross` more off an invoice's line, with the tax that goes with it; all of it to the cent."""
+    if gross == left.gross:
+        return Amount(units, gross, left.tax)
+    before = line - left
+    tax = ratio_half_up(line.tax * (before.gross + gross), line.gross) - before.tax
+    return Amount(units, gross, min(max(tax, min(0, left.tax)), max(0, left.tax)))
+
+
+def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
+    """The lines by tax rate, the highest first."""
+    sums: dict[int, tuple[int, int]] = {}
+    for line in lines:
+        gross, tax = sums.get(line.tax_rate_bp, (0, 0))
+        sums[line.tax_rate_bp] = (gross + line.gross_minor, tax + line.tax_minor)
+    return [
+        RateSum(tax_rate_bp=rate, net_minor=gross - tax, tax_minor=tax, gross_minor=gross)
+        for rate, (gross, tax) in sorted(sums.items(), reverse=True)
+    ]
+
+
+def owed_by_rate(state: Order) -> Mapping[int, tuple[int, int]]:
+    """What the order itself says: rate -> (gross, tax) in minor units."""
+    sums: dict[int, tuple[int, int]] = {}
+    for charge in charges(state).values():
+        gross, tax = sums.get(charge.tax_rate_bp, (0, 0))
+        sums[charge.tax_rate_bp] = (gross + charge.owed.gross, tax + charge.owed.tax)
+    return sums
