@@ -25,6 +25,7 @@ class Part:
     payment_id: str
     amount_minor: int
     state: Literal["asked", "paid", "failed"] = "asked"
+    attempt: int = 1  # another one follows only after a failure
     told_at: datetime | None = None  # by the provider's clock: an older answer changes nothing
 
 
@@ -47,8 +48,8 @@ def payout_stream(refund_id: str) -> StreamName:
 
 def key_of(refund_id: str, payment_id: str, payments: Iterable[str]) -> str:
     """The refund's id, and the payment's where several are given back: never an amount, as two
-    refunds may well be equal (R18). A payout that failed is asked for again under the same key, so
-    that a provider that did pay cannot pay again.
+    refunds may well be equal (R18). A payout that failed is asked for again under the same key, as
+    its next attempt, so that a provider that did pay cannot pay again.
     """
     return f"{refund_id}/{payment_id}" if len({*payments}) > 1 else refund_id
 
@@ -73,7 +74,7 @@ def evolve(state: Payout, event: Event) -> Payout:
 def _asked(known: Part | None, part: PayoutPart) -> Part:
     if known is None:
         return Part(part.payment_id, part.amount_minor)
-    return replace(known, state="asked")
+    return replace(known, state="asked", attempt=known.attempt + 1)
 
 
 def ask(command: AskPayout, state: Payout, order: Order) -> list[Event]:

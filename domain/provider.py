@@ -61,6 +61,16 @@ class Ask:
     amount_minor: int
     currency: str
     order_ref: str  # the order's id; told back in notices
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class NoticeFile:
+    """What a file says. `unreadable`: numbers of lines that are no notice."""
+
+    name: str
+    notices: list[Notice]
+    unreadable: list[int]
 
 
 class PaymentProvider(Protocol):
@@ -74,14 +84,14 @@ class PaymentProvider(Protocol):
     def ask(self, ask: Ask) -> Notice | None:
         """What became of it, also when that is a refusal; None where the answer comes later.
 
-        A key is done once: asked again, the provider answers with what became of it. Only what
-        failed is tried again.
+        A key is done once. Asked again, the provider answers with what became of it; it tries
+        again only what failed, and that only as a later attempt.
         """
 
-    def collect(self) -> list[tuple[str, list[Notice]]]:
-        """Notices that came as files, by file, which were not settled yet."""
+    def collect(self) -> list[NoticeFile]:
+        """Notices that came as files, which were not settled yet."""
 
-    def settle(self, file: str) -> None:
+    def settle(self, file: NoticeFile) -> None:
         """The ledger has all of them."""
 
 
