@@ -58,6 +58,17 @@ PAYMENT_FAILURE = {
     "code": "insufficient_funds",
 }
 PAYMENT_VOIDING = {"reason": "Typed twice."}
+NOTICE = {
+    "notice_id": "n-1042",
+    "kind": "captured",
+    "occurred_at": "2026-02-28T18:00:00+08:00",
+    "order_ref": "CHECKOUT-7",
+    "payment": "ch-77",
+    "method": "alipay",
+    "amount_minor": 21000,
+    "currency": "CNY",
+}
+NOTICE_ORDER = {"order_id": "01953367-7e00-7000-8000-000000000000"}
 PAYMENT_MOVE = {
     "to_order_id": "1000000008",
     "amount_minor": 1000,

@@ -114,4 +114,4 @@ class AskPayout(Command):
 
 
 NoticeCommand = RecordNotice | ApplyNotice | SetNoticeAside | AssignNotice
-NOTICE_COMMANDS = (RecordNotice, ApplyNotice, SetNoticeAside, AssignNotice)
+PROVIDER_COMMANDS = (RecordNotice, ApplyNotice, SetNoticeAside, AssignNotice, AskPayout)

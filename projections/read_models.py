@@ -11,6 +11,7 @@ from projections import (
     money_movements,
     order_status,
     periods,
+    provider_notices,
     statement_lines,
     statements,
     stock_levels,
@@ -25,6 +26,7 @@ ALL: tuple[Projection[Any], ...] = (
     statement_lines.PROJECTION,
     money_movements.PROJECTION,
     periods.PROJECTION,
+    provider_notices.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}
 

@@ -17,6 +17,7 @@ from api.examples import ORDER
 from commands.settings import Settings
 from commands.store import Store
 from workers import projector
+from workers.entry import providers_json
 from workers.local import ports
 
 START_SECONDS = 30.0
@@ -128,6 +129,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEDGER_POSTGRES_URL": settings.postgres_url,
         "LEDGER_MASTER_KEY": settings.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(settings.analytics_path),
+        "LEDGER_PROVIDERS": providers_json(settings),
         "LEDGER_SELLERS": json.dumps(
             {shop: one.model_dump(mode="json") for shop, one in settings.sellers.items()}
         ),
