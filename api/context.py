@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from api.evidence_files import EvidenceFiles
 from api.facts import Facts
 from api.problems import Problem
 from commands.committer import Committer
@@ -49,6 +50,7 @@ class Context:
             name="reads",
         )
         self.facts = Facts(settings)
+        self.evidence = EvidenceFiles(settings)
         self.ending = False  # streams end by themselves, or a stop would wait for them
         self.streams = 0  # feeds that are being streamed
         self.registry = CollectorRegistry()
@@ -79,6 +81,7 @@ class Context:
         await self.committer.stop()
         await self.pool.close()
         self.facts.close()
+        self.evidence.close()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection[Any]]:

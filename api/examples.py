@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 ADDRESS: dict[str, Any] = {
@@ -91,7 +92,7 @@ CANCELLATION = {
     "initiator": "customer",
     "lines": [{"line_no": 1, "quantity": 1}],
 }
-REFUND = {"reason": "damaged", "amount_minor": 500}
+REFUND = {"reason": "late", "amount_minor": 500}
 REFUND_PAYMENT = {"reference": "R-2026-0001"}
 INVOICE: dict[str, Any] = {"lines": [{"line_no": 1, "quantity": 1}], "language": "zh"}
 CREDIT_NOTE = {"reason": "wrong_address", "correction": True, "text": "The street was wrong."}
@@ -103,6 +104,36 @@ FAPIAO_FILE = {
 }
 RED_LETTER: dict[str, Any] = {}
 RED_LETTER_FILE = FAPIAO_FILE | {"fapiao_number": "26332000000012345679"}
+REFUND_DENIAL = {"reason": "The picture shows another product."}
+REFUND_FAILURE = {"code": "ACCOUNT_CLOSED"}
+EVIDENCE_ASKED = {"text": "Please send a picture of the label."}
+EVIDENCE_FILE = b"%PDF-1.4\n%%EOF\n"
+EVIDENCE_ADDED = {"evidence": [sha256(EVIDENCE_FILE).hexdigest()]}
+COMPENSATION = {
+    "amount_minor": 1000,
+    "reason": "goodwill",
+    "method": "alipay",
+    "reference": "K-2026-0001",
+}
+RETURN = {"reason": "changed_mind", "lines": [{"line_no": 1, "quantity": 1}]}
+RETURN_APPROVAL = {"label": "SF-RETURN-17"}
+RETURN_DENIAL = {"reason": "The seal was broken."}
+RETURN_RECEIPT = {"lines": [{"line_no": 1, "quantity": 1, "condition": "resell"}]}
+RETURN_CLOSING = {"reason": "The rest never came."}
+EXCHANGE = {
+    "reason": "changed_mind",
+    "lines": [{"line_no": 1, "quantity": 1}],
+    "new_lines": [
+        {
+            "sku": "TEA-BILUOCHUN",
+            "name": "Biluochun tea, 100 g",
+            "category": "tea",
+            "quantity": 1,
+            "unit_price_minor": 9800,
+            "tax_rate_bp": 1300,
+        }
+    ],
+}
 NOTE = {"text": "Rang the customer; the parcel may stay with the neighbour."}
 OVERRIDE = {
     "dimension": "fulfilment",

@@ -263,9 +263,12 @@ async def refund(
     order_id: str,
     body: Annotated[RefundBody, Body(**example("An amount", REFUND))],
 ) -> Answer:
-    """Never above what was paid: requested and paid refunds both count."""
-    found = await call.context.order_id(order_id)
-    command = call.command(RequestRefund, body, order_id=found, refund_id=new_id())
+    """Never above what was paid: requested, approved and paid refunds all count. Above the limit of
+    the policy another person has to approve it; below it is approved at once.
+    """
+    await call.context.evidence.require(body.evidence)
+    found, actor = await call.context.order_id(order_id), call.sender.actor
+    command = call.command(RequestRefund, body, order_id=found, refund_id=new_id(), actor=actor)
     return await call.run(command, order_stream(found), status=201)
 
 

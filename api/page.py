@@ -229,8 +229,10 @@ def _curl(method: str, url: str, operation: Mapping[str, Any]) -> str:
     parts = [f'curl "{url}"' if method == "GET" else f'curl -X {method} "{url}"']
     if operation["x-permission"] != Permission.PUBLIC:
         parts.append("-H 'X-Actor: you'")
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    for one in content.get("examples", {}).values():
+    content = operation.get("requestBody", {}).get("content", {})
+    if content and "application/json" not in content:
+        parts += [f"-H 'Content-Type: {next(iter(content))}'", "--data-binary @file"]
+    for one in content.get("application/json", {}).get("examples", {}).values():
         text = json.dumps(one["value"], ensure_ascii=False).replace("'", "'\\''")
         parts.append(f"-d '{text}'")
     return " \\\n  ".join(parts)

@@ -220,6 +220,7 @@ DESCRIPTIONS = {
     404: "Not found",
     409: "A rule refused, or `stale_version` with the events in between",
     413: "The body is too large",
+    415: "Of a media type that is not taken",
     422: "A field is wrong, or `key_reused`",
     503: "Try again after the seconds in Retry-After",
     504: "`min_position` was not reached in time",

@@ -94,6 +94,7 @@ class LineShown(BaseModel):
     delivered: Units
     refused: Units
     refunded: Units
+    returned: Units
 
 
 class PaymentShown(BaseModel):
@@ -135,7 +136,21 @@ class ChargebackShown(BaseModel):
     outcome: str | None
 
 
+class RefundedLineShown(BaseModel):
+    line_no: int
+    quantity: Units
+    amount_minor: int
+    tax_minor: int
+
+
+class PaymentPartShown(BaseModel):
+    payment_id: str
+    amount_minor: int
+
+
 class RefundShown(BaseModel):
+    """`decide_by` and `pay_by` are null when they do not run, as while evidence is awaited."""
+
     refund_id: str
     amount_minor: int
     reason: str
@@ -144,11 +159,67 @@ class RefundShown(BaseModel):
     method: str | None = None
     reference: str | None = None
     paid_at: datetime | None = None
+    status: str
+    text: Personal = None
+    requested_by: str | None
+    shipping_minor: int
+    fee_minor: int
+    lines: list[RefundedLineShown]
+    payments: list[PaymentPartShown]
+    evidence: list[str]
+    return_id: str | None
+    approved_at: datetime | None
+    approved_by: str | None
+    denied_at: datetime | None
+    denied_reason: Personal = None
+    failed_at: datetime | None
+    failure: str | None
+    evidence_asked: Personal = None
+    waits_since: datetime | None
+    decide_by: datetime | None
+    pay_by: datetime | None
+
+
+class CameBackShown(BaseModel):
+    line_no: int
+    quantity: Units
+    condition: str
+    restocked: bool
+    at: datetime
+
+
+class CompensationShown(BaseModel):
+    compensation_id: str
+    amount_minor: int
+    reason: str
+    method: str
+    reference: str
+    at: datetime
+    position: int
+    text: Personal = None
 
 
 class UnitsOfLine(BaseModel):
     line_no: int
     quantity: Units
+
+
+class ReturnShown(BaseModel):
+    return_id: str
+    status: str
+    reason: str
+    requested_at: datetime
+    position: int
+    text: Personal = None
+    lines: list[UnitsOfLine]
+    received: list[CameBackShown]
+    evidence: list[str]
+    postage: str | None
+    label: str | None
+    denied_reason: Personal = None
+    closed_at: datetime | None
+    closed_reason: Personal = None
+    exchange_order_id: str | None
 
 
 class ParcelShown(BaseModel):
@@ -236,7 +307,11 @@ class OrderShown(BaseModel):
     payments: list[PaymentShown]
     authorisations: list[AuthorisationShown]
     chargebacks: list[ChargebackShown]
+    refundable_minor: int
     refunds: list[RefundShown]
+    returns: list[ReturnShown]
+    compensations: list[CompensationShown]
+    exchange_of: str | None
     parcels: list[ParcelShown]
     contact: Personal
     shipping_address: Personal

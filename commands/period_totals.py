@@ -17,7 +17,7 @@ from commands.append import stream_id
 from commands.store import STREAM, Store
 from domain import codec
 from domain.message import Event
-from domain.order_facts import OrderPlaced, PaymentCaptured, RefundPaid
+from domain.order_facts import OrderPlaced, PaymentCaptured, RefundFailed, RefundPaid
 from domain.payment_facts import (
     ChargebackLost,
     PaymentMovedIn,
@@ -39,6 +39,7 @@ MONEY = (
     PaymentMovedOut,
     ChargebackLost,
     RefundPaid,
+    RefundFailed,
     StatementLineRecorded,
     StatementMatched,
 )
@@ -149,6 +150,8 @@ def _of_order(position: int, event: Event, currency: str) -> MoneyFact | None:
             return MoneyFact(position, event.at, currency, method, captured_minor=-amount)
         case RefundPaid(method=method, amount_minor=amount):
             return MoneyFact(position, event.at, currency, method, refunds=1, refunded_minor=amount)
+        case RefundFailed(was_paid=True, method=str(method), amount_minor=amount):
+            return MoneyFact(position, event.at, currency, method, refunded_minor=-amount)
         case _:
             return None
 

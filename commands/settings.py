@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """JSON: the legal entity of each shop, which its invoices name (`{"main": {"name": …}}`)."""
     fapiao_path: Path = Path("var/fapiao")
     """Directory that `ledger fapiao` exchanges files with the tax provider in."""
+    evidence_path: str = "var/evidence"
+    """Directory of the files that customers show, or a URL that fsspec knows (s3://…)."""
     api_host: str = "127.0.0.1"
     """Loopback only, until there are accounts."""
     api_port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 8000

@@ -19,6 +19,7 @@ from domain import (  # noqa: F401 - all topics
     period_facts,
     policy,
     provider_facts,
+    return_facts,
     statement_facts,
     stock_item,
 )
@@ -37,6 +38,7 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.placed.v2": ("order.placed.v3", _as_it_was),
     "order.payment_captured.v1": ("order.payment_captured.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+    "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)

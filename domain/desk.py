@@ -21,13 +21,16 @@ from domain import (
     order,
     order_account,
     order_commands,
+    order_exchange,
     order_lines,
     order_paying,
+    order_return,
     parcel,
     period,
     policy,
     reconciliation,
     reconciliation_streams,
+    refund_settlement,
     statement,
     stock_item,
 )
@@ -94,6 +97,14 @@ from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.refund_commands import (
+    REFUND_CHANGES,
+    RETURN_CHANGES,
+    ExchangeOrder,
+    RefundChange,
+    ReturnChange,
+)
+from domain.return_facts import ReturnReceived
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
@@ -209,6 +220,8 @@ def decide(  # noqa: C901 - a table
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
             write.add(stream, customer.decide(command, states[stream]))
+        case ExchangeOrder():
+            _exchange(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
@@ -224,13 +237,20 @@ def decide(  # noqa: C901 - a table
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
             _change_payment(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, REFUND_CHANGES):
+            _settle(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, RETURN_CHANGES):
+            _take_back(command, write)  # type: ignore[arg-type]
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
     return write.decision()
 
 
-def _place(command: PlaceOrder, write: Write) -> None:
+def _place(
+    command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
+) -> None:
+    """`paid`: what is known of the new order at once, such as what it stands for."""
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
@@ -240,7 +260,8 @@ def _place(command: PlaceOrder, write: Write) -> None:
     write.claims.append(_claim(number_claim(number), command.order_id))
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    _add_to_order(stream, order.place(command, number, _kept(write), rules), write)
+    placed = order.place(command, number, _kept(write), rules, region)
+    _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
         _tell_account(command, before, write)
@@ -326,6 +347,47 @@ def _pinned(state: Order, write: Write) -> PolicyVersion:
     found = _rules(state, write)
     assert found is not None, "the streams of a payment have its policy"
     return found
+
+
+def _settle(command: RefundChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = refund_settlement.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+
+
+def _take_back(command: ReturnChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    events = order_return.decide(command, state, _rules(state, write))
+    write.add(order_stream(command.order_id), events)
+    for event in events:
+        if isinstance(event, ReturnReceived):
+            _restock(event, state, write)
+
+
+def _restock(event: ReturnReceived, state: Order, write: Write) -> None:
+    for item in event.lines:
+        line = state.lines[item.line_no].priced
+        name = stock_stream(line.sku, line.location)
+        if item.restocked and write.states[name].kept:
+            units, order_id = item.quantity, state.order_id
+            back = stock_item.take_back(
+                write.states[name], line.sku, line.location, order_id, units, event.at
+            )
+            write.add(name, back)
+
+
+def _exchange(command: ExchangeOrder, write: Write) -> None:
+    """The old order's facts and the new order, in one write."""
+    state = _placed(write, command.order_id)
+    policy_version = _rules(state, write)
+    assert policy_version is not None
+    events = order_exchange.take_back(command, state, policy_version)
+    if not events:
+        return
+    write.add(order_stream(command.order_id), events)
+    region = None if command.shipping_address else state.region or ""
+    paid = order_exchange.paid(command, write.states[order_stream(command.order_id)])
+    _place(order_exchange.placement(command, state), write, region, paid)
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:

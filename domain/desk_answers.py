@@ -48,6 +48,21 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force
+from domain.refund_commands import (
+    AddEvidence,
+    ApproveRefund,
+    ApproveReturn,
+    AskEvidence,
+    CloseReturn,
+    DenyRefund,
+    DenyReturn,
+    ExchangeOrder,
+    FailRefund,
+    PayCompensation,
+    ReceiveReturn,
+    RequestReturn,
+    RetryRefund,
+)
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
@@ -78,6 +93,12 @@ def answer(
                 **order_answer(states_after[stream], versions[stream]),
                 **_money(command, states_after[stream]),
             }
+        case ExchangeOrder():
+            stream = order_stream(command.order_id)
+            return {
+                **order_answer(states_after[stream], versions[stream]),
+                **_exchange_answer(command, states_after, versions),
+            }
         case _:
             stream = order_stream(target(command))
             return {
@@ -99,9 +120,34 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
 def _made(command: Command, state: Order) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
-        case RequestRefund(refund_id=refund_id) | PayRefund(refund_id=refund_id):
-            refund = state.refunds[refund_id]
-            return {"refund_id": refund_id, "amount_minor": refund.amount_minor}
+        case (
+            RequestRefund(refund_id=refund_id)
+            | PayRefund(refund_id=refund_id)
+            | ApproveRefund(refund_id=refund_id)
+            | DenyRefund(refund_id=refund_id)
+            | FailRefund(refund_id=refund_id)
+            | RetryRefund(refund_id=refund_id)
+            | AskEvidence(refund_id=refund_id)
+            | AddEvidence(refund_id=refund_id)
+        ):
+            return _refund(refund_id, state)
+        case PayCompensation(compensation_id=compensation_id):
+            paid = state.compensations[compensation_id]
+            return {"compensation_id": compensation_id, "amount_minor": paid}
+        case (
+            RequestReturn(return_id=return_id)
+            | ApproveReturn(return_id=return_id)
+            | DenyReturn(return_id=return_id)
+            | CloseReturn(return_id=return_id)
+        ):
+            return {"return_id": return_id, "return_status": state.returns[return_id].status}
+        case ReceiveReturn(return_id=return_id):
+            there = command.refund_id in state.refunds
+            return {
+                "return_id": return_id,
+                "return_status": state.returns[return_id].status,
+                "refund": _refund(command.refund_id, state) if there else None,
+            }
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():
@@ -183,6 +229,34 @@ def _moved_answer(
             "payment_id": command.to_payment_id,
             "outcome": _outcome(command.to_payment_id, states[other]),
         },
+    }
+
+
+def _refund(refund_id: str, state: Order) -> dict[str, Any]:
+    """`pay_by` and `decide_by` are null while the customer's evidence is awaited."""
+    refund = state.refunds[refund_id]
+    due = refund.pay_by if refund.runs else None
+    undecided = refund.decide_by if refund.runs and refund.status == "requested" else None
+    return {
+        "refund_id": refund_id,
+        "amount_minor": refund.amount_minor,
+        "refund_status": refund.status,
+        "decide_by": undecided and undecided.isoformat(),
+        "pay_by": due and due.isoformat(),
+    }
+
+
+def _exchange_answer(
+    command: ExchangeOrder, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    new = order_stream(command.new_order_id)
+    made: Order = states[new]
+    old: Order = states[order_stream(command.order_id)]
+    return {
+        "return_id": command.return_id,
+        "return_status": old.returns[command.return_id].status,
+        "refund": _refund(command.refund_id, old),
+        "new_order": {**order_answer(made, versions[new]), "due_minor": made.unpaid_minor},
     }
 
 

@@ -34,6 +34,7 @@ from domain.order_commands import (
     PackParcel,
     PlaceOrder,
     RecordPayment,
+    RequestRefund,
     TrackParcel,
     VoidOrder,
 )
@@ -50,6 +51,13 @@ from domain.payment_commands import (
     RefuseDelivery,
 )
 from domain.policy import PublishPolicy
+from domain.refund_commands import (
+    AddEvidence,
+    ApproveReturn,
+    ExchangeOrder,
+    ReceiveReturn,
+    RequestReturn,
+)
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -161,8 +169,43 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case RequestRefund() | AddEvidence() | RequestReturn() | ApproveReturn() | ReceiveReturn():
+            return frozenset(_streams_by_policy(command, loaded))
+        case ExchangeOrder():
+            return frozenset(_streams_of_exchange(command, loaded))
         case _:
             return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
+
+
+def _streams_by_policy(
+    command: RequestRefund | AddEvidence | RequestReturn | ApproveReturn | ReceiveReturn,
+    loaded: States,
+) -> set[StreamName]:
+    """What the policy of the order's placement decides on, and the stock that goods go back to."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    names = {stream, policy_stream(state.shop)}
+    if isinstance(command, ReceiveReturn):
+        numbers = {item.line_no for item in command.lines if item.restocked}
+        lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
+        names |= {stock_stream(line.sku, line.location) for line in lines}
+    return names
+
+
+def _streams_of_exchange(command: ExchangeOrder, loaded: States) -> set[StreamName]:
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream, *fresh(command)}
+    stock = {stock_stream(line.sku, line.location) for line in command.new_lines}
+    names = {stream, policy_stream(state.shop), customer_stream(state.customer_id)}
+    if (command.payment_method or state.payment_method) in order_account.TOUCHING_METHODS:
+        names.add(account_stream(state.customer_id, state.currency))
+    if command.external_ref is not None:
+        names.add(external_ref_claim(state.shop, command.external_ref))
+    return names | stock | fresh(command)
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
@@ -299,6 +342,10 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset(names)
         case PackParcel():
             return frozenset({parcel_stream(command.parcel_id)})
+        case ExchangeOrder():
+            return frozenset(
+                {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
+            )
         case _:
             return frozenset()
 

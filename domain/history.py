@@ -44,6 +44,7 @@ from domain.order_facts import (
     OrderPlaced,
     PaymentCaptured,
     PaymentPart,
+    RefundedLine,
     RefundPaid,
     RefundRequested,
 )
@@ -294,7 +295,7 @@ def _refunded(telling: _Telling, fact: Refunded, index: int) -> Iterator[Event]:
         refund_id=refund_id,
         amount_minor=fact.amount_minor,
         shipping_minor=fact.shipping_minor,
-        lines=_units(telling, fact.lines, []),
+        lines=[RefundedLine(**dict(item)) for item in _units(telling, fact.lines, [])],
         reason=fact.reason,
         text=fact.text,
         payments=[PaymentPart(payment_id=only, amount_minor=fact.amount_minor)] if only else [],

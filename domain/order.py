@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_cash, order_preview, order_refund
+from domain import order_cancellation, order_cash, order_preview, order_refund, refund_settlement
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -119,9 +119,10 @@ def decide(
             assert policy is not None
             return order_cancellation.cancel(command, state, policy)
         case RequestRefund():
-            return order_refund.request(command, state)
+            assert policy is not None
+            return order_refund.request(command, state, policy)
         case PayRefund():
-            return order_refund.pay(command, state)
+            return refund_settlement.pay(command, state)
         case AddNote():
             return _note(command, state)
         case OverrideStatus():
@@ -138,9 +139,15 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
 
 
 def place(
-    command: PlaceOrder, number: str, kept: Kept, policy: PolicyVersion = DEFAULTS
+    command: PlaceOrder,
+    number: str,
+    kept: Kept,
+    policy: PolicyVersion = DEFAULTS,
+    region: str | None = None,
 ) -> list[Event]:
-    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`."""
+    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`;
+    `region`: of an address that is sealed, since it was taken over from another order.
+    """
     totals, lines = priced_order(command, kept)
     _require_same_total(command.total_minor, totals.total_minor)
     placed = OrderPlaced(
@@ -166,7 +173,7 @@ def place(
         promised_at=command.promised_at,
         external_ref=command.external_ref,
         note=command.note,
-        region=_region(command.shipping_address),
+        region=_region(command.shipping_address) if region is None else region or None,
         policy_version=policy.version,
         due_at=due_at(command.payment_method, command.at, policy),
         counts_as_paid=policy.rules.status.counts_as_paid,

@@ -33,7 +33,7 @@ from domain.order_commands import (
     RecordPayment,
     RequestRefund,
 )
-from domain.order_facts import PaymentCaptured, PaymentPart, RefundPaid
+from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_state import Order
 
 ON_ACCOUNT = "on_account"
@@ -61,17 +61,17 @@ def concerned(command: Command, state: Order) -> bool:
 
 
 def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
-    """The capture of all that an order costs that is paid out of the account. `payer`: whose key
+    """The capture of what an order still costs that is paid out of the account. `payer`: whose key
     would seal one. The payment's id follows from the order's: a retry makes the same.
     """
-    if state.payment_method not in OUT_OF_ACCOUNT or state.total_minor == 0:
+    if state.payment_method not in OUT_OF_ACCOUNT or state.unpaid_minor == 0:
         return []
     return [
         PaymentCaptured(
             person=payer,
             payment_id=str(uuid5(_PLACING, state.order_id)),
             method=state.payment_method,
-            amount_minor=state.total_minor,
+            amount_minor=state.unpaid_minor,
             reference=state.number,
             at=at,
         )
@@ -178,11 +178,11 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
     made: list[Event] = []
     missing = refund.amount_minor
     asked = order.refunds[refund.refund_id]
-    for part in asked.payments:
-        own = order.payments[part.payment_id].method == refund.method
+    for payment_id, amount in asked.payments.items():
+        own = order.payments[payment_id].method == refund.method
         if not own and refund.amount_minor != asked.amount_minor:
             continue
-        back = _returned(refund, part, order, at, state)
+        back = _returned(refund, payment_id, amount, order, at, state)
         if back is not None:
             made.append(back)
             missing -= back.amount_minor
@@ -192,11 +192,11 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
 
 
 def _returned(
-    refund: RefundPaid, part: PaymentPart, order: Order, at: datetime, state: Account
+    refund: RefundPaid, payment_id: str, asked: int, order: Order, at: datetime, state: Account
 ) -> BalanceGivenBack | None:
     """The last that was spent goes back first: credit, then the gift that expires last."""
-    spend = state.spends.get((order.order_id, part.payment_id), Spend(0))
-    amount = min(part.amount_minor, spend.amount_minor)
+    spend = state.spends.get((order.order_id, payment_id), Spend(0))
+    amount = min(asked, spend.amount_minor)
     if amount <= 0:
         return None
     credit = min(amount, spend.credit_minor)
@@ -208,7 +208,7 @@ def _returned(
         currency=order.currency,
         order_id=order.order_id,
         refund_id=refund.refund_id,
-        payment_id=part.payment_id,
+        payment_id=payment_id,
         amount_minor=amount,
         credit_minor=credit + sum(gift.amount_minor for gift in lapsed),
         gifts=valid,

@@ -179,6 +179,9 @@ ReasonCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 AmendedQuantity = Annotated[
     Quantity, Field(ge=0, le=QUANTITY_MAX, decimal_places=3, allow_inf_nan=False)
 ]
+# SHA-256 of an uploaded file, as hex.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Evidence = Annotated[list[Digest], Field(default_factory=list, max_length=EVIDENCE_MAX)]
 Id = Identifier  # of an order, parcel, payment, refund or note: chosen outside `decide`
 
 
@@ -389,18 +392,22 @@ class CancelBody(Value):
 class RefundBody(Value):
     """Money to give back: for goods by amount, by lines, or by both where they agree; and shipping.
 
-    `amount_minor` is the goods' part: `shipping_minor` comes on top of it.
+    `amount_minor` is the goods' part: `shipping_minor` comes on top of it. Absent, shipping comes
+    back with lines where the policy says so. `return_id`: for goods that came back by that return,
+    all of them without `lines`.
     """
 
     reason: RefundReason
     text: Text | None = None
     amount_minor: PositiveMinor | None = None
     lines: LineQuantities | None = None
-    shipping_minor: AmountMinor = 0
+    shipping_minor: AmountMinor | None = None
     payments: Annotated[list[PaymentPart], Field(min_length=1, max_length=PAYMENTS_MAX)] | None = (
         None
     )
-    evidence: Annotated[list[Identifier], Field(default_factory=list, max_length=EVIDENCE_MAX)]
+    evidence: Evidence
+    return_id: Id | None = None
+    expected_minor: AmountMinor | None = None  # as a preview showed it: another is refused
 
     @field_validator("payments")
     @classmethod
@@ -412,7 +419,8 @@ class RefundBody(Value):
 
     @model_validator(mode="after")
     def _something(self) -> RefundBody:
-        if self.amount_minor is None and self.lines is None and not self.shipping_minor:
+        given = (self.amount_minor, self.lines, self.return_id)
+        if all(one is None for one in given) and not self.shipping_minor:
             raise ValueError("give amount_minor, lines or shipping_minor")
         return self
 
@@ -499,6 +507,7 @@ class CancelOrder(CancelBody, Command):
 class RequestRefund(RefundBody, Command):
     order_id: Id
     refund_id: Id
+    actor: Id  # who asks, and so may not approve
 
 
 class PayRefund(PayRefundBody, Command):

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from domain.message import Event, Made, Personal
 from domain.values import Address, Contact, Quantity
@@ -201,21 +201,97 @@ class PaymentPart(Made):
     amount_minor: int
 
 
-class RefundRequested(Event, topic="order.refund_requested.v1"):
+class RefundedLine(LineQuantity):
+    tax_minor: int | None = None  # within the amount
+
+
+class RefundRequested(Event, topic="order.refund_requested.v2"):
+    """Money asked back: goods without the fee that is kept of them, and shipping.
+
+    It counts against what was paid from now on, until it is denied or its payout fails.
+    """
+
     person: str
     refund_id: str
+    requested_by: str = ""  # actor: never the one who approves it
     amount_minor: int  # goods and shipping
     shipping_minor: int = 0
-    lines: list[LineQuantity] = Field(default_factory=list)
+    fee_minor: int = 0  # for restocking: kept of what the lines are worth
+    tax_minor: int = 0  # within goods and shipping
+    lines: list[RefundedLine] = Field(default_factory=list)
     reason: str  # a code
     text: Personal[str] | None = None
     payments: list[PaymentPart] = Field(default_factory=list)  # which money goes back
-    evidence: list[str] = Field(default_factory=list)  # digests
+    evidence: list[str] = Field(default_factory=list)  # SHA-256 of files, as hex
+    return_id: str | None = None  # whose goods it is for
+    needs_approval: bool = False  # by a person other than the one who asked
+    starts_at: AwareDatetime | None = None  # of its term: the request, or the receipt of the goods
+    decide_by: AwareDatetime | None = None
+    pay_by: AwareDatetime | None = None
+    policy_version: int = 0  # that decided on evidence, approval, fee and terms
+
+
+class RefundEvidenceAsked(Event, topic="order.refund_evidence_asked.v1"):
+    """The customer has to show more: until then the terms stand still."""
+
+    person: str
+    refund_id: str
+    text: Personal[str]
+
+
+class RefundEvidenceAdded(Event, topic="order.refund_evidence_added.v1"):
+    refund_id: str
+    evidence: list[str]  # SHA-256 of files, as hex
+    decide_by: AwareDatetime | None = None  # moved by the time that was waited for it
+    pay_by: AwareDatetime | None = None
+
+
+class RefundApproved(Event, topic="order.refund_approved.v1"):
+    """It may be paid: `by` the policy in the write of the request, or an operator."""
+
+    refund_id: str
+    by: str
+
+
+class RefundDenied(Event, topic="order.refund_denied.v1"):
+    """It will not be paid: what it held can be refunded again."""
+
+    person: str
+    refund_id: str
+    reason: Personal[str]
 
 
 class RefundPaid(Event, topic="order.refund_paid.v1"):
     refund_id: str
     amount_minor: int
+    method: str
+    reference: str
+
+
+class RefundFailed(Event, topic="order.refund_failed.v1"):
+    """The money did not arrive. Of one that was reported as paid, a fact for each method."""
+
+    refund_id: str
+    amount_minor: int
+    code: str  # of the provider or bank
+    was_paid: bool = False
+    method: str | None = None  # that it was paid by
+
+
+class RefundRetried(Event, topic="order.refund_retried.v1"):
+    """A failed payout is to be tried again: it holds its money and its units as before."""
+
+    refund_id: str
+
+
+class CompensationPaid(Event, topic="order.compensation_paid.v1"):
+    """Money beyond the price, for the customer's trouble. No refund: its limits do not hold."""
+
+    person: str
+    compensation_id: str
+    amount_minor: int
+    reason: str  # a code
+    text: Personal[str] | None = None
     method: str
     reference: str
 

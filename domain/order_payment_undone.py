@@ -28,6 +28,7 @@ from domain.payment_facts import (
 )
 from domain.policy import PolicyVersion
 
+EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
 ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
 
 
@@ -69,6 +70,11 @@ def _payment(payment_id: str, state: Order) -> Payment:
 
 
 def _require_cash(payment: Payment) -> None:
+    """Raises Rejected for what never came in from outside."""
+    if payment.method == EXCHANGE:
+        raise Rejected(
+            "money_of_an_exchange", "it is the worth of goods that came back for this order"
+        )
     if payment.method in ACCOUNT_METHODS:
         raise Rejected(
             "money_of_the_account",

@@ -1,86 +1,201 @@
-"""Money back: what may be refunded of an order, from which payments, and the paying out.
+"""What may be refunded of an order, and which payments it goes back to.
 
-Requested and paid refunds both count against what was paid, so two requests can never pass it
-together (R19).
+Requested, approved and paid refunds all count against what was paid, so two requests can never
+pass it together (R19). Denied and failed ones give free what they held.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
+from domain import refund_terms
 from domain.message import Event, Rejected
-from domain.money import format_minor
-from domain.order_commands import LineQuantityBody, PayRefund, RequestRefund
-from domain.order_facts import LineQuantity, PaymentPart, RefundPaid, RefundRequested
+from domain.money import format_minor, ratio_half_up
+from domain.order_commands import RequestRefund
+from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
 from domain.order_lines import known_line
+from domain.order_return_state import Return, refunded_units
 from domain.order_state import ZERO, Order, OrderLine
+from domain.policy import PolicyVersion
+from domain.policy_rules import PolicyRules, RefundRules, amount
 from domain.values import quantity_json
 
 
-def request(command: RequestRefund, state: Order) -> list[Event]:
-    """Raises Rejected where more is asked than was paid, than a line cost, or than it was sent."""
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What a refund gives back for goods, tax included; the fee is kept of it."""
+
+    lines: list[RefundedLine]
+    amount_minor: int
+    tax_minor: int
+    fee_minor: int
+
+
+def request(
+    command: RequestRefund, state: Order, policy: PolicyVersion, *, in_advance: bool = False
+) -> list[Event]:
+    """Raises Rejected where more is asked than was paid, than a line cost, or than it was sent, and
+    where the policy wants evidence. What needs no second person is approved at once.
+
+    `in_advance`: for goods of a return that are still to come.
+    """
     if command.refund_id in state.refunds:
         return []
-    lines = [_refunded_line(item, state) for item in command.lines or []]
-    goods = _goods_minor(command, lines, state)
-    _require_shipping_left(command.shipping_minor, state)
-    amount = goods + command.shipping_minor
-    _require_refundable(amount, state)
-    return [
-        RefundRequested(
-            person=state.person,
-            refund_id=command.refund_id,
-            amount_minor=amount,
-            shipping_minor=command.shipping_minor,
-            lines=lines,
-            reason=command.reason,
-            text=command.text,
-            payments=_chosen(command, amount, state) or _newest_first(amount, state),
-            evidence=command.evidence,
-            at=command.at,
+    back = known_return(command.return_id, state) if command.return_id else None
+    evidence = command.evidence or (list(back.evidence) if back else [])
+    require_evidence(command.reason, evidence, policy.rules.refund)
+    goods = _goods(command, back, state, policy.rules, in_advance)
+    shipping = _shipping_minor(command, goods, state, policy.rules.refund)
+    _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
+    amount_minor = goods.amount_minor + shipping - goods.fee_minor
+    _require_as_previewed(command.expected_minor, amount_minor, state)
+    waits = needs_second_person(amount_minor, state.currency, policy.rules.refund)
+    starts_at = (back and back.received_at) or command.at
+    requested = RefundRequested(
+        person=state.person,
+        refund_id=command.refund_id,
+        requested_by=command.actor,
+        amount_minor=amount_minor,
+        shipping_minor=shipping,
+        fee_minor=goods.fee_minor,
+        tax_minor=goods.tax_minor + _shipping_tax_minor(shipping, state),
+        lines=goods.lines,
+        reason=command.reason,
+        text=command.text,
+        payments=_payments(command, amount_minor, state),
+        evidence=evidence,
+        return_id=command.return_id,
+        needs_approval=waits,
+        starts_at=starts_at,
+        decide_by=refund_terms.decide_by(command.at, policy).at if waits else None,
+        pay_by=refund_terms.pay_by(starts_at, policy).at,
+        policy_version=policy.version,
+        at=command.at,
+    )
+    return [requested] if waits else [requested, by_policy(command.refund_id, command.at)]
+
+
+def _require_as_previewed(expected: int | None, asked: int, state: Order) -> None:
+    if expected not in {None, asked}:
+        raise Rejected(
+            "refund_differs",
+            f"{_shown(expected or 0, state)} expected, it comes to {_shown(asked, state)}",
+            expected_minor=expected,
+            amount_minor=asked,
         )
-    ]
 
 
-def pay(command: PayRefund, state: Order) -> list[Event]:
-    """Exactly what was requested, once, as the money came unless a method is named: a fact for each
-    method. Raises Rejected `refund_not_found`.
-    """
-    refund = state.refunds.get(command.refund_id)
-    if refund is None:
-        raise Rejected("refund_not_found", refund_id=command.refund_id)
-    if refund.paid:
-        return []
-    named = {command.method: refund.amount_minor} if command.method else refund.parts
-    return [
-        RefundPaid(
-            refund_id=command.refund_id,
-            amount_minor=amount,
-            method=method,
-            reference=command.reference,
-            at=command.at,
+def by_policy(refund_id: str, at: datetime) -> RefundApproved:
+    return RefundApproved(refund_id=refund_id, by="policy", at=at)
+
+
+def require_evidence(reason: str, evidence: list[str], rules: RefundRules) -> None:
+    """Raises Rejected `evidence_missing`, with the reasons that need it."""
+    if reason in rules.evidence_for and not evidence:
+        raise Rejected(
+            "evidence_missing",
+            f"{reason} needs evidence, as do all of: {', '.join(rules.evidence_for)}",
+            reason=reason,
+            evidence_for=list(rules.evidence_for),
         )
-        for method, amount in named.items()
-    ]
 
 
-def _refunded_line(item: LineQuantityBody, state: Order) -> LineQuantity:
-    line = known_line(state, item.line_no)
-    left = line.quantity - line.refunded
-    if item.quantity > left:
+def needs_second_person(amount_minor: int, currency: str, rules: RefundRules) -> bool:
+    """In a currency that the policy gives no amount for, always."""
+    limit = amount(rules.second_approval_over, currency)
+    return limit is None or amount_minor > limit
+
+
+def known_return(return_id: str, state: Order) -> Return:
+    """Raises Rejected `return_not_found`."""
+    found = state.returns.get(return_id)
+    if found is None:
+        raise Rejected("return_not_found", return_id=return_id)
+    return found
+
+
+# -- goods ---------------------------------------------------------------------------------------
+
+
+def _goods(
+    command: RequestRefund,
+    back: Return | None,
+    state: Order,
+    rules: PolicyRules,
+    in_advance: bool,
+) -> Goods:
+    units = _units(command, back, state, in_advance)
+    if units is None:
+        free = command.amount_minor or 0
+        return Goods([], free, _tax_within(free, state), 0)
+    lines = [_refunded_line(no, asked, state) for no, asked in units.items()]
+    by_lines = sum(line.amount_minor or 0 for line in lines)
+    if command.amount_minor not in {None, by_lines}:
+        raise Rejected(
+            "refund_amount_differs",
+            f"{_shown(command.amount_minor or 0, state)} asked, the lines come to "
+            f"{_shown(by_lines, state)}",
+            asked_minor=command.amount_minor,
+            lines_minor=by_lines,
+        )
+    tax = sum(line.tax_minor or 0 for line in lines)
+    return Goods(lines, by_lines, tax, _restocking_fee(command.reason, back, by_lines, rules))
+
+
+def _units(
+    command: RequestRefund, back: Return | None, state: Order, in_advance: bool
+) -> dict[int, Decimal] | None:
+    """Units by line_no; None for a refund by amount alone."""
+    asked = {item.line_no: item.quantity for item in command.lines or []}
+    if back is None or command.return_id is None:
+        return asked if command.lines is not None else None
+    came = back.lines if in_advance else back.received
+    left = {no: came[no] - refunded_units(state, command.return_id, no) for no in came}
+    for no, units in asked.items():
+        if units > left.get(no, ZERO):
+            raise _exceeds_return(no, units, left.get(no, ZERO))
+    chosen = asked or {no: rest for no, rest in left.items() if rest > 0}
+    if not chosen:
+        raise Rejected("nothing_to_refund", "what came back was refunded, or nothing came")
+    return chosen
+
+
+def _exceeds_return(line_no: int, asked: Decimal, left: Decimal) -> Rejected:
+    return Rejected(
+        "refund_exceeds_return",
+        f"line {line_no}: {quantity_json(asked)} asked, {quantity_json(left)} came back and are "
+        "not refunded",
+        line_no=line_no,
+        asked=quantity_json(asked),
+        refundable=quantity_json(left),
+    )
+
+
+def _refunded_line(line_no: int, units: Decimal, state: Order) -> RefundedLine:
+    line = known_line(state, line_no)
+    require_line_left(line, units)
+    return RefundedLine(
+        line_no=line_no,
+        quantity=units,
+        amount_minor=line_share_minor(line, units),
+        tax_minor=_line_tax_minor(line, units),
+    )
+
+
+def require_line_left(line: OrderLine, asked: Decimal) -> None:
+    """Raises Rejected `refund_exceeds_line`."""
+    left = max(line.quantity - line.refunded, ZERO)
+    if asked > left:
+        line_no = line.priced.line_no
         raise Rejected(
             "refund_exceeds_line",
-            f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
-            f"{quantity_json(max(left, ZERO))} refundable",
-            line_no=item.line_no,
-            asked=quantity_json(item.quantity),
-            refundable=quantity_json(max(left, ZERO)),
+            f"line {line_no}: {quantity_json(asked)} asked, {quantity_json(left)} refundable",
+            line_no=line_no,
+            asked=quantity_json(asked),
+            refundable=quantity_json(left),
         )
-    return LineQuantity(
-        line_no=item.line_no,
-        quantity=item.quantity,
-        amount_minor=line_share_minor(line, item.quantity),
-    )
 
 
 def line_share_minor(line: OrderLine, units: Decimal) -> int:
@@ -92,23 +207,57 @@ def line_share_minor(line: OrderLine, units: Decimal) -> int:
     return max(0, line.share(line.gross_minor, line.refunded + units) - line.refunded_minor)
 
 
-def _goods_minor(command: RequestRefund, lines: list[LineQuantity], state: Order) -> int:
-    if command.lines is None:
-        return command.amount_minor or 0
-    by_lines = sum(line.amount_minor or 0 for line in lines)
-    if command.amount_minor not in {None, by_lines}:
+def _line_tax_minor(line: OrderLine, units: Decimal) -> int:
+    tax = line.share(line.priced.tax_minor, line.refunded + units)
+    return max(0, tax - line.refunded_tax_minor)
+
+
+def _tax_within(amount_minor: int, state: Order) -> int:
+    """Of goods that nobody named: as of all that is still sold."""
+    owed = sum(line.owed_minor for line in state.lines.values())
+    tax = sum(line.owed_tax_minor for line in state.lines.values())
+    return ratio_half_up(amount_minor * tax, owed) if owed > 0 else 0
+
+
+def _restocking_fee(reason: str, back: Return | None, goods_minor: int, rules: PolicyRules) -> int:
+    if back is None or reason in rules.refund.seller_reasons:
+        return 0
+    return ratio_half_up(goods_minor * rules.returns.restocking_fee_bp, 10_000)
+
+
+# -- shipping ------------------------------------------------------------------------------------
+
+
+def shipping_left(state: Order) -> int:
+    return max(0, state.shipping_minor - state.shipping_refunded_minor)
+
+
+def shipping_comes_back(reason: str, state: Order, rules: RefundRules) -> bool:
+    """When the seller is the cause, or all is cancelled."""
+    return reason in rules.seller_reasons or state.cancelled
+
+
+def _shipping_minor(command: RequestRefund, goods: Goods, state: Order, rules: RefundRules) -> int:
+    """As asked, or with lines by itself where it has to come back, as far as it was paid."""
+    comes_back = shipping_comes_back(command.reason, state, rules)
+    left, asked = shipping_left(state), command.shipping_minor
+    if asked is None:
+        paid = max(0, state.refundable_minor - goods.amount_minor)
+        return min(left, paid) if comes_back and goods.lines else 0
+    if asked and not comes_back:
         raise Rejected(
-            "refund_amount_differs",
-            f"{_shown(command.amount_minor or 0, state)} asked, the lines come to "
-            f"{_shown(by_lines, state)}",
-            asked_minor=command.amount_minor,
-            lines_minor=by_lines,
+            "shipping_not_refundable",
+            f"shipping stays with {command.reason}; it comes back when all is cancelled, or with "
+            f"{', '.join(rules.seller_reasons)}",
+            reason=command.reason,
+            seller_reasons=list(rules.seller_reasons),
         )
-    return by_lines
+    require_shipping_left(asked, state)
+    return asked
 
 
-def _require_shipping_left(asked: int, state: Order) -> None:
-    left = max(0, state.shipping_minor - state.shipping_refunded_minor)
+def require_shipping_left(asked: int, state: Order) -> None:
+    left = shipping_left(state)
     if asked > left:
         raise Rejected(
             "refund_exceeds_shipping",
@@ -118,61 +267,89 @@ def _require_shipping_left(asked: int, state: Order) -> None:
         )
 
 
-def _require_refundable(amount: int, state: Order) -> None:
-    if amount <= 0:
+def _shipping_tax_minor(shipping_minor: int, state: Order) -> int:
+    """The difference of two running shares, as for lines."""
+    if not shipping_minor:
+        return 0
+    tax, whole, before = (
+        state.shipping_tax_minor,
+        state.shipping_minor,
+        state.shipping_refunded_minor,
+    )
+    return ratio_half_up(tax * (before + shipping_minor), whole) - ratio_half_up(
+        tax * before, whole
+    )
+
+
+# -- money ---------------------------------------------------------------------------------------
+
+
+def _require_refundable(whole_minor: int, fee_minor: int, state: Order) -> None:
+    if whole_minor <= fee_minor:
         raise Rejected("nothing_to_refund", "what was chosen cost nothing")
-    left = state.refundable_minor
-    if amount > left:
-        raise _exceeds_paid(amount, left, state)
+    require_paid(whole_minor, state)
 
 
-def _exceeds_paid(amount: int, left: int, state: Order) -> Rejected:
+def require_paid(whole_minor: int, state: Order) -> None:
+    """Raises Rejected `refund_exceeds_paid`."""
+    if whole_minor > state.refundable_minor:
+        raise _exceeds_paid(whole_minor, state.refundable_minor, state)
+
+
+def _exceeds_paid(amount_minor: int, left: int, state: Order) -> Rejected:
     return Rejected(
         "refund_exceeds_paid",
-        f"{_shown(amount, state)} asked, {_shown(left, state)} refundable",
-        asked_minor=amount,
+        f"{_shown(amount_minor, state)} asked, {_shown(left, state)} refundable",
+        asked_minor=amount_minor,
         refundable_minor=left,
     )
 
 
-def _chosen(command: RequestRefund, amount: int, state: Order) -> list[PaymentPart]:
+def _payments(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
+    return _chosen(command, amount_minor, state) or _newest_first(amount_minor, state)
+
+
+def _chosen(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
     """The payments that the command names; [] when it leaves the choice."""
     for part in command.payments or []:
-        payment = state.payments.get(part.payment_id)
-        if payment is None:
-            raise Rejected(
-                "unknown_payment", f"no payment {part.payment_id}", payment_id=part.payment_id
-            )
-        if part.amount_minor > payment.refundable_minor:
-            raise Rejected(
-                "refund_exceeds_payment",
-                f"{_shown(part.amount_minor, state)} asked, "
-                f"{_shown(payment.refundable_minor, state)} refundable",
-                payment_id=part.payment_id,
-                asked_minor=part.amount_minor,
-                refundable_minor=payment.refundable_minor,
-            )
+        require_payment_left(part.payment_id, part.amount_minor, state)
     named = sum(part.amount_minor for part in command.payments or [])
-    if command.payments is not None and named != amount:
+    if command.payments is not None and named != amount_minor:
         raise Rejected(
             "refund_payments_differ",
-            f"the payments come to {_shown(named, state)}, the refund to {_shown(amount, state)}",
+            f"the payments come to {_shown(named, state)}, "
+            f"the refund to {_shown(amount_minor, state)}",
             payments_minor=named,
-            refund_minor=amount,
+            refund_minor=amount_minor,
         )
     return command.payments or []
 
 
-def _newest_first(amount: int, state: Order) -> list[PaymentPart]:
+def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
+    """Raises Rejected `unknown_payment` or `refund_exceeds_payment`."""
+    payment = state.payments.get(payment_id)
+    if payment is None:
+        raise Rejected("unknown_payment", f"no payment {payment_id}", payment_id=payment_id)
+    if asked > payment.refundable_minor:
+        raise Rejected(
+            "refund_exceeds_payment",
+            f"{_shown(asked, state)} asked, {_shown(payment.refundable_minor, state)} refundable",
+            payment_id=payment_id,
+            asked_minor=asked,
+            refundable_minor=payment.refundable_minor,
+        )
+
+
+def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:
     parts = []
-    missing = amount
+    missing = amount_minor
     for payment_id, payment in reversed(list(state.payments.items())):
         part = min(missing, payment.refundable_minor)
         if part > 0:
             parts.append(PaymentPart(payment_id=payment_id, amount_minor=part))
             missing -= part
     if missing:  # Imported payments may have given back more than they brought.
-        raise _exceeds_paid(amount, amount - missing, state)
+        raise _exceeds_paid(amount_minor, amount_minor - missing, state)
     return parts
 
 

@@ -12,11 +12,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
 
-from domain import order_money, order_money_state, order_papers
+from domain import (
+    order_money,
+    order_money_state,
+    order_papers,
+    order_refund_state,
+    order_return_state,
+)
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_facts import (
     BillingAddressAmended,
+    CompensationPaid,
     ContactAmended,
     DeliveryTroubled,
     FeedbackGiven,
@@ -33,21 +40,37 @@ from domain.order_facts import (
     OrderVoided,
     OverrideEnded,
     PaymentCaptured,
-    PaymentPart,
     PromiseAmended,
+    RefundApproved,
+    RefundDenied,
+    RefundEvidenceAdded,
+    RefundEvidenceAsked,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
+    RefundRetried,
     ShippingAddressAmended,
     StatusOverridden,
 )
 from domain.order_money import Money, Payment
 from domain.order_papers import PaperFact, Papers
+from domain.order_refund_state import Refund
+from domain.order_return_state import Return
 from domain.payment_facts import (
     PAYMENT_FACTS,
     DeliveryRefused,
     OrderReinstated,
 )
 from domain.pricing import running_share
+from domain.return_facts import (
+    OrderExchanged,
+    PlacedInExchange,
+    ReturnApproved,
+    ReturnClosed,
+    ReturnDenied,
+    ReturnReceived,
+    ReturnRequested,
+)
 from domain.values import Address, Contact
 
 K = TypeVar("K")
@@ -70,6 +93,8 @@ class OrderLine:
     refused: Decimal = ZERO  # at the door; dispatched, never to be delivered
     refunded: Decimal = ZERO
     refunded_minor: int = 0
+    refunded_tax_minor: int = 0
+    returned: Decimal = ZERO  # of the delivered, came back
 
     @property
     def quantity(self) -> Decimal:
@@ -105,14 +130,6 @@ class OrderLine:
 
 
 @dataclass(frozen=True)
-class Refund:
-    amount_minor: int
-    parts: Mapping[str, int]  # method -> what goes back as the money came
-    paid: bool = False
-    payments: tuple[PaymentPart, ...] = ()  # which money goes back
-
-
-@dataclass(frozen=True)
 class Fee:
     amount_minor: int  # tax included
     tax_minor: int
@@ -126,6 +143,7 @@ class OrderParcel:
     lines: tuple[LineQuantity, ...] = ()
     dispatched: bool = False
     delivered: bool = False
+    delivered_at: datetime | None = None
     milestone: str | None = None  # the newest one that the order was told of
 
 
@@ -157,12 +175,17 @@ class Order:
     fees: tuple[Fee, ...] = ()  # for cancellations
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
-    refunded_minor: int = 0  # requested and paid
+    refunded_minor: int = 0  # requested, approved and paid
+    kept_minor: int = 0  # fees for restocking of these refunds
     payments: Mapping[str, Payment] = field(default_factory=dict)  # oldest first
     refunds: Mapping[str, Refund] = field(default_factory=dict)
+    returns: Mapping[str, Return] = field(default_factory=dict)
+    exchange_of: str | None = None  # the order whose goods this one stands for
+    compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
     shipping_address: Address | Sealed | None = None
+    region: str | None = None  # of the delivery: it names nobody
     billing_address: Address | Sealed | None = None
     promised_at: datetime | None = None
     approved: bool = False
@@ -191,7 +214,7 @@ class Order:
     @property
     def refundable_minor(self) -> int:
         """What was paid and is neither given back, kept as a fee nor asked back by a bank."""
-        kept = self.fees_minor + self.late_fees_paid_minor
+        kept = self.fees_minor + self.kept_minor + self.late_fees_paid_minor
         withheld = sum(payment.withheld_minor for payment in self.payments.values())
         return max(0, self.net_paid_minor - kept - withheld)
 
@@ -235,7 +258,7 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
         case ContactAmended():
             return replace(state, contact=event.after)
         case ShippingAddressAmended():
-            return replace(state, shipping_address=event.after)
+            return replace(state, shipping_address=event.after, region=event.region)
         case BillingAddressAmended():
             return replace(state, billing_address=event.after)
         case PromiseAmended():
@@ -252,10 +275,31 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return _milestone(state, event)
         case OrderCancelled():
             return _cancelled(state, event)
-        case RefundRequested():
-            return _refund_requested(state, event)
-        case RefundPaid():
-            return _refund_paid(state, event)
+        case (
+            RefundRequested()
+            | RefundEvidenceAsked()
+            | RefundEvidenceAdded()
+            | RefundApproved()
+            | RefundDenied()
+            | RefundPaid()
+            | RefundFailed()
+            | RefundRetried()
+        ):
+            return order_refund_state.evolve(state, event)
+        case (
+            ReturnRequested()
+            | ReturnApproved()
+            | ReturnDenied()
+            | ReturnReceived()
+            | ReturnClosed()
+            | OrderExchanged()
+        ):
+            return order_return_state.evolve(state, event)
+        case PlacedInExchange():
+            return replace(state, exchange_of=event.of_order_id)
+        case CompensationPaid():
+            paid = {**state.compensations, event.compensation_id: event.amount_minor}
+            return replace(state, compensations=paid)
         case OrderNoted():
             return replace(state, notes=state.notes | {event.note_id})
         case FeedbackGiven():
@@ -296,6 +340,7 @@ def _placed(event: OrderPlaced) -> Order:
         total_minor=event.total_minor,
         contact=event.contact,
         shipping_address=event.shipping_address,
+        region=event.region,
         billing_address=event.billing_address,
         promised_at=event.promised_at,
         papers=order_papers.begun(event.shipping_tax_rate_bp),
@@ -384,7 +429,7 @@ def _delivered(state: Order, event: OrderDelivered) -> Order:
     if parcel.delivered:
         return state
     state = _counted(state, "delivered", parcel.lines)
-    arrived = replace(parcel, delivered=True, milestone="delivered")
+    arrived = replace(parcel, delivered=True, delivered_at=event.at, milestone="delivered")
     return _with_parcel(state, event.parcel_id, arrived)
 
 
@@ -413,59 +458,6 @@ def _fee(event: OrderCancelled) -> Fee:
     return Fee(event.fee_minor, event.fee_tax_minor, event.fee_tax_rate_bp)
 
 
-def _refund_requested(state: Order, event: RefundRequested) -> Order:
-    lines = dict(state.lines)
-    for item in event.lines:
-        line = lines.get(item.line_no)
-        if line is not None:
-            lines[item.line_no] = _refunded(line, item)
-    payments = dict(state.payments)
-    for part in event.payments:
-        payment = payments.get(part.payment_id)
-        if payment is not None:
-            given_back = payment.refunded_minor + part.amount_minor
-            payments[part.payment_id] = replace(payment, refunded_minor=given_back)
-    refund = Refund(event.amount_minor, _parts(event, state), payments=tuple(event.payments))
-    return replace(
-        state,
-        lines=lines,
-        payments=payments,
-        refunds={**state.refunds, event.refund_id: refund},
-        refunded_minor=state.refunded_minor + event.amount_minor,
-        shipping_refunded_minor=state.shipping_refunded_minor + event.shipping_minor,
-        papers=order_papers.asked(state.papers, event),
-    )
-
-
-def _parts(event: RefundRequested, state: Order) -> dict[str, int]:
-    parts: dict[str, int] = {}
-    for part in event.payments:
-        payment = state.payments.get(part.payment_id)
-        method = payment.method if payment else state.payment_method
-        parts[method] = parts.get(method, 0) + part.amount_minor
-    return parts or {state.payment_method: event.amount_minor}
-
-
-def _refunded(line: OrderLine, item: LineQuantity) -> OrderLine:
-    refunded = line.refunded + item.quantity
-    if item.amount_minor is None:  # Imports know the units, not what they were worth.
-        return replace(
-            line, refunded=refunded, refunded_minor=line.share(line.gross_minor, refunded)
-        )
-    return replace(line, refunded=refunded, refunded_minor=line.refunded_minor + item.amount_minor)
-
-
-def _refund_paid(state: Order, event: RefundPaid) -> Order:
-    known = state.refunds.get(event.refund_id)
-    refund = known or Refund(event.amount_minor, {event.method: event.amount_minor})
-    unasked = 0 if known else event.amount_minor  # Imports know refunds that nobody asked for.
-    return replace(
-        state,
-        refunds={**state.refunds, event.refund_id: replace(refund, paid=True)},
-        refunded_minor=state.refunded_minor + unasked,
-    )
-
-
 # The dimensions of the status that a fact belongs to: it ends an override of theirs.
 _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderApproved: frozenset({"stage"}),
@@ -480,7 +472,14 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderReinstated: frozenset({"stage", "payment"}),
     DeliveryRefused: frozenset({"payment", "fulfilment"}),
     RefundRequested: frozenset({"payment"}),
+    RefundDenied: frozenset({"payment"}),
     RefundPaid: frozenset({"payment"}),
+    RefundFailed: frozenset({"payment"}),
+    ReturnRequested: frozenset({"return"}),
+    ReturnApproved: frozenset({"return"}),
+    ReturnDenied: frozenset({"return"}),
+    ReturnReceived: frozenset({"return"}),
+    ReturnClosed: frozenset({"return"}),
 }
 
 

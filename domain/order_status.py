@@ -52,7 +52,7 @@ class Status:
 
 def facts(state: Order) -> Dimensions:
     """The dimensions as the facts have them."""
-    return Dimensions(stage=stage(state), payment=payment(state), fulfilment=fulfilment(state))
+    return Dimensions(stage(state), payment(state), fulfilment(state), returns(state))
 
 
 def shown(state: Order) -> Status:
@@ -147,6 +147,16 @@ def fulfilment(state: Order) -> str:
     return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
 
 
+# What waits for somebody stands before what is done.
+_RETURNS = ("requested", "approved", "received", "closed", "denied")
+
+
+def returns(state: Order) -> str:
+    """Of several returns, the one that waits for the next step."""
+    there = {one.status for one in state.returns.values()}
+    return next((status for status in _RETURNS if status in there), "none")
+
+
 def delivered_everything(state: Order) -> bool:
     arrived = any(parcel.delivered for parcel in state.parcels.values())
     return arrived and all(line.delivered >= line.live for line in state.lines.values())
@@ -159,7 +169,7 @@ def dispatched_everything(state: Order) -> bool:
 
 def refund_is_open(state: Order) -> bool:
     """Some refund was requested and its money has not gone yet."""
-    return any(not refund.paid for refund in state.refunds.values())
+    return any(refund.is_open for refund in state.refunds.values())
 
 
 def headline(dimensions: Dimensions, state: Order) -> str:

@@ -69,6 +69,15 @@ class StockShipped(Event, topic="stock_item.shipped.v1"):
     reserved: Quantity  # of them, units that were reserved
 
 
+class StockReturned(Event, topic="stock_item.returned.v1"):
+    """Units that an order's customer sent back, inspected and fit to be sold again."""
+
+    sku: str
+    location: str
+    order_id: str
+    quantity: Quantity
+
+
 class ReceiveStock(Command):
     sku: Identifier
     location: Location = "main"
@@ -102,7 +111,7 @@ class StockItem:
 
 def evolve(state: StockItem, event: Event) -> StockItem:
     match event:
-        case StockReceived(quantity=units):
+        case StockReceived(quantity=units) | StockReturned(quantity=units):
             return replace(state, kept=True, on_hand=state.on_hand + units)
         case StockAdjusted(delta=delta):
             return replace(state, kept=True, on_hand=state.on_hand + delta)
@@ -191,6 +200,14 @@ def ship(
             sku=sku, location=location, order_id=order_id, quantity=units, reserved=reserved, at=at
         )
     ]
+
+
+def take_back(
+    state: StockItem, sku: str, location: str, order_id: str, units: Decimal, at: datetime
+) -> list[Event]:
+    """Put units on hand that came back from an order. Raises Rejected `stock_too_large`."""
+    _require_room(state, units)
+    return [StockReturned(sku=sku, location=location, order_id=order_id, quantity=units, at=at)]
 
 
 def _require_available(state: StockItem, sku: str, location: str, units: Decimal) -> None:

@@ -27,6 +27,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
     PaymentCaptured,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
 )
@@ -50,6 +51,7 @@ TOPICS = frozenset(
         PaymentCaptured,
         RefundRequested,
         RefundPaid,
+        RefundFailed,
         OrderPacked,
         OrderDispatched,
         OrderDelivered,
@@ -224,7 +226,9 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
             asked = Asked(tuple(event.lines), event.shipping_minor)
             return replace(state, refunds={**state.refunds, event.refund_id: asked}), []
         case RefundPaid():
-            return _refunded(recorded, state, event)
+            return _refunded(recorded, state, event, event.amount_minor)
+        case RefundFailed(was_paid=True):  # Money that was told to have gone, and came back.
+            return _refunded(recorded, state, event, -event.amount_minor)
         case OrderPacked() | OrderDispatched() | OrderDelivered():
             return state, [(PARCEL_FACT, _parcel_fact(recorded, state, event))]
         case _:
@@ -313,11 +317,13 @@ def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
     )
 
 
-def _refunded(recorded: Recorded, state: FactState, event: RefundPaid) -> tuple[FactState, Facts]:
+def _refunded(
+    recorded: Recorded, state: FactState, event: RefundPaid | RefundFailed, amount_minor: int
+) -> tuple[FactState, Facts]:
     """The money that went back, by line: as it was asked for, else by what the lines cost."""
     keys = [_key(line) for line in state.order.lines.values()] or [(0, "", "")]
     weights = _refund_weights(state, event.refund_id) or [1]
-    amounts = dict(zip(keys, split(event.amount_minor, weights), strict=True))
+    amounts = dict(zip(keys, split(amount_minor, weights), strict=True))
     sold = _newly_sold_back(state, dict(zip(keys, weights, strict=True)))
     facts: Facts = []
     for key in dict.fromkeys([*amounts, *sold]):

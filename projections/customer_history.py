@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
@@ -31,17 +31,23 @@ from domain.order_facts import (
     OrderVoided,
     OverrideEnded,
     PaymentCaptured,
+    RefundApproved,
+    RefundDenied,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
+    RefundRetried,
     StatusOverridden,
 )
+from domain.order_return_state import ReturnEvent
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
 from domain.payment_facts import PAYMENT_FACTS
+from domain.return_facts import PlacedInExchange
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
-VERSION = 1
+VERSION = 2
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.
@@ -59,7 +65,13 @@ TOPICS = frozenset(kind.TOPIC for kind in PAYMENT_FACTS) | frozenset(
         OrderCancelled,
         OrderVoided,
         RefundRequested,
+        RefundApproved,
+        RefundDenied,
         RefundPaid,
+        RefundFailed,
+        RefundRetried,
+        *get_args(ReturnEvent),
+        PlacedInExchange,
         StatusOverridden,
         OverrideEnded,
         FeedbackGiven,

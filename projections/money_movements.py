@@ -15,19 +15,20 @@ import orjson
 
 from domain.message import Event, Recorded, Sealed
 from domain.movement import MovementKey
-from domain.order_facts import PaymentCaptured, RefundPaid
+from domain.order_facts import PaymentCaptured, RefundFailed, RefundPaid
 from domain.statement import batch_of
 from domain.statement_facts import MovementReconciled, MovementReleased, StatementLineRecorded
 from projections.engine import Projection, Table
 
 NAME = "money_movements"
-VERSION = 1
+VERSION = 2
 
 TOPICS = frozenset(
     kind.TOPIC
     for kind in (
         PaymentCaptured,
         RefundPaid,
+        RefundFailed,
         StatementLineRecorded,
         MovementReconciled,
         MovementReleased,
@@ -97,7 +98,7 @@ def _batch(event: StatementLineRecorded) -> MovementKey | None:
 def _of_order(event: Event, recorded: Recorded) -> MovementKey:
     if isinstance(event, PaymentCaptured):
         return MovementKey("capture", recorded.key, event.payment_id)
-    assert isinstance(event, RefundPaid)
+    assert isinstance(event, RefundPaid | RefundFailed)
     return MovementKey("refund", recorded.key, event.refund_id)
 
 
@@ -112,6 +113,9 @@ def fold(row: MovementRow | None, recorded: Recorded) -> MovementRow | None:
             return _with_line(row, event, recorded)
         case PaymentCaptured() | RefundPaid():
             return _paid(row, event, recorded)
+        case RefundFailed(was_paid=True) if row is not None:
+            left = row.net_minor + event.amount_minor
+            return replace(row, gross_minor=left, net_minor=left, position=recorded.position)
         case _:
             return row
 

@@ -15,12 +15,17 @@ from domain import order_papers, order_state, parcel
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
 from domain.order_facts import (
+    CompensationPaid,
     FeedbackGiven,
     OrderDelivered,
     OrderDispatched,
     OrderNoted,
     OrderPlaced,
     PaymentCaptured,
+    RefundApproved,
+    RefundDenied,
+    RefundEvidenceAsked,
+    RefundFailed,
     RefundPaid,
     RefundRequested,
     ShippingAddressAmended,
@@ -31,6 +36,14 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
 from domain.payment_facts import PaymentMovedIn
+from domain.return_facts import (
+    ReturnApproved,
+    ReturnClosed,
+    ReturnDenied,
+    ReturnReceived,
+    ReturnRequested,
+)
+from domain.values import Quantity
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,52 @@ class RefundTold:
     method: str | None = None
     reference: str | None = None
     paid_at: datetime | None = None
+    text: str | Sealed | None = None
+    approved_at: datetime | None = None
+    approved_by: str | None = None  # actor, or `policy`
+    denied_at: datetime | None = None
+    denied_reason: str | Sealed | None = None
+    failed_at: datetime | None = None
+    failure: str | None = None  # code of the provider or bank
+    evidence_asked: str | Sealed | None = None
+
+
+@dataclass(frozen=True)
+class CameBack:
+    """Units that came back in one condition."""
+
+    line_no: int
+    quantity: Quantity
+    condition: str
+    restocked: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ReturnTold:
+    reason: str
+    requested_at: datetime
+    position: int
+    text: str | Sealed | None = None
+    postage: str | None = None  # who pays the way back
+    label: str | None = None
+    received: tuple[CameBack, ...] = ()
+    denied_reason: str | Sealed | None = None
+    closed_at: datetime | None = None
+    closed_reason: str | Sealed | None = None
+
+
+@dataclass(frozen=True)
+class CompensationTold:
+    """Money beyond the price."""
+
+    amount_minor: int
+    reason: str
+    method: str
+    reference: str
+    at: datetime
+    position: int
+    text: str | Sealed | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +179,8 @@ class OrderStatus:
     parcels: Mapping[str, Parcel] = field(default_factory=dict)
     payments: Mapping[str, PaymentTold] = field(default_factory=dict)
     refunds: Mapping[str, RefundTold] = field(default_factory=dict)
+    returns: Mapping[str, ReturnTold] = field(default_factory=dict)
+    compensations: Mapping[str, CompensationTold] = field(default_factory=dict)
     overrides: Mapping[str, OverrideTold] = field(default_factory=dict)  # also ended ones
     notes: tuple[Remark, ...] = ()
     feedback: tuple[Remark, ...] = ()
@@ -142,6 +203,7 @@ _ORDER_TOPICS = frozenset(
     for topic, kind in EVENT_TYPES.items()
     if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
     or kind in get_args(PaperFact)
+    if topic.startswith("order.") and kind.__module__.startswith("domain.")
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
 
@@ -222,10 +284,30 @@ def _told(  # noqa: C901 - a table
         case OrderDelivered():
             return _delivered(row, event, position)
         case RefundRequested():
-            refund = RefundTold(event.amount_minor, event.reason, event.at, position)
+            refund = RefundTold(
+                event.amount_minor, event.reason, event.at, position, text=event.text
+            )
             return {"refunds": {**row.refunds, event.refund_id: refund}}
         case RefundPaid():
             return {"refunds": {**row.refunds, event.refund_id: _paid(row, event, position)}}
+        case RefundApproved() | RefundDenied() | RefundFailed() | RefundEvidenceAsked():
+            return _refund_told(row, event, recorded.actor)
+        case CompensationPaid():
+            paid = CompensationTold(
+                event.amount_minor,
+                event.reason,
+                event.method,
+                event.reference,
+                event.at,
+                position,
+                event.text,
+            )
+            return {"compensations": {**row.compensations, event.compensation_id: paid}}
+        case ReturnRequested():
+            asked = ReturnTold(event.reason, event.at, position, event.text)
+            return {"returns": {**row.returns, event.return_id: asked}}
+        case ReturnApproved() | ReturnDenied() | ReturnReceived() | ReturnClosed():
+            return _return_told(row, event)
         case StatusOverridden():
             override = OverrideTold(
                 event.value,
@@ -274,6 +356,49 @@ def _delivered(row: OrderStatus, event: OrderDelivered, position: int) -> dict[s
     arrived = Told(event.at, position)
     last = row.delivered is None or arrived.at >= row.delivered.at
     return {"delivered": arrived if last else row.delivered, "parcels": _parcels(row, told)}
+
+
+def _refund_told(
+    row: OrderStatus,
+    event: RefundApproved | RefundDenied | RefundFailed | RefundEvidenceAsked,
+    actor: str,
+) -> dict[str, Any]:
+    known = row.refunds.get(event.refund_id)
+    if known is None:
+        return {}
+    match event:
+        case RefundApproved():
+            by = event.by if event.by == "policy" else actor
+            known = replace(known, approved_at=event.at, approved_by=by)
+        case RefundDenied():
+            known = replace(known, denied_at=event.at, denied_reason=event.reason)
+        case RefundFailed():
+            known = replace(known, failed_at=event.at, failure=event.code, paid_at=None)
+        case RefundEvidenceAsked():
+            known = replace(known, evidence_asked=event.text)
+    return {"refunds": {**row.refunds, event.refund_id: known}}
+
+
+def _return_told(
+    row: OrderStatus, event: ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed
+) -> dict[str, Any]:
+    known = row.returns.get(event.return_id)
+    if known is None:
+        return {}
+    match event:
+        case ReturnApproved():
+            known = replace(known, postage=event.postage, label=event.label)
+        case ReturnDenied():
+            known = replace(known, denied_reason=event.reason)
+        case ReturnReceived():
+            came = [
+                CameBack(one.line_no, one.quantity, one.condition, one.restocked, event.at)
+                for one in event.lines
+            ]
+            known = replace(known, received=(*known.received, *came))
+        case ReturnClosed():
+            known = replace(known, closed_at=event.at, closed_reason=event.reason)
+    return {"returns": {**row.returns, event.return_id: known}}
 
 
 def _paid(row: OrderStatus, event: RefundPaid, position: int) -> RefundTold:

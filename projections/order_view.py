@@ -10,7 +10,7 @@ from domain.order_state import Order, OrderLine
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
-from projections.order_row import OrderStatus, Remark, Told
+from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
 
 
 def view(row: OrderStatus) -> dict[str, Any]:
@@ -53,7 +53,13 @@ def view(row: OrderStatus) -> dict[str, Any]:
         "chargebacks": [
             {"chargeback_id": key, **_fields(one)} for key, one in order.money.chargebacks.items()
         ],
-        "refunds": [{"refund_id": key, **_fields(told)} for key, told in row.refunds.items()],
+        "refundable_minor": order.refundable_minor,
+        "refunds": [_refund(row, key, told) for key, told in row.refunds.items()],
+        "returns": [_return(row, key, told) for key, told in row.returns.items()],
+        "compensations": [
+            {"compensation_id": key, **_fields(told)} for key, told in row.compensations.items()
+        ],
+        "exchange_of": order.exchange_of,
         "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
         "contact": order.contact,
         "shipping_address": order.shipping_address,
@@ -158,8 +164,58 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
                 "delivered",
                 "refused",
                 "refunded",
+                "returned",
             )
         },
+    }
+
+
+def _refund(row: OrderStatus, refund_id: str, told: RefundTold) -> dict[str, Any]:
+    """Terms that do not run are null: decided on, denied, or waiting for the customer."""
+    refund = row.order.refunds[refund_id]
+    undecided = refund.runs and refund.status == "requested"
+    return {
+        "refund_id": refund_id,
+        **_fields(told),
+        "status": refund.status,
+        "requested_by": refund.requested_by or None,
+        "shipping_minor": refund.shipping_minor,
+        "fee_minor": refund.fee_minor,
+        "lines": [
+            {
+                "line_no": no,
+                "quantity": quantity_json(part.units),
+                "amount_minor": part.amount_minor,
+                "tax_minor": part.tax_minor,
+            }
+            for no, part in refund.lines.items()
+        ],
+        "payments": [
+            {"payment_id": payment_id, "amount_minor": amount}
+            for payment_id, amount in refund.payments.items()
+        ],
+        "evidence": list(refund.evidence),
+        "return_id": refund.return_id,
+        "waits_since": refund.waits_since,
+        "decide_by": refund.decide_by if undecided else None,
+        "pay_by": refund.pay_by if refund.runs else None,
+    }
+
+
+def _return(row: OrderStatus, return_id: str, told: ReturnTold) -> dict[str, Any]:
+    one = row.order.returns[return_id]
+    return {
+        "return_id": return_id,
+        **_fields(told),
+        "received": [
+            {**_fields(came), "quantity": quantity_json(came.quantity)} for came in told.received
+        ],
+        "status": one.status,
+        "lines": [
+            {"line_no": no, "quantity": quantity_json(units)} for no, units in one.lines.items()
+        ],
+        "evidence": list(one.evidence),
+        "exchange_order_id": one.exchange_order_id,
     }
 
 

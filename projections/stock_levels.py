@@ -18,6 +18,7 @@ from domain.stock_item import (
     StockItem,
     StockReceived,
     StockReserved,
+    StockReturned,
     StockShipped,
 )
 from domain.values import quantity_json
@@ -29,7 +30,14 @@ LOCATIONS_MAX = 1_000  # in one answer
 
 TOPICS = frozenset(
     kind.TOPIC
-    for kind in (StockReceived, StockAdjusted, StockReserved, ReservationReleased, StockShipped)
+    for kind in (
+        StockReceived,
+        StockAdjusted,
+        StockReserved,
+        ReservationReleased,
+        StockShipped,
+        StockReturned,
+    )
 )
 
 

@@ -133,6 +133,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEDGER_SELLERS": json.dumps(
             {shop: one.model_dump(mode="json") for shop, one in settings.sellers.items()}
         ),
+        "LEDGER_EVIDENCE_PATH": settings.evidence_path,
     }
 
 

@@ -102,6 +102,8 @@ class History:
             yield from self.parcels(order_id)
         if chance() < 0.3:
             yield from self.refunds(order_id)
+        if chance() < 0.3:
+            yield from self.returns(order_id)
 
     def place(self, order_id: str) -> Command:
         lines = [
@@ -182,8 +184,54 @@ class History:
         line = next(iter(self.order(order_id).lines), 1)
         asked = self.pick((self.random.randint(1, 900),), (None, (line, 1)))
         yield given.refund(*asked, refund_id=refund_id, order_id=order_id, at=self.tick())
-        if self.random.random() < 0.8:
+        yield from self.settlement(order_id, refund_id)
+
+    def settlement(self, order_id: str, refund_id: str) -> Iterator[Command]:
+        """What may happen to a refund; refused where it does not fit."""
+        of: dict[str, Any] = {"refund_id": refund_id, "order_id": order_id}
+        chance = self.random.random
+        if chance() < 0.1:
+            yield given.ask_evidence(**of, at=self.tick())
+            yield given.add_evidence("a" * 64, **of, at=self.tick())
+        if chance() < 0.8:
+            yield given.approve_refund(**of, at=self.tick())
+        if chance() < 0.1:
+            yield given.deny_refund(**of, at=self.tick())
+        if chance() < 0.8:
             yield given.pay_refund(refund_id, order_id)
+        if chance() < 0.15:
+            yield given.fail_refund(**of, at=self.tick())
+            if chance() < 0.7:
+                yield given.retry_refund(**of, at=self.tick())
+                yield given.pay_refund(refund_id, order_id)
+        if chance() < 0.1:
+            amount, compensation_id = self.random.randint(1, 900), self.id()
+            yield given.compensate(amount, compensation_id, order_id=order_id, at=self.tick())
+
+    def returns(self, order_id: str) -> Iterator[Command]:
+        of: dict[str, Any] = {"order_id": order_id, "return_id": self.id()}
+        line = next(iter(self.order(order_id).lines), 1)
+        reason, refund_id = self.pick("damaged", "changed_mind"), self.id()
+        more = {"reason": reason, "evidence": ["b" * 64]}
+        if self.random.random() < 0.3:
+            pot, new = given.line("POT", 1, 700), self.id()
+            ids = {**of, "new_order_id": new, "numbers": (new[:8] + new[-4:],)}
+            ids |= {"refund_id": refund_id, "at": self.tick()}
+            yield given.exchange(pot, back=((line, 1),), **more, **ids)
+            if self.order(new).placed:
+                self.orders.append(new)
+            yield given.take_back((line, 1), **of, refund_id=self.id(), at=self.tick())
+            return
+        yield given.send_back((line, 1), **of, **more, at=self.tick())
+        if self.random.random() < 0.1:
+            yield given.deny_return(**of, at=self.tick())
+        yield given.approve_return(**of, at=self.tick())
+        condition = self.pick("resell", "scrap")
+        back = ((line, 1, condition),)
+        yield given.take_back(*back, **of, refund_id=refund_id, at=self.tick())
+        yield from self.settlement(order_id, refund_id)
+        if self.random.random() < 0.3:
+            yield given.close_return(**of, at=self.tick())
 
     def order(self, order_id: str) -> Order:
         return self.world.order(order_id)

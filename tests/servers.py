@@ -76,5 +76,6 @@ def settings_of(url: str, var_path: Path = Path("var"), **others: str) -> Settin
         var_path=var_path,
         analytics_path=var_path / "analytics",
         sellers=SELLERS,
+        evidence_path=str(var_path / "evidence"),
         **others,  # type: ignore[arg-type]
     )

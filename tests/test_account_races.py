@@ -183,9 +183,10 @@ async def test_a_refund_gives_back_once_while_others_spend_it(settings: Settings
         asked = RequestRefund(
             order_id=bought.order_id,
             refund_id=refund_id,
-            reason="damaged",
+            reason="late",
             amount_minor=PRICE,
             evidence=[],
+            actor="desk",
             at=NOON,
         )
         await a.run(asked, attempt())

@@ -45,7 +45,7 @@ def test_an_order_goes_from_placement_to_refund(api: Api) -> None:
     assert api.made(f"{parcel}/deliver", {"name": "李雷"})["orders"][0]["status"] == "delivered"
     noted = api.made(f"{at}/notes", {"text": "Rang: the cup is chipped."})
     assert noted["note_id"]
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 500})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 500})
     assert refund["status"] == "refunding"
     paid_out = api.made(f"{at}/refunds/{refund['refund_id']}/pay", {"reference": "R-1"})
     assert paid_out["amount_minor"] == 500

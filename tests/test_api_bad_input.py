@@ -264,7 +264,7 @@ COMMANDS: list[tuple[str, Json]] = [
     ("payments", {"method": "alipay", "amount_minor": 1, "reference": "A"}),
     ("parcels", {"lines": [{"line_no": 1, "quantity": 1}]}),
     ("cancel", {"reason_code": "changed_mind"}),
-    ("refunds", {"reason": "damaged", "amount_minor": 1}),
+    ("refunds", {"reason": "late", "amount_minor": 1}),
     (f"refunds/{UNKNOWN}/pay", {"reference": "A"}),
     ("notes", {"text": "A"}),
     ("override", {"dimension": "stage", "value": "completed", "reason": "A"}),

@@ -18,7 +18,7 @@ import pytest
 
 from commands.settings import Settings
 from commands.store import Store
-from tests.api_server import Api, order
+from tests.api_server import Api, events, order
 from tests.scale import scale
 from workers.local.postgres import LocalPostgres
 
@@ -189,3 +189,31 @@ def test_a_hundred_refunds_at_once_never_pass_what_was_paid(
         refund = {"reason": "late", "amount_minor": 2_000}
         outcomes = together(apis, 100, f"{at}/refunds", refund)
     assert outcomes == {(201, ""): 10, (409, "refund_exceeds_paid"): 90}
+
+
+def test_goods_received_by_many_hands_at_once_come_back_once(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """covers: A67, R6 guards_hold_under_concurrency: three are in stock, and three refunded."""
+    line = {"sku": "TEA", "name": "Tea", "category": "tea", "unit_price_minor": 1_001}
+    with serving(settings, tmp_path, 2) as apis:
+        api = apis[0]
+        api.made("/v1/stock/TEA/receive", {"quantity": 5})
+        at = f"/v1/orders/{api.place(lines=[line | {'quantity': 5}], discount_minor=0)['order_id']}"
+        payment = {"method": "alipay", "amount_minor": 6_005, "reference": "P"}
+        api.made(f"{at}/payments", payment)
+        five = {"lines": [{"line_no": 1, "quantity": 5}]}
+        parcel = f"/v1/parcels/{api.made(f'{at}/parcels', five)['parcel_id']}"
+        api.made(f"{parcel}/dispatch", {"carrier": "sf", "tracking_number": "SF-1"})
+        api.made(f"{parcel}/deliver")
+        three = {"reason": "changed_mind", "lines": [{"line_no": 1, "quantity": 3}]}
+        back = f"{at}/returns/{api.made(f'{at}/returns', three)['return_id']}"
+        api.made(f"{back}/approve")
+        one = {"lines": [{"line_no": 1, "quantity": 1}]}
+        outcomes = together(apis, 40, f"{back}/receive", one)
+        stock = api.made("/v1/stock/TEA/adjust", {"delta": 0, "reason": "To see it."})
+        recorded = events(api, at.rpartition("/")[2])
+    assert outcomes == {(200, ""): 3, (409, "return_exceeds_request"): 37}
+    assert stock["on_hand"] == 3
+    asked = [e["data"] for e in recorded if e["topic"] == "order.refund_requested.v2"]
+    assert [refund["amount_minor"] for refund in asked] == [1_001, 1_001, 1_001]

@@ -4,18 +4,28 @@ from typing import Any
 
 import pytest
 
-from api.examples import STATEMENT
+from api.examples import AUTHORISATION, EVIDENCE_FILE, STATEMENT
 from tests.api_server import Api
 
 Json = dict[str, Any]
 
 STALE = '"999"'
-NEVER_CONFLICT = {"/v1/orders/{order_id}/payments", "/v1/orders/{order_id}/notes"}
+NEVER_CONFLICT = {
+    "/v1/orders/{order_id}/payments",
+    "/v1/orders/{order_id}/payments/authorise",
+    "/v1/orders/{order_id}/payments/{payment_id}/capture",
+    "/v1/orders/{order_id}/payments/fail",
+    "/v1/orders/{order_id}/payments/{payment_id}/chargebacks",
+    "/v1/orders/{order_id}/payments/remit",
+    "/v1/orders/{order_id}/notes",
+}
 WITHOUT_VERSION = {
     "/v1/orders",
     "/v1/parcels",
     "/v1/orders/{order_id}/amend/preview",
     "/v1/orders/{order_id}/cancel/preview",
+    "/v1/orders/{order_id}/refunds/preview",
+    "/v1/orders/{order_id}/payments/late-fee/preview",
     "/v1/policies/{shop}/preview",
     "/v1/statements",
     "/v1/statements/{statement_id}/auto-match",
@@ -28,9 +38,13 @@ def ids(api: Api) -> dict[str, str]:
     """What the commands of the description can be sent to."""
     order_id = api.place()["order_id"]
     at = f"/v1/orders/{order_id}"
-    api.made(f"{at}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"})
+    paid = {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"}
+    payment = api.made(f"{at}/payments", paid)
+    held = api.made(f"{at}/payments/authorise", AUTHORISATION)
     packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 1})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 1})
+    pdf = {"Content-Type": "application/pdf"}
+    assert api.client.post("/v1/evidence", content=EVIDENCE_FILE, headers=pdf).is_success
     api.made("/v1/stock/TEA/receive", {"quantity": 1})
     api.made("/v1/policies/main", {"rules": {"cancellation": {"free_hours": 25}}})
     body = {"contact": {"name": "A"}}
@@ -39,8 +53,13 @@ def ids(api: Api) -> dict[str, str]:
     api.made("/v1/customers/C-1/accounts/CNY/limit", {"limit_minor": 1, "reason": "r"})
     return {
         "order_id": order_id,
+        "payment_id": payment["payment_id"],
+        "authorisation_id": held["payment_id"],
+        "other_id": api.place()["order_id"],
+        "chargeback_id": "C-1",
         "parcel_id": packed["parcel_id"],
         "refund_id": refund["refund_id"],
+        "return_id": "T-1",
         "sku": "TEA",
         "customer_id": "C-1",
         "shop": "main",
@@ -59,17 +78,19 @@ def commands(api: Api) -> list[tuple[str, str, Json]]:
         (method, path, operation)
         for path, methods in api.shown("/openapi.json")["paths"].items()
         for method, operation in methods.items()
-        if method != "get"
+        if method != "get" and path != "/v1/evidence"  # A file has no version.
     ]
 
 
-def body_of(operation: Json, order_id: str) -> Json:
+def body_of(operation: Json, ids: dict[str, str]) -> Json:
     if "requestBody" not in operation:
         return {}
     content = operation["requestBody"]["content"]["application/json"]
     body: Json = content["examples"]["example"]["value"]
     if "contents" in body:
-        return {"contents": [{**body["contents"][0], "order_id": order_id}]}
+        return {"contents": [{**body["contents"][0], "order_id": ids["order_id"]}]}
+    if "to_order_id" in body:
+        return body | {"to_order_id": ids["other_id"]}
     return body
 
 
@@ -80,10 +101,9 @@ def test_a_stale_version_stops_exactly_the_commands_that_describe_it(
     for method, path, operation in commands(api):
         described = "if-match" in {one["name"] for one in operation["parameters"]}
         assert described == (path not in NEVER_CONFLICT | WITHOUT_VERSION), path
-        body, head = body_of(operation, ids["order_id"]), api.head()
-        answer = api.client.request(
-            method, path.format(**ids), json=body, headers={"If-Match": STALE}
-        )
+        body, head = body_of(operation, ids), api.head()
+        url = path.replace("{payment_id}/capture", "{authorisation_id}/capture").format(**ids)
+        answer = api.client.request(method, url, json=body, headers={"If-Match": STALE})
         if described:
             assert (answer.status_code, answer.json()["code"]) == (409, "stale_version"), path
         elif path in NEVER_CONFLICT:

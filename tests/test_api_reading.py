@@ -68,7 +68,7 @@ def test_lists_and_the_feed_show_nothing_personal(api: Api) -> None:
 
 def test_refused_commands_are_recorded(api: Api) -> None:
     placed = api.place()
-    too_much = {"reason": "damaged", "amount_minor": 1_000}
+    too_much = {"reason": "late", "amount_minor": 1_000}
     refused = api.post(f"/v1/orders/{placed['order_id']}/refunds", too_much)
     assert refused.status_code == 409
     found = rows(

@@ -40,7 +40,7 @@ def test_idempotency_never_expires(api: Api) -> None:
         connection.execute("DELETE FROM ledger_command")
 
 
-TOO_MUCH = {"reason": "damaged", "amount_minor": 1_000}
+TOO_MUCH = {"reason": "late", "amount_minor": 1_000}
 COLUMNS_OF = "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
 
 

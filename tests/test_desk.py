@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from domain import desk
 from domain.message import Command, Rejected, StreamName
@@ -17,19 +18,31 @@ from domain.order_commands import (
     CancelOrder,
     EndOverride,
 )
+from domain.order_return_state import refunded_units
 from domain.order_state import Order, OrderLine
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
+from domain.refund_commands import ReceiveReturn
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from tests.given import (
     NOON,
     World,
+    add_evidence,
     after,
     amend,
     approve,
+    approve_refund,
+    approve_return,
+    ask_evidence,
     cancel,
+    close_return,
+    compensate,
     deliver,
+    deny_refund,
+    deny_return,
     dispatch,
+    exchange,
+    fail_refund,
     given,
     hours,
     line,
@@ -42,7 +55,10 @@ from tests.given import (
     place,
     receive,
     refund,
+    retry_refund,
     scan,
+    send_back,
+    take_back,
     void,
 )
 
@@ -53,6 +69,7 @@ LINES = st.integers(1, 4)
 UNITS = st.sampled_from([1, 2, 3, "0.5", "1.333"])
 AMOUNTS = st.sampled_from([1, 100, 999, 5000, 10_000, 100_000])
 PRICES = st.sampled_from([0, 1, 333, 999, 5000])
+WHICH = st.integers(0, 30)
 NAMES = st.sampled_from(["1", "2", "3", "4"])
 MILESTONES = st.sampled_from(["picked_up", "in_transit", "exception", "lost", "delivered"])
 BOUGHT = st.lists(
@@ -68,6 +85,17 @@ class Desk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+
+    @initialize(lines=BOUGHT, discount=st.sampled_from([0, 1, 100]), sent=st.integers(0, 3))
+    def begin(self, lines: list[Any], discount: int, sent: int) -> None:
+        """Of a random walk alone, too few steps would lead to a paid order at a customer's door."""
+        for sku in ("TEA", "CUP"):
+            self.run(receive(20, sku))
+        for order in ("A", "B", "C")[:sent]:
+            self.run(place(order, *lines, discount_minor=discount, shipping_minor=700))
+            self.pay_what_is_due(order)
+        for order in ("A", "B")[: max(0, sent - 1)]:
+            self.bring_all(order)
 
     def run(self, command: Command) -> None:
         """Refused or accepted; accepted, a repeat brings nothing new where state knows it."""
@@ -164,9 +192,106 @@ class Desk(RuleBasedStateMachine):
         one = refund(None, (no, units), refund_id=name, order_id=order, shipping_minor=shipping)
         self.run(one)
 
-    @rule(order=ORDERS, name=NAMES)
-    def pay_refund(self, order: str, name: str) -> None:
-        self.run(pay_refund(name, order))
+    @rule(n=WHICH)
+    def pay_refund(self, n: int) -> None:
+        self.run(pay_refund(**self.a_refund(n)))
+
+    @rule(order=ORDERS)
+    def bring_all(self, order: str) -> None:
+        lines = self.world.order(order).lines.items()
+        name = f"all-{order}-{len(self.world.order(order).parcels)}"
+        open_ = [(no, str(one.open)) for no, one in lines if one.open > 0]
+        if open_:
+            self.pay_what_is_due(order)
+            self.run(pack(*open_, parcel_id=name, order_id=order))
+            self.run(dispatch(name))
+            self.run(deliver(name))
+
+    def a_refund(self, n: int) -> dict[str, Any]:
+        """One of those that there are; names drawn alone would seldom meet any."""
+        found = [(o.order_id, name) for o in self._states(Order) for name in o.refunds]
+        order_id, refund_id = found[n % len(found)] if found else ("A", "1")
+        return {"order_id": order_id, "refund_id": refund_id}
+
+    def a_return(self, n: int) -> dict[str, Any]:
+        found = [(o.order_id, name) for o in self._states(Order) for name in o.returns]
+        order_id, return_id = found[n % len(found)] if found else ("A", "1")
+        return {"order_id": order_id, "return_id": return_id}
+
+    @rule(n=WHICH, actor=st.sampled_from(["desk", "manager"]))
+    def approve_refund(self, n: int, actor: str) -> None:
+        self.run(approve_refund(actor, **self.a_refund(n)))
+
+    @rule(n=WHICH, step=st.sampled_from([deny_refund, fail_refund, retry_refund]))
+    def settle_refund(self, n: int, step: Any) -> None:
+        self.run(step(**self.a_refund(n)))
+
+    @rule(n=WHICH, hour=st.integers(0, 99), digest=st.sampled_from("ab"))
+    def evidence(self, n: int, hour: int, digest: str) -> None:
+        self.run(ask_evidence(**self.a_refund(n), at=hours(hour)))
+        self.run(add_evidence(digest * 64, **self.a_refund(n), at=hours(hour + 24)))
+
+    @rule(order=ORDERS, amount=AMOUNTS, name=NAMES)
+    def compensate(self, order: str, amount: int, name: str) -> None:
+        self.run(compensate(amount, name, order_id=order))
+
+    def delivered(self, n: int, units: int | str | None) -> tuple[str, int, int | str]:
+        """A line that was delivered, and so many of its units, or all."""
+        found = [
+            (order.order_id, no, one.delivered)
+            for order in self._states(Order)
+            for no, one in order.lines.items()
+            if one.delivered > 0
+        ]
+        order_id, no, all_ = found[n % len(found)] if found else ("A", 1, Decimal(1))
+        return order_id, no, str(all_) if units is None else units
+
+    @rule(n=WHICH, units=st.none() | UNITS, name=NAMES, fault=st.booleans())
+    def send_back(self, n: int, units: int | str | None, name: str, fault: bool) -> None:
+        order, no, asked = self.delivered(n, units)
+        more: Any = {"reason": "damaged", "evidence": ["c" * 64]} if fault else {}
+        self.run(send_back((no, asked), return_id=name, order_id=order, **more))
+
+    @rule(
+        n=WHICH, step=st.sampled_from([approve_return, approve_return, deny_return, close_return])
+    )
+    def decide_return(self, n: int, step: Any) -> None:
+        self.run(step(**self.a_return(n)))
+
+    @rule(
+        n=WHICH,
+        no=st.none() | LINES,
+        units=UNITS,
+        condition=st.sampled_from(["resell", "scrap"]),
+        refunded=st.booleans(),
+    )
+    def take_back(
+        self, n: int, no: int | None, units: int | str, condition: str, refunded: bool
+    ) -> None:
+        """Some units, or all that are awaited."""
+        ids = self.a_return(n)
+        order = self.world.order(ids["order_id"])
+        back = order.returns.get(ids["return_id"])
+        came = [(no or 1, units, condition)]
+        if no is None and back is not None:
+            left = {one: back.awaited(one) for one in back.lines}
+            came = [(one, str(rest), condition) for one, rest in left.items() if rest > 0] or came
+        refund_id = f"back-{len(order.refunds)}"
+        self.run(take_back(*came, **ids, refund_id=refund_id, refund=refunded))
+
+    @rule(n=WHICH)
+    def refund_what_came_back(self, n: int) -> None:
+        ids = self.a_return(n)
+        refund_id = f"back-{len(self.world.order(ids['order_id']).refunds)}"
+        self.run(refund(None, refund_id=refund_id, **ids))
+
+    @rule(n=WHICH, units=st.none() | UNITS, name=NAMES, lines=BOUGHT)
+    def exchange(self, n: int, units: int | str | None, name: str, lines: list[Any]) -> None:
+        order, no, asked = self.delivered(n, units)
+        new = f"X{len(self.world.states)}"
+        ids = {"return_id": name, "refund_id": f"exchange-{new}", "new_order_id": new}
+        numbers = {"numbers": (f"number-{new}",)}
+        self.run(exchange(*lines, back=((no, asked),), order_id=order, **ids, **numbers))
 
     @rule(order=ORDERS)
     def void(self, order: str) -> None:
@@ -196,12 +321,44 @@ class Desk(RuleBasedStateMachine):
                 assert 0 <= one.delivered <= one.dispatched <= one.packed <= one.live
                 assert 0 <= one.reserved <= one.live - one.dispatched
                 assert 0 <= one.refunded <= one.quantity
+                assert 0 <= one.returned <= one.delivered
+
+    @invariant()
+    def nothing_comes_back_twice(self) -> None:
+        for order in self._states(Order):
+            for no, one in order.lines.items():
+                coming = sum((back.awaited(no) for back in order.returns.values()), Decimal(0))
+                assert one.returned + coming <= one.delivered
+            for return_id, back in order.returns.items():
+                for no, came in back.received.items():
+                    assert came <= back.lines[no]
+                    if back.exchange_order_id is None:
+                        assert refunded_units(order, return_id, no) <= came
+
+    @invariant()
+    def what_an_exchange_moves_is_neither_made_nor_lost(self) -> None:
+        orders: list[Order] = self._states(Order)
+        came = sum(
+            payment.amount_minor
+            for order in orders
+            for payment in order.payments.values()
+            if payment.method == "exchange"
+        )
+        went = sum(
+            order.refunds[back.exchange_refund_id].amount_minor
+            for order in orders
+            for back in order.returns.values()
+            if back.exchange_refund_id is not None and order.refunds[back.exchange_refund_id].paid
+        )
+        assert came == went
 
     @invariant()
     def refunds_never_pass_payments(self) -> None:
         for order in self._states(Order):
             assert 0 <= order.refunded_minor <= order.paid_minor
-            assert order.refunded_minor == sum(r.amount_minor for r in order.refunds.values())
+            counted = [refund for refund in order.refunds.values() if refund.counts]
+            assert order.refunded_minor == sum(refund.amount_minor for refund in counted)
+            assert order.kept_minor == sum(refund.fee_minor for refund in counted)
             assert order.refunded_minor == sum(p.refunded_minor for p in order.payments.values())
             for payment in order.payments.values():
                 assert 0 <= payment.refunded_minor <= payment.amount_minor
@@ -252,7 +409,8 @@ def repeats_are_known(command: Command) -> bool:
         case CancelOrder():
             return command.lines is None
         case _:
-            return not isinstance(command, ReceiveStock | AdjustStock)
+            # What came back without being refunded has no name of its own.
+            return not isinstance(command, ReceiveStock | AdjustStock | ReceiveReturn)
 
 
 TestDesk = Desk.TestCase
@@ -272,6 +430,18 @@ TWICE: list[tuple[tuple[Command, ...], Command]] = [
     (SENT, scan("delivered", hours(1))),
     ((receive(10), place()), cancel()),
     (SENT, refund(100)),
+    ((*SENT, refund(100)), deny_refund()),
+    ((*SENT, refund(100)), fail_refund()),
+    ((*SENT, refund(100), fail_refund()), retry_refund()),
+    ((*SENT, refund(100)), ask_evidence()),
+    ((*SENT, refund(100)), add_evidence("a" * 64)),
+    (SENT, compensate(100)),
+    ((*SENT, deliver()), send_back((1, 1))),
+    ((*SENT, deliver(), send_back((1, 1))), approve_return()),
+    ((*SENT, deliver(), send_back((1, 1))), deny_return()),
+    ((*SENT, deliver(), send_back((1, 1)), approve_return()), take_back((1, 1))),
+    ((*SENT, deliver(), send_back((1, 1)), approve_return()), close_return()),
+    ((*SENT, deliver()), exchange(line("POT"), back=((1, 1),))),
     ((*SENT, refund(100)), pay_refund()),
     ((place(),), note()),
     ((place(),), override("stage", "on_hold")),
@@ -295,6 +465,14 @@ def test_every_command_twice_adds_nothing(before: tuple[Command, ...], command: 
         cancel(),
         refund(1),
         pay_refund(),
+        approve_refund(),
+        compensate(1),
+        send_back((1, 1)),
+        approve_return(),
+        deny_return(),
+        take_back((1, 1)),
+        close_return(),
+        exchange(line(), back=((1, 1),)),
         note(),
         override("stage", "on_hold"),
         EndOverride(order_id="A", at=NOON),
@@ -368,10 +546,13 @@ def test_answers_carry_what_was_made_and_nothing_personal() -> None:
         "outcome": "credit",
     }
     assert world.answer(refund(5)) == ids | {
-        "version": 7,
+        "version": 8,
         "status": "refunding",
         "refund_id": "R1",
         "amount_minor": 5,
+        "refund_status": "approved",
+        "decide_by": None,
+        "pay_by": "2025-03-05T16:00:00+00:00",  # The end of Wednesday in Shanghai.
     }
     assert world.answer(note())["note_id"] == "N1"
     answer = world.answer(scan("in_transit", hours(1)))

@@ -207,7 +207,7 @@ def test_a_refund_is_credited_once_with_its_share_of_discount_and_tax() -> None:
     """covers: A66, A68"""
     odd = line(quantity=3, price=333, tax_rate_bp=1300)
     start = after(place("A", odd, discount_minor=100, shipping_minor=500), issue())
-    paid = given(start.world, pay(1399), refund(None, (1, 1), shipping_minor=200))
+    paid = given(start.world, pay(1399), refund(None, (1, 1), shipping_minor=200, reason="late"))
     assert papers_due(paid.world.order(), "request") == ()  # Nothing is paid out yet.
     done = given(paid.world, pay_refund())
     due = CreditNoteDue("INV-2025-000001", "R1")

@@ -159,7 +159,8 @@ async def test_a_fapiao_and_its_red_letter_come_from_the_provider(
     assert exchange.turn(connection) == 1
     assert exchange.turn(connection) == 0
 
-    back = {"refund_id": "R", "reason": "damaged", "lines": [{"line_no": 1, "quantity": 1}]}
+    one = [{"line_no": 1, "quantity": 1}]
+    back = {"refund_id": "R", "reason": "late", "lines": one, "actor": "desk"}
     paper = {"paper_id": str(uuid4()), "sellers": SELLERS, "reason": "refund", "refund_id": "R"}
     await run(
         settings,

@@ -14,6 +14,7 @@ from domain.order_facts import (
 )
 from tests.given import (
     NOON,
+    REFUNDED,
     Given,
     after,
     amend,
@@ -113,7 +114,7 @@ def test_refunds_never_exceed_capture() -> None:
     paid_out.when(refund(4001, refund_id="R2")).refused(
         "refund_exceeds_paid", refundable_minor=4000
     )
-    paid_out.when(refund(4000, refund_id="R2")).topics("order.refund_requested.v1")
+    paid_out.when(refund(4000, refund_id="R2")).topics(*REFUNDED)
     after(place()).when(refund(1)).refused("refund_exceeds_paid", refundable_minor=0)
 
 
@@ -161,7 +162,7 @@ def test_refunded_units_stay_on_the_line() -> None:
 
 def test_a_refund_by_amount_and_lines_must_agree() -> None:
     start = after(place(), pay(10000))
-    start.when(refund(5000, (1, 1))).topics("order.refund_requested.v1")
+    start.when(refund(5000, (1, 1))).topics(*REFUNDED)
     start.when(refund(4999, (1, 1))).refused(
         "refund_amount_differs", asked_minor=4999, lines_minor=5000
     )
@@ -169,13 +170,13 @@ def test_a_refund_by_amount_and_lines_must_agree() -> None:
 
 def test_shipping_is_given_back_up_to_what_it_was() -> None:
     start = after(place(shipping_minor=800), pay(10800))
-    world = start.when(refund(None, (1, 1), shipping_minor=500)).world
+    world = start.when(refund(None, (1, 1), shipping_minor=500, reason="late")).world
     assert world.order().refunds["R1"].amount_minor == 5500
-    given(world).when(refund(None, refund_id="R2", shipping_minor=301)).refused(
+    given(world).when(refund(None, refund_id="R2", shipping_minor=301, reason="late")).refused(
         "refund_exceeds_shipping", asked_minor=301, refundable_minor=300
     )
-    given(world).when(refund(None, refund_id="R2", shipping_minor=300)).topics(
-        "order.refund_requested.v1"
+    given(world).when(refund(None, refund_id="R2", shipping_minor=300, reason="late")).topics(
+        *REFUNDED
     )
 
 
@@ -195,7 +196,7 @@ def test_the_newest_money_goes_back_first_unless_another_is_chosen() -> None:
     start.when(refund(4000, payments=chosen)).refused(
         "refund_payments_differ", payments_minor=3000, refund_minor=4000
     )
-    start.when(refund(3000, payments=chosen)).topics("order.refund_requested.v1")
+    start.when(refund(3000, payments=chosen)).topics(*REFUNDED)
     chosen = [PaymentPart(payment_id="P9", amount_minor=1)]
     start.when(refund(1, payments=chosen)).refused("unknown_payment", payment_id="P9")
 

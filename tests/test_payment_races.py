@@ -86,14 +86,20 @@ async def test_a_hundred_refunds_never_pass_what_was_captured(settings: Settings
     order = placing()
     refunds = [
         money(
-            RequestRefund, order, refund_id=f"R-{i}", reason="late", amount_minor=500, evidence=[]
+            RequestRefund,
+            order,
+            refund_id=f"R-{i}",
+            reason="late",
+            actor="desk",
+            amount_minor=500,
+            evidence=[],
         )
         for i in range(100)
     ]
     outcomes = await crowd(settings, [order, paying(order, TOTAL, "P")], refunds)
     assert sum(isinstance(one, Outcome) for one in outcomes) == TOTAL // 500
     assert refusals(outcomes) == ["refund_exceeds_paid"] * (100 - TOTAL // 500)
-    assert summed(settings, "order.refund_requested.v1") == (17, 8_500)
+    assert summed(settings, "order.refund_requested.v2") == (17, 8_500)
 
 
 async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
@@ -113,7 +119,14 @@ async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
                 to_payment_id=f"M-{i}",
                 reason="r",
             ),
-            money(RequestRefund, order, refund_id=f"R-{i}", reason="late", amount_minor=TOTAL),
+            money(
+                RequestRefund,
+                order,
+                refund_id=f"R-{i}",
+                reason="late",
+                actor="desk",
+                amount_minor=TOTAL,
+            ),
             money(
                 OpenChargeback,
                 order,
@@ -130,7 +143,7 @@ async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
         for topic in (
             "order.payment_voided.v1",
             "order.payment_moved_out.v1",
-            "order.refund_requested.v1",
+            "order.refund_requested.v2",
         )
     }
     disputed = summed(settings, "order.chargeback_opened.v1")

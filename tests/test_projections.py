@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -106,17 +106,14 @@ def test_what_is_shown_of_an_order_is_what_the_decider_knows(shop: Shop) -> None
     shop.fold(order_status.PROJECTION, batch_events=137)
     rows = shop.table(order_status.PROJECTION)
     columns = [*order_status.TABLE.columns]
-    assert len(rows) == ORDERS
+    assert len(rows) == len(shop.history.orders)
     for values in rows:
         row = dict(zip(columns, values, strict=True))
         state = shop.history.order(row["order_id"])
         status = domain_status.shown(state)
-        assert (row["status"], row["stage"], row["payment"], row["fulfilment"]) == (
-            status.code,
-            status.dimensions.stage,
-            status.dimensions.payment,
-            status.dimensions.fulfilment,
-        )
+        shown = [row[name] for name in ("stage", "payment", "fulfilment", "return_status")]
+        assert shown == [*astuple(status.dimensions)]
+        assert row["status"] == status.code
         assert row["overridden"] == sorted(state.overrides)
         assert (row["total_minor"], row["paid_minor"]) == (state.total_minor, state.paid_minor)
         assert (row["units"], row["shipped_units"]) == (status.units, status.shipped_units)
@@ -400,7 +397,7 @@ def test_an_order_with_a_fact_that_cannot_be_read_waits_alone(shop: Shop) -> Non
         assert shop.engine(model).apply(shop.connection, batch, 0) == batch[-1].position
     (one,) = parked(shop.settings)
     assert (one["key"], one["position"]) == (key, batch[at].position)
-    assert len(shop.table(projection)) == ORDERS
+    assert len(shop.table(projection)) == len(shop.history.orders)
     release(shop.connection, shop.engine(projection), key, shop.feed)
     assert shop.rebuild(projection, compare=True).differing == 0
 
@@ -428,7 +425,7 @@ def test_a_row_that_cannot_be_stored_waits_alone(shop: Shop) -> None:
     head = shop.fold(replace(projection, dump=dump))
     assert shop.engine(projection).position(shop.connection) == head
     assert [row["key"] for row in parked(shop.settings)] == [key]
-    assert len(shop.table(projection)) == ORDERS - 1
+    assert len(shop.table(projection)) == len(shop.history.orders) - 1
     release(shop.connection, shop.engine(projection), key, shop.feed)
     assert shop.rebuild(projection, compare=True).differing == 0
 

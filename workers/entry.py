@@ -126,6 +126,7 @@ def environment(given: Settings) -> dict[str, str]:
         "LEDGER_MASTER_KEY": given.master_key.get_secret_value(),
         "LEDGER_PROVIDERS": providers_json(given),
         "LEDGER_ANALYTICS_PATH": str(given.analytics_path),
+        "LEDGER_EVIDENCE_PATH": given.evidence_path,
         "LEDGER_API_HOST": given.api_host,
         "LEDGER_API_PORT": str(given.api_port),
         "LEDGER_VAR_PATH": str(given.var_path),

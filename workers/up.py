@@ -48,6 +48,11 @@ WORKERS = ("projector", "tracking", "dead-letters", "api")
 console = Console()
 
 
+def _absolute(path: str) -> str:
+    """URLs stay."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
 def up(settings: Settings, *, simulate: bool) -> None:
     """Run all until Ctrl-C or SIGTERM.
 
@@ -56,7 +61,11 @@ def up(settings: Settings, *, simulate: bool) -> None:
     started = time.monotonic()
     var = settings.var_path.absolute()
     settings = settings.model_copy(
-        update={"var_path": var, "analytics_path": settings.analytics_path.absolute()}
+        update={
+            "var_path": var,
+            "analytics_path": settings.analytics_path.absolute(),
+            "evidence_path": _absolute(settings.evidence_path),
+        }
     )
     with _interruptible(), ExitStack() as stack:
         lock = DirectoryLock(var)

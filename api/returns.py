@@ -1,0 +1,175 @@
+"""Returns and exchanges over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+
+from api.answers import Answer, ExchangeRecorded, ReturnReceivedRecorded, ReturnRecorded
+from api.attempts import new_id
+from api.calls import CommandCall, CommandRoute, MatchedCall, example
+from api.examples import (
+    EXCHANGE,
+    RETURN,
+    RETURN_APPROVAL,
+    RETURN_CLOSING,
+    RETURN_DENIAL,
+    RETURN_RECEIPT,
+)
+from api.orders import NUMBER_CANDIDATES
+from api.permissions import Permission, needs, require
+from api.problems import responses
+from api.reads import identifier
+from domain import number
+from domain.desk import order_stream
+from domain.refund_commands import (
+    ApproveReturn,
+    ApproveReturnBody,
+    CloseReturn,
+    CloseReturnBody,
+    DenyReturn,
+    DenyReturnBody,
+    ExchangeBody,
+    ExchangeOrder,
+    ReceiveReturn,
+    ReceiveReturnBody,
+    RequestReturn,
+    ReturnBody,
+)
+
+router = APIRouter(route_class=CommandRoute, tags=["returns"])
+
+CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
+
+
+async def _ids(call: CommandCall, order_id: str, return_id: str) -> dict[str, str]:
+    found = await call.context.order_id(order_id)
+    return {"order_id": found, "return_id": identifier("return_id", return_id)}
+
+
+@router.post(
+    "/v1/orders/{order_id}/returns",
+    status_code=201,
+    response_model=ReturnRecorded,
+    responses=CHANGING,
+    summary="Ask to send goods back",
+    **needs(Permission.RETURN_REQUEST),
+)
+async def request(
+    call: MatchedCall,
+    order_id: str,
+    body: Annotated[ReturnBody, Body(**example("One unit", RETURN))],
+) -> Answer:
+    """Units that were delivered and are not on their way back, within the windows of the policy."""
+    await call.context.evidence.require(body.evidence)
+    found = await call.context.order_id(order_id)
+    command = call.command(RequestReturn, body, order_id=found, return_id=new_id())
+    return await call.run(command, order_stream(found), status=201)
+
+
+@router.post(
+    "/v1/orders/{order_id}/returns/{return_id}/approve",
+    response_model=ReturnRecorded,
+    responses=CHANGING,
+    summary="Approve a return",
+    **needs(Permission.RETURN_DECIDE),
+)
+async def approve(
+    call: MatchedCall,
+    order_id: str,
+    return_id: str,
+    body: Annotated[ApproveReturnBody, Body(**example("With a label", RETURN_APPROVAL))],
+) -> Answer:
+    """The seller pays the way back where it is the cause, unless `postage` says otherwise."""
+    ids = await _ids(call, order_id, return_id)
+    return await call.run(call.command(ApproveReturn, body, **ids), order_stream(ids["order_id"]))
+
+
+@router.post(
+    "/v1/orders/{order_id}/returns/{return_id}/deny",
+    response_model=ReturnRecorded,
+    responses=CHANGING,
+    summary="Deny a return",
+    **needs(Permission.RETURN_DECIDE),
+)
+async def deny(
+    call: MatchedCall,
+    order_id: str,
+    return_id: str,
+    body: Annotated[DenyReturnBody, Body(**example("Unsealed", RETURN_DENIAL))],
+) -> Answer:
+    """With the reason that the customer is told; before anything has come."""
+    ids = await _ids(call, order_id, return_id)
+    return await call.run(call.command(DenyReturn, body, **ids), order_stream(ids["order_id"]))
+
+
+@router.post(
+    "/v1/orders/{order_id}/returns/{return_id}/receive",
+    response_model=ReturnReceivedRecorded,
+    responses=CHANGING,
+    summary="Record what came back",
+    **needs(Permission.RETURN_RECEIVE),
+)
+async def receive(
+    call: MatchedCall,
+    order_id: str,
+    return_id: str,
+    body: Annotated[ReceiveReturnBody, Body(**example("As new", RETURN_RECEIPT))],
+) -> Answer:
+    """Inspected: what can be sold again is in stock, and what came is refunded, in one write."""
+    ids = await _ids(call, order_id, return_id)
+    command = call.command(ReceiveReturn, body, **ids, refund_id=new_id(), actor=call.sender.actor)
+    return await call.run(command, order_stream(ids["order_id"]))
+
+
+@router.post(
+    "/v1/orders/{order_id}/returns/{return_id}/close",
+    response_model=ReturnRecorded,
+    responses=CHANGING,
+    summary="Wait for a return no longer",
+    **needs(Permission.RETURN_DECIDE),
+)
+async def close(
+    call: MatchedCall,
+    order_id: str,
+    return_id: str,
+    body: Annotated[CloseReturnBody, Body(**example("Some never came", RETURN_CLOSING))],
+) -> Answer:
+    """A return closes by itself when all of it came and was paid back."""
+    ids = await _ids(call, order_id, return_id)
+    return await call.run(call.command(CloseReturn, body, **ids), order_stream(ids["order_id"]))
+
+
+@router.post(
+    "/v1/orders/{order_id}/exchanges",
+    status_code=201,
+    response_model=ExchangeRecorded,
+    responses=CHANGING,
+    summary="Exchange goods for others",
+    **needs(Permission.RETURN_DECIDE),
+)
+async def exchange(
+    call: MatchedCall,
+    order_id: str,
+    body: Annotated[ExchangeBody, Body(**example("Another tea", EXCHANGE))],
+) -> Answer:
+    """A return and a new order in one write, linked both ways. What the units were worth pays for
+    the new order; the customer pays the difference. Needs `order.place` as well.
+    """
+    require(call.sender.actor, Permission.ORDER_PLACE)
+    await call.context.evidence.require(body.evidence)
+    found = await call.context.order_id(order_id)
+    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
+    command = call.command(
+        ExchangeOrder,
+        body,
+        order_id=found,
+        return_id=new_id(),
+        refund_id=new_id(),
+        new_order_id=new_id(),
+        numbers=tuple(map(number.from_seed, seeds)),
+        actor=call.sender.actor,
+    )
+    return await call.run(command, order_stream(found), status=201)

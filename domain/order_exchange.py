@@ -1,0 +1,111 @@
+"""An exchange: goods come back, another order goes out for them, paid with what they were worth.
+
+The units are refunded into a payment of the new order, so each order keeps its own prices and tax,
+and what was paid is neither made nor lost. The customer pays the difference, or nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain import order_refund, order_return
+from domain.message import Event
+from domain.order_commands import PlaceOrder, RequestRefund
+from domain.order_facts import PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_payment_undone import EXCHANGE
+from domain.order_state import Order, evolve
+from domain.policy import PolicyVersion
+from domain.refund_commands import ExchangeOrder
+from domain.return_facts import OrderExchanged, PlacedInExchange
+
+
+def take_back(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
+    """The facts of the old order. Raises Rejected as a return and a refund would."""
+    if command.return_id in state.returns:
+        return []
+    events = order_return.request(command, state, policy)
+    events.append(order_return.approved(command, command.reason, policy))
+    for event in events:
+        state = evolve(state, event)
+    return [*events, *_moved(command, state, policy)]
+
+
+def _moved(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
+    """No second person is asked: no money leaves the house."""
+    asked = RequestRefund(
+        reason=command.reason,
+        lines=command.lines,
+        shipping_minor=0,
+        evidence=command.evidence,
+        order_id=command.order_id,
+        refund_id=command.refund_id,
+        return_id=command.return_id,
+        actor=command.actor,
+        at=command.at,
+    )
+    requested = order_refund.request(asked, state, policy, in_advance=True)[0]
+    assert isinstance(requested, RefundRequested)
+    amount = requested.amount_minor
+    return [
+        requested.model_copy(update={"needs_approval": False, "decide_by": None}),
+        order_refund.by_policy(command.refund_id, command.at),
+        RefundPaid(
+            refund_id=command.refund_id,
+            amount_minor=amount,
+            method=EXCHANGE,
+            reference=command.new_order_id,
+            at=command.at,
+        ),
+        OrderExchanged(
+            return_id=command.return_id,
+            refund_id=command.refund_id,
+            new_order_id=command.new_order_id,
+            amount_minor=amount,
+            at=command.at,
+        ),
+    ]
+
+
+def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
+    """The new order: where nothing else is said, to the same person at the same place."""
+    given: dict[str, Any] = {
+        "shop": state.shop,
+        "channel": command.channel,
+        "customer_id": state.customer_id,
+        "currency": state.currency,
+        "lines": command.new_lines,
+        "prices_include_tax": state.prices_include_tax,
+        "discount_minor": command.discount_minor,
+        "shipping_minor": command.shipping_minor,
+        "shipping_tax_rate_bp": command.shipping_tax_rate_bp,
+        "contact": command.contact or state.contact,
+        "shipping_address": command.shipping_address or state.shipping_address,
+        "billing_address": state.billing_address,
+        "payment_method": command.payment_method or state.payment_method,
+        "external_ref": command.external_ref,
+        "order_id": command.new_order_id,
+        "numbers": command.numbers,
+        "at": command.at,
+    }
+    return PlaceOrder.model_construct(**given)  # Its parts were validated; old ones are sealed.
+
+
+def paid(command: ExchangeOrder, old: Order) -> list[Event]:
+    """On the new order: what it stands for, and the payment with the worth of the goods."""
+    amount = old.refunds[command.refund_id].amount_minor
+    return [
+        PlacedInExchange(
+            of_order_id=command.order_id,
+            return_id=command.return_id,
+            amount_minor=amount,
+            at=command.at,
+        ),
+        PaymentCaptured(
+            person=f"order/{command.new_order_id}",
+            payment_id=command.refund_id,
+            method=EXCHANGE,
+            amount_minor=amount,
+            reference=command.order_id,
+            at=command.at,
+        ),
+    ]

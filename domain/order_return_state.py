@@ -1,0 +1,110 @@
+"""What the facts of returns make of an order: what was asked to come back, and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from domain.frozen import replace
+from domain.return_facts import (
+    OrderExchanged,
+    ReturnApproved,
+    ReturnClosed,
+    ReturnDenied,
+    ReturnReceived,
+    ReturnRequested,
+)
+
+if TYPE_CHECKING:
+    from domain.order_state import Order
+
+ReturnEvent = (
+    ReturnRequested | ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | OrderExchanged
+)
+ReturnStatus = Literal["requested", "approved", "received", "closed", "denied"]
+Units = Mapping[int, Decimal]  # by line_no
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Return:
+    reason: str = ""
+    status: ReturnStatus = "requested"
+    lines: Units = field(default_factory=dict)  # asked for
+    received: Units = field(default_factory=dict)
+    received_at: datetime | None = None  # the last of it
+    evidence: tuple[str, ...] = ()
+    exchange_order_id: str | None = None  # what went out for it
+    exchange_refund_id: str | None = None  # that paid for that
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in {"closed", "denied"}
+
+    def awaited(self, line_no: int) -> Decimal:
+        """Units of a line that may still come back by this return."""
+        if not self.is_open:
+            return ZERO
+        return self.lines.get(line_no, ZERO) - self.received.get(line_no, ZERO)
+
+    @property
+    def came_whole(self) -> bool:
+        return all(self.received.get(no, ZERO) >= units for no, units in self.lines.items())
+
+
+def evolve(state: Order, event: ReturnEvent) -> Order:
+    match event:
+        case ReturnRequested():
+            asked = {item.line_no: item.quantity for item in event.lines}
+            one = Return(event.reason, lines=asked, evidence=tuple(event.evidence))
+            return _with(state, event.return_id, one)
+    known = state.returns.get(event.return_id)
+    if known is None:
+        return state
+    match event:
+        case ReturnApproved():
+            known = replace(known, status="approved")
+        case ReturnDenied():
+            known = replace(known, status="denied")
+        case ReturnReceived():
+            return _received(state, event, known)
+        case ReturnClosed():
+            known = replace(known, status="closed")
+        case OrderExchanged():
+            known = replace(
+                known,
+                exchange_order_id=event.new_order_id,
+                exchange_refund_id=event.refund_id,
+            )
+    return _with(state, event.return_id, known)
+
+
+def _with(state: Order, return_id: str, one: Return) -> Order:
+    return replace(state, returns={**state.returns, return_id: one})
+
+
+def _received(state: Order, event: ReturnReceived, known: Return) -> Order:
+    lines, received = dict(state.lines), dict(known.received)
+    for item in event.lines:
+        received[item.line_no] = received.get(item.line_no, ZERO) + item.quantity
+        line = lines.get(item.line_no)
+        if line is not None:
+            lines[item.line_no] = replace(line, returned=line.returned + item.quantity)
+    one = replace(known, status="received", received=received, received_at=event.at)
+    return _with(replace(state, lines=lines), event.return_id, one)
+
+
+def refunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
+    """Units of a return that refunds hold or have given back."""
+    return sum(
+        (
+            refund.lines[line_no].units
+            for refund in state.refunds.values()
+            if refund.return_id == return_id and refund.counts and line_no in refund.lines
+        ),
+        ZERO,
+    )

@@ -1,0 +1,267 @@
+"""What happens to a refund after its request: approved or denied, shown, paid, failed and retried;
+and compensation, which is no refund.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from domain import order_return, refund_terms
+from domain.message import Event, Rejected
+from domain.order_commands import PayRefund
+from domain.order_facts import (
+    CompensationPaid,
+    RefundApproved,
+    RefundDenied,
+    RefundEvidenceAdded,
+    RefundEvidenceAsked,
+    RefundFailed,
+    RefundPaid,
+    RefundRetried,
+)
+from domain.order_payment_undone import ACCOUNT_METHODS
+from domain.order_refund import (
+    require_line_left,
+    require_paid,
+    require_payment_left,
+    require_shipping_left,
+)
+from domain.order_refund_state import Refund
+from domain.order_state import Order, evolve
+from domain.policy import PolicyVersion
+from domain.refund_commands import (
+    AddEvidence,
+    ApproveRefund,
+    AskEvidence,
+    DenyRefund,
+    FailRefund,
+    PayCompensation,
+    RefundChange,
+    RetryRefund,
+)
+
+
+def decide(command: RefundChange, state: Order, policy: PolicyVersion | None) -> list[Event]:
+    """Raises Rejected. `policy`: of the order's placement, where evidence moves a term."""
+    match command:
+        case ApproveRefund():
+            return _approve(command, state)
+        case DenyRefund():
+            return _deny(command, state)
+        case FailRefund():
+            return _fail(command, state)
+        case RetryRefund():
+            return _retry(command, state)
+        case AskEvidence():
+            return _ask_evidence(command, state)
+        case AddEvidence():
+            assert policy is not None
+            return _add_evidence(command, state, policy)
+        case PayCompensation():
+            return _compensate(command, state)
+
+
+def pay(command: PayRefund, state: Order) -> list[Event]:
+    """Exactly what was requested, once it was approved, as the money came unless a method is named:
+    a fact for each method. Raises Rejected.
+    """
+    refund = _known(command.refund_id, state)
+    if refund.paid:
+        return []
+    _require(refund, command.refund_id, "approved")
+    named = {command.method: refund.amount_minor} if command.method else refund.parts
+    paid = [
+        RefundPaid(
+            refund_id=command.refund_id,
+            amount_minor=amount_minor,
+            method=method,
+            reference=command.reference,
+            at=command.at,
+        )
+        for method, amount_minor in named.items()
+    ]
+    after = reduce(evolve, paid, state)
+    return [*paid, *order_return.closed_when_done(refund.return_id, after, command.at)]
+
+
+def _known(refund_id: str, state: Order) -> Refund:
+    refund = state.refunds.get(refund_id)
+    if refund is None:
+        raise Rejected("refund_not_found", refund_id=refund_id)
+    return refund
+
+
+def _require(refund: Refund, refund_id: str, *allowed: str) -> None:
+    if refund.status not in allowed:
+        raise Rejected(
+            f"refund_is_{refund.status}",
+            f"refund {refund_id} is {refund.status}; it would have to be {' or '.join(allowed)}",
+            refund_id=refund_id,
+            allowed=list(allowed),
+        )
+
+
+def _approve(command: ApproveRefund, state: Order) -> list[Event]:
+    refund = _known(command.refund_id, state)
+    if refund.status in {"approved", "paid"}:
+        return []
+    _require(refund, command.refund_id, "requested")
+    if command.actor == refund.requested_by:
+        raise Rejected(
+            "second_person_needed",
+            "who asked for a refund does not approve it",
+            refund_id=command.refund_id,
+            requested_by=refund.requested_by,
+        )
+    return [RefundApproved(refund_id=command.refund_id, by="operator", at=command.at)]
+
+
+def _deny(command: DenyRefund, state: Order) -> list[Event]:
+    """Also one that was approved, as long as its money has not gone."""
+    refund = _known(command.refund_id, state)
+    if refund.status == "denied":
+        return []
+    _require(refund, command.refund_id, "requested", "approved", "failed")
+    return [
+        RefundDenied(
+            person=state.person,
+            refund_id=command.refund_id,
+            reason=command.reason,
+            at=command.at,
+        )
+    ]
+
+
+def _fail(command: FailRefund, state: Order) -> list[Event]:
+    refund = _known(command.refund_id, state)
+    if refund.status == "failed":
+        return []
+    _require(refund, command.refund_id, "approved", "paid")
+    _require_money(refund, command.refund_id, state)
+    gone: list[tuple[str | None, int]] = [*refund.paid_by.items()]
+    return [
+        RefundFailed(
+            refund_id=command.refund_id,
+            amount_minor=amount_minor,
+            code=command.code,
+            was_paid=refund.paid,
+            method=method,
+            at=command.at,
+        )
+        for method, amount_minor in gone or [(None, refund.amount_minor)]
+    ]
+
+
+def _require_money(refund: Refund, refund_id: str, state: Order) -> None:
+    """What paid for another order in an exchange, or went to the customer's account, was never paid
+    out.
+    """
+    back = state.returns.get(refund.return_id or "")
+    if back is not None and back.exchange_refund_id == refund_id:
+        raise Rejected(
+            "refund_is_exchanged",
+            f"it paid for order {back.exchange_order_id}",
+            refund_id=refund_id,
+            exchange_order_id=back.exchange_order_id,
+        )
+    if not ACCOUNT_METHODS.isdisjoint(refund.paid_by):
+        raise Rejected(
+            "refund_is_credited",
+            "it went to the customer's account, where it is",
+            refund_id=refund_id,
+            methods=sorted(refund.paid_by),
+        )
+
+
+def _retry(command: RetryRefund, state: Order) -> list[Event]:
+    """What it held was free meanwhile: others may have taken it."""
+    refund = _known(command.refund_id, state)
+    if refund.status == "approved":
+        return []
+    _require(refund, command.refund_id, "failed")
+    _require_still_there(refund, state)
+    return [RefundRetried(refund_id=command.refund_id, at=command.at)]
+
+
+def _require_still_there(refund: Refund, state: Order) -> None:
+    require_paid(refund.amount_minor + refund.fee_minor, state)
+    require_shipping_left(refund.shipping_minor, state)
+    for payment_id, amount_minor in refund.payments.items():
+        require_payment_left(payment_id, amount_minor, state)
+    for line_no, part in refund.lines.items():
+        line = state.lines.get(line_no)
+        if line is None:
+            raise Rejected("unknown_line", f"line {line_no} was removed", line_no=line_no)
+        require_line_left(line, part.units)
+        left = line.gross_minor - line.refunded_minor
+        if part.amount_minor > left:
+            raise Rejected(
+                "refund_exceeds_line",
+                f"line {line_no}: {part.amount_minor} asked, {max(0, left)} refundable",
+                line_no=line_no,
+                asked_minor=part.amount_minor,
+                refundable_minor=max(0, left),
+            )
+
+
+def _ask_evidence(command: AskEvidence, state: Order) -> list[Event]:
+    refund = _known(command.refund_id, state)
+    _require(refund, command.refund_id, "requested", "approved")
+    if refund.waits_since is not None:
+        return []
+    return [
+        RefundEvidenceAsked(
+            person=state.person, refund_id=command.refund_id, text=command.text, at=command.at
+        )
+    ]
+
+
+def _add_evidence(command: AddEvidence, state: Order, policy: PolicyVersion) -> list[Event]:
+    refund = _known(command.refund_id, state)
+    _require(refund, command.refund_id, "requested", "approved", "failed")
+    new = [one for one in dict.fromkeys(command.evidence) if one not in refund.evidence]
+    if not new:
+        return []
+    since = refund.waits_since
+    pauses = refund.pauses if since is None else (*refund.pauses, (since, command.at))
+    due = refund_terms.terms(refund, policy, pauses)
+    return [
+        RefundEvidenceAdded(
+            refund_id=command.refund_id,
+            evidence=new,
+            decide_by=None if due.decide is None else due.decide.at,
+            pay_by=None if due.pay is None else due.pay.at,
+            at=command.at,
+        )
+    ]
+
+
+def _compensate(command: PayCompensation, state: Order) -> list[Event]:
+    if state.void:
+        raise Rejected("order_void", "the order was voided; nothing more can happen to it")
+    if command.method in ACCOUNT_METHODS:
+        raise Rejected(
+            "compensation_is_a_payout", "credit is granted on the customer's account instead"
+        )
+    known = state.compensations.get(command.compensation_id)
+    if known is not None:
+        if known != command.amount_minor:
+            raise Rejected(
+                "compensation_differs",
+                f"compensation {command.compensation_id} is {known}",
+                compensation_id=command.compensation_id,
+                amount_minor=known,
+            )
+        return []
+    return [
+        CompensationPaid(
+            person=state.person,
+            compensation_id=command.compensation_id,
+            amount_minor=command.amount_minor,
+            reason=command.reason,
+            text=command.text,
+            method=command.method,
+            reference=command.reference,
+            at=command.at,
+        )
+    ]

@@ -1,0 +1,75 @@
+"""The facts of goods that come back to an order, and of what goes out for them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from domain.message import Event, Made, Personal
+from domain.order_facts import LineQuantity
+from domain.values import Quantity
+
+
+class ReceivedLine(Made):
+    """Units that came back in one condition; restocked ones are in stock, where it is kept."""
+
+    line_no: int
+    quantity: Quantity
+    condition: str  # resell, repair, scrap
+    restocked: bool
+
+
+class ReturnRequested(Event, topic="order.return_requested.v1"):
+    """Delivered units that shall come back."""
+
+    person: str
+    return_id: str
+    lines: list[LineQuantity]
+    reason: str  # a code
+    text: Personal[str] | None = None
+    evidence: list[str] = Field(default_factory=list)  # SHA-256 of files, as hex
+    policy_version: int = 0  # that decided on windows and evidence
+
+
+class ReturnApproved(Event, topic="order.return_approved.v1"):
+    return_id: str
+    postage: str  # who pays the way back: seller or customer
+    label: str | None = None  # reference of what the customer sends it with
+
+
+class ReturnDenied(Event, topic="order.return_denied.v1"):
+    person: str
+    return_id: str
+    reason: Personal[str]
+
+
+class ReturnReceived(Event, topic="order.return_received.v1"):
+    """Goods that came back, inspected. Part of a return may come later, or never."""
+
+    return_id: str
+    lines: list[ReceivedLine]
+
+
+class ReturnClosed(Event, topic="order.return_closed.v1"):
+    """Nothing more is to come or to be done: `by` the policy when all came and was paid back."""
+
+    person: str
+    return_id: str
+    by: str
+    reason: Personal[str] | None = None
+
+
+class OrderExchanged(Event, topic="order.exchanged.v1"):
+    """For the goods of a return another order was placed, paid with what they were worth."""
+
+    return_id: str
+    refund_id: str
+    new_order_id: str
+    amount_minor: int
+
+
+class PlacedInExchange(Event, topic="order.placed_in_exchange.v1"):
+    """On the new order: whose goods it stands for."""
+
+    of_order_id: str
+    return_id: str
+    amount_minor: int
