@@ -1,4 +1,4 @@
-"""Payment providers over HTTP: their webhook, and what they told that a person has to look after."""
+"""Payment providers over HTTP: their webhook, and notices that a person has to look after."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def terms_of(context: Context, provider: str) -> ProviderTerms:
             "content": {
                 "application/json": {
                     "schema": Notice.model_json_schema(),
-                    **{"examples": example("A capture", NOTICE)["openapi_examples"]},
+                    "examples": example("A capture", NOTICE)["openapi_examples"],
                 }
             },
         },

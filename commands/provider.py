@@ -28,7 +28,11 @@ def actor(provider: str) -> str:
 def sign(secret: SecretStr, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
     """Headers as of Standard Webhooks: an HMAC over id, time and the raw body."""
     seconds = str(int(at.timestamp()))
-    return {ID: message_id, TIMESTAMP: seconds, SIGNATURE: _signature(secret, message_id, seconds, body)}
+    return {
+        ID: message_id,
+        TIMESTAMP: seconds,
+        SIGNATURE: _signature(secret, message_id, seconds, body),
+    }
 
 
 def _signature(secret: SecretStr, message_id: str, seconds: str, body: bytes) -> str:

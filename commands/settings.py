@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from domain.provider_commands import ProviderName, ProviderTerms
 from domain.invoice_commands import SellerTerms
+from domain.provider_commands import ProviderName, ProviderTerms
 
 # Of the ledgers of the world: stream ids of natural keys are uuid5 in a namespace below this one.
 LEDGERS = uuid.UUID("7a3c1d52-94f0-4c63-9f0a-2f1f3a1f8a10")

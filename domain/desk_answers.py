@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_money, order_status, reconciliation, reconciliation_streams
+from domain import (
+    order_lines,
+    order_money,
+    order_status,
+    provider_desk,
+    reconciliation,
+    reconciliation_streams,
+)
 from domain.account import Account
 from domain.account_commands import (
     AccountChange,
@@ -48,6 +55,7 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force
+from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     AddEvidence,
     ApproveRefund,
@@ -67,7 +75,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
 
-def answer(
+def answer(  # noqa: C901 - a table
     command: Command, states_after: States, versions: Mapping[StreamName, int]
 ) -> dict[str, Any]:
     """What the client is told, as JSON data: no position, no personal data."""
@@ -85,6 +93,8 @@ def answer(
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation.answer(command, states_after, versions)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.answer(command, states_after, versions)
         case MovePayment():
             return _moved_answer(command, states_after, versions)
         case _ if isinstance(command, PAYMENT_CHANGES):

@@ -12,6 +12,7 @@ from domain import (
     order,
     order_account,
     parcel,
+    provider_desk,
     reconciliation_streams,
     stock_item,
 )
@@ -32,6 +33,7 @@ from domain.order_commands import (
     DeliverParcel,
     DispatchParcel,
     PackParcel,
+    PayRefund,
     PlaceOrder,
     RecordPayment,
     RequestRefund,
@@ -50,11 +52,15 @@ from domain.payment_commands import (
     RecordRemittance,
     RefuseDelivery,
 )
+from domain.payout import payout_stream
 from domain.policy import PublishPolicy
+from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
+    DenyRefund,
     ExchangeOrder,
+    FailRefund,
     ReceiveReturn,
     RequestReturn,
 )
@@ -123,6 +129,8 @@ def target(command: Command) -> str:
             return command.parcel_id
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.own_stream(command).key
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.own_stream(command).key
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -169,6 +177,11 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.streams(command, loaded, streams)
+        case PayRefund() | FailRefund() | DenyRefund():
+            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            return frozenset(names) | _account_of(command, loaded)
         case RequestRefund() | AddEvidence() | RequestReturn() | ApproveReturn() | ReceiveReturn():
             return frozenset(_streams_by_policy(command, loaded))
         case ExchangeOrder():
@@ -356,7 +369,13 @@ def persons(command: Command, states: States) -> frozenset[str]:
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
-        case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
+        case (
+            RecordPayment()
+            | AuthorisePayment()
+            | CapturePayment()
+            | RecordRemittance()
+            | ApplyNotice()
+        ):
             names.add(order.payer_of(command.order_id))
         case _:
             names |= reconciliation_streams.persons(command, states)

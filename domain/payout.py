@@ -24,7 +24,7 @@ from domain.provider_facts import NoticeReceived, PayoutAnswered, PayoutAsked, P
 class Part:
     payment_id: str
     amount_minor: int
-    state: Literal["asked", "paid", "failed"] = "asked"
+    status: Literal["asked", "paid", "failed"] = "asked"
     attempt: int = 1  # another one follows only after a failure
     told_at: datetime | None = None  # by the provider's clock: an older answer changes nothing
 
@@ -35,11 +35,11 @@ class Payout:
 
     @property
     def under_way(self) -> bool:
-        return any(part.state == "asked" for part in self.parts.values())
+        return any(part.status == "asked" for part in self.parts.values())
 
     @property
     def paid_minor(self) -> int:
-        return sum(part.amount_minor for part in self.parts.values() if part.state == "paid")
+        return sum(part.amount_minor for part in self.parts.values() if part.status == "paid")
 
 
 def payout_stream(refund_id: str) -> StreamName:
@@ -65,7 +65,7 @@ def evolve(state: Payout, event: Event) -> Payout:
             return Payout({**state.parts, **known})
         case PayoutAnswered(key=key, outcome=outcome):
             part = state.parts.get(key) or Part(payment_id="", amount_minor=event.amount_minor)
-            told = replace(part, state=outcome, told_at=event.at)
+            told = replace(part, status=outcome, told_at=event.at)
             return Payout({**state.parts, key: told})
         case _:
             raise TypeError(f"{event.TOPIC} is no event of a payout")
@@ -74,7 +74,7 @@ def evolve(state: Payout, event: Event) -> Payout:
 def _asked(known: Part | None, part: PayoutPart) -> Part:
     if known is None:
         return Part(part.payment_id, part.amount_minor)
-    return replace(known, state="asked", attempt=known.attempt + 1)
+    return replace(known, status="asked", attempt=known.attempt + 1)
 
 
 def ask(command: AskPayout, state: Payout, order: Order) -> list[Event]:
@@ -117,7 +117,7 @@ def _to_ask(key: str, state: Payout) -> bool:
     neither failed nor was retried.
     """
     known = state.parts.get(key)
-    return known is None or (known.state == "failed" and not state.paid_minor)
+    return known is None or (known.status == "failed" and not state.paid_minor)
 
 
 def _known(refund_id: str, order: Order) -> Refund:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID, uuid5
 
 from domain.frozen import replace
 from domain.message import Command, Event, Rejected, StreamName
 from domain.order_commands import PayRefund, RecordPayment
+from domain.order_payment_undone import ACCOUNT_METHODS
+from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.payment_commands import (
     AuthorisePayment,
@@ -298,6 +300,13 @@ def _capture_id(notice: NoticeReceived, state: Order) -> str:
     return their_id(notice.provider, notice.payment, notice.capture)
 
 
+def _left_to_others(payout: Payout, refund: Refund, order: Order) -> bool:
+    """Whether a part goes back by means that are neither this provider's nor the account's."""
+    ours = {part.payment_id for part in payout.parts.values()}
+    others = refund.payments.keys() - ours
+    return any(order.payments[one].method not in ACCOUNT_METHODS for one in others)
+
+
 def _asked_for(notice: NoticeReceived, state: Order) -> bool:
     known = (state.money.captures, state.payments, state.money.failures)
     return notice.key is not None and any(notice.key in ids for ids in known)
@@ -359,7 +368,7 @@ def _disputed_payment(notice: NoticeReceived, state: Order) -> str:
     found = [
         payment_id
         for payment_id, payment in state.payments.items()
-        if payment_id == charge or payment.authorisation_id == charge
+        if charge in {payment_id, payment.authorisation_id}
     ]
     fits = [one for one in found if state.payments[one].here_minor >= notice.amount_minor]
     if not found:
@@ -394,8 +403,8 @@ def commands_of_refund(notice: NoticeReceived, payout: Payout, order: Order) -> 
     """
     refund_id = refund_id_of(notice.key or "")
     refund = order.refunds[refund_id]
-    ids = {"order_id": order.order_id, "refund_id": refund_id, "at": notice.at}
-    states = {part.state for part in payout.parts.values()}
+    ids: dict[str, Any] = {"order_id": order.order_id, "refund_id": refund_id, "at": notice.at}
+    states = {part.status for part in payout.parts.values()}
     if "asked" in states:
         return []
     if states == {"failed"}:
@@ -403,7 +412,7 @@ def commands_of_refund(notice: NoticeReceived, payout: Payout, order: Order) -> 
         return [fail] if refund.status != "failed" else []
     if "failed" in states:
         raise Rejected("refund_part_failed", "another part of it was paid: pay the rest by hand")
-    if payout.paid_minor < refund.amount_minor:
-        return []  # The rest goes back by other means: a person says when all is paid.
+    if _left_to_others(payout, refund, order):
+        return []  # A person says when that is paid as well.
     again = [RetryRefund(**ids)] if refund.status == "failed" else []  # It did work in the end.
     return [*again, PayRefund(**ids, reference=notice.payment)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, StrictBool, model_validator
 
 from domain.message import Command
 from domain.order_commands import CurrencyCode, Handle, Id, PositiveMinor, ReasonCode
-from domain.provider_facts import NoticeKind
+from domain.provider_facts import NoticeKind, NoticeMethod
 from domain.times import Expected, Happened
 from domain.values import Identifier, Value
 
@@ -45,7 +45,7 @@ class Notice(Value):
     capture: TheirId | None = None
     dispute: TheirId | None = None
     key: Key | None = None
-    method: Literal["credit_card", "alipay", "wechat_pay", "bank_transfer"]
+    method: NoticeMethod
     amount_minor: PositiveMinor
     currency: CurrencyCode
     code: ReasonCode | None = None

@@ -1,4 +1,4 @@
-"""Provider notices over all the streams they touch: the notice, its order, the payout of a refund."""
+"""Provider notices over all the streams they touch: their order, the payout of a refund."""
 
 from __future__ import annotations
 

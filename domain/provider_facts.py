@@ -25,6 +25,9 @@ NoticeKind = Literal[
 ]
 
 
+NoticeMethod = Literal["credit_card", "alipay", "wechat_pay", "bank_transfer"]
+
+
 class NoticeReceived(Event, topic="provider_notice.received.v1"):
     """As the provider tells it, at its own time. Kept first, applied to an order afterwards."""
 
@@ -37,7 +40,7 @@ class NoticeReceived(Event, topic="provider_notice.received.v1"):
     capture: str | None = None  # the provider's id of a capture of an authorisation
     dispute: str | None = None  # the provider's id of a chargeback
     key: str | None = None  # the idempotency key of what we asked for
-    method: str
+    method: NoticeMethod
     amount_minor: int
     currency: str
     code: str | None = None  # why it failed, or is charged back

@@ -90,7 +90,7 @@ def test_a_notice_is_answered_once_it_is_in_the_ledger_and_counts_once(api: Api)
     assert first.status_code == 200, first.text
     assert first.json()["status"] == "received"
     assert first.json()["position"] == before + 1
-    again = told(api, dict(reversed(said.items())))
+    again = told(api, {name: said[name] for name in reversed(said)})
     assert again.json() == first.json()
     path = api.settings.providers["acme"].path
     assert path is not None
@@ -121,11 +121,12 @@ def test_who_has_not_signed_is_not_heard(api: Api) -> None:
 
 def test_what_is_signed_and_is_no_notice_is_refused_by_field(api: Api) -> None:
     before = api.head()
-    for wrong, field in [
+    cases: list[tuple[Json, str]] = [
         ({"amount_minor": 0}, "amount_minor"),
         ({"surprise": 1}, "surprise"),
         ({"occurred_at": "2099-01-01T00:00:00Z"}, "occurred_at"),
-    ]:
+    ]
+    for wrong, field in cases:
         answer = told(api, notice(**wrong))
         assert answer.status_code == 422
         assert field in {one["field"] for one in answer.json()["errors"]}
@@ -224,7 +225,7 @@ def test_a_refund_goes_back_through_the_provider_that_brought_the_money(api: Api
     assert terms.path is not None
     asks = [json.loads(one.read_text()) for one in (terms.path / "out").iterdir()]
     found = {one["key"]: (one["payment"], one["amount_minor"], one["currency"]) for one in asks}
-    assert found == {one: (said["payment"], 500, "CNY") for one in equal}
+    assert found == dict.fromkeys(equal, (said["payment"], 500, "CNY"))
     refused = api.post(f"{orders}/refunds/{equal[0]}/pay", {"reference": "by hand"})
     assert (refused.status_code, refused.json()["code"]) == (409, "refund_under_way")
     api.made(f"{orders}/refunds/{by_hand}/pay", {"reference": "by hand"})
@@ -232,5 +233,7 @@ def test_a_refund_goes_back_through_the_provider_that_brought_the_money(api: Api
         more = {"key": key, "amount_minor": 500, "payment": said["payment"]}
         told(api, notice(kind="refunded", order_ref=second["order_id"], **more))
     work(api.settings)
-    paid = [one for one in events(api, second["order_id"]) if one["topic"] == "order.refund_paid.v1"]
+    paid = [
+        one for one in events(api, second["order_id"]) if one["topic"] == "order.refund_paid.v1"
+    ]
     assert {one["state"]["refund_id"] for one in paid} == {*equal, by_hand}

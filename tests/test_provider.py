@@ -1,4 +1,4 @@
-"""A payment provider that behaves badly, a worker that is killed, and books that agree to the cent."""
+"""A provider that behaves badly, a worker that is killed, and books that agree to the cent."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class Ledger:
             key: part.amount_minor
             for paid in self.payouts.values()
             for key, part in paid.parts.items()
-            if part.state == "paid"
+            if part.status == "paid"
         }
 
 
@@ -274,7 +274,7 @@ class Buyer:
 def part_failed(ledger: Ledger, refund_id: str) -> bool:
     """Another part of it was paid: what is left is a person's to settle."""
     paid = ledger.payouts.get(refund_id, Payout())
-    return {part.state for part in paid.parts.values()} == {"paid", "failed"}
+    return {part.status for part in paid.parts.values()} == {"paid", "failed"}
 
 
 def settle_by_hand(shop: Shop, ledger: Ledger) -> int:
@@ -284,7 +284,7 @@ def settle_by_hand(shop: Shop, ledger: Ledger) -> int:
         for refund_id, refund in state.refunds.items():
             if refund.status == "approved" and part_failed(ledger, refund_id):
                 path = f"/v1/orders/{order_id}/refunds/{refund_id}/pay"
-                shop.api.made(path, {"reference": "by bank", "method": "bank_transfer"})
+                shop.api.made(path, {"reference": "by bank"})
                 found += 1
     return found
 
@@ -344,7 +344,9 @@ def assert_books_agree(book: dict[str, Any], ledger: Ledger) -> None:
     assert {one["times"] for one in book["done"].values()} <= {0, 1}
     assert sum(ledger.paid_out().values()) == sum(one["refunded"] for one in charges.values())
     held = sum(one.money.authorised_minor for one in ledger.orders.values())
-    assert held == sum(0 if c["voided"] else c["authorised"] - c["captured"] for c in book_held(charges))
+    assert held == sum(
+        0 if c["voided"] else c["authorised"] - c["captured"] for c in book_held(charges)
+    )
     for state in ledger.orders.values():
         refunds = [one.amount_minor for one in state.refunds.values() if one.status == "paid"]
         assert sum(refunds) == state.refunded_minor  # Each once, as it was requested.

@@ -26,7 +26,7 @@ from commands.settings import Settings
 from commands.store import CLAIMS, STREAM, Store, notify, recorded
 from domain import provider as rules
 from domain.desk import external_ref_claim, order_stream
-from domain.message import Attempt, Command, Event, Recorded, Rejected, StreamName
+from domain.message import Attempt, Command, Recorded, Rejected, StreamName
 from domain.number import is_number
 from domain.provider import Ask, PaymentProvider, Told, notice_stream
 from domain.provider_commands import ApplyNotice, Notice, ProviderTerms, SetNoticeAside
@@ -230,9 +230,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         thread.join()
 
 
-def _exchange(
-    settings: Settings, name: str, terms: ProviderTerms, stop: threading.Event
-) -> None:
+def _exchange(settings: Settings, name: str, terms: ProviderTerms, stop: threading.Event) -> None:
     """Lost servers are tried again for ever."""
     directory = Directory(directory_of(settings, name, terms))
     with closing(Link(name, terms, directory)) as link:

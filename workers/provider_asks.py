@@ -72,32 +72,28 @@ class Asks:
             case _:
                 return self._void(connection, task, events)
 
-    def _refunds(
-        self, connection: Connection, task: Task, events: Sequence[Recorded]
-    ) -> list[Ask]:
+    def _refunds(self, connection: Connection, task: Task, events: Sequence[Recorded]) -> list[Ask]:
         paid = self._payout(connection, task.id)
         currency = _order(events).currency
         asks = []
         for key, part in paid.parts.items():
             charge = self._charge(connection, events, part.payment_id)
-            if part.state == "asked" and charge is not None:
+            if part.status == "asked" and charge is not None:
                 amount, attempt = part.amount_minor, part.attempt
-                asks.append(
-                    Ask("refund", key, charge, amount, currency, task.order_ref, attempt)
-                )
+                asks.append(Ask("refund", key, charge, amount, currency, task.order_ref, attempt))
         return asks
 
     def _payout(self, connection: Connection, refund_id: str) -> Payout:
         events = self._read(connection, payout_stream(refund_id))
         return reduce(payout.evolve, (one.event for one in events), Payout())
 
-    def _capture(
-        self, connection: Connection, task: Task, events: Sequence[Recorded]
-    ) -> list[Ask]:
+    def _capture(self, connection: Connection, task: Task, events: Sequence[Recorded]) -> list[Ask]:
         order = _order(events)
         asked = order.money.captures.get(task.id)
-        charge = asked and self._charge(connection, events, asked.authorisation_id)
-        if asked is None or charge is None:
+        if asked is None:
+            return []
+        charge = self._charge(connection, events, asked.authorisation_id)
+        if charge is None:
             return []
         amount = asked.amount_minor
         return [Ask("capture", task.id, charge, amount, order.currency, task.order_ref)]
