@@ -84,7 +84,7 @@ def terms_of(context: Context, provider: str) -> ProviderTerms:
 @hooks.post(
     NOTICES,
     response_model=NoticeRecorded,
-    responses=responses(400, 401, 404, 409, 413, 422, 503),
+    responses=responses(400, 401, 403, 404, 409, 413, 422, 503),
     summary="What a payment provider tells (its webhook)",
     openapi_extra={
         **needs(Permission.PUBLIC)["openapi_extra"],

@@ -8,14 +8,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from api.examples import ORDER
+from commands.provider import sign
 from commands.settings import Settings
 from commands.store import Store
+from tests.servers import PROVIDER
 from workers import projector
 from workers.entry import providers_json
 from workers.local import ports
@@ -114,6 +117,18 @@ def order(**changes: Any) -> dict[str, Any]:
     if "lines" in changes or "shipping_minor" in changes:
         body.pop("total_minor", None)
     return body
+
+
+def tell(api: Api, notice: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a provider's notice that must be taken."""
+    body = json.dumps(notice).encode()
+    secret = api.settings.providers[PROVIDER].secret
+    signed = sign(secret, "m-1", datetime.now(UTC), body)
+    url = f"/v1/providers/{PROVIDER}/notices"
+    answer = api.client.post(url, content=body, headers=signed)
+    assert answer.is_success, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
 
 
 def named(headers: dict[str, str]) -> dict[str, str]:

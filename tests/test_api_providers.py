@@ -207,7 +207,7 @@ def test_a_refund_goes_back_through_the_provider_that_brought_the_money(api: Api
     told(api, said)
     work(api.settings)
     (payment,) = [
-        one["state"]["payment_id"]
+        one["data"]["payment_id"]
         for one in events(api, first["order_id"])
         if one["topic"] == "order.payment_captured.v2"
     ]
@@ -236,4 +236,4 @@ def test_a_refund_goes_back_through_the_provider_that_brought_the_money(api: Api
     paid = [
         one for one in events(api, second["order_id"]) if one["topic"] == "order.refund_paid.v1"
     ]
-    assert {one["state"]["refund_id"] for one in paid} == {*equal, by_hand}
+    assert {one["data"]["refund_id"] for one in paid} == {*equal, by_hand}

@@ -71,7 +71,8 @@ class Exchange:
         for task in due:
             if task.kind == "notice":
                 self._apply(connection, task)
-        self._ask(connection, [task for task in due if task.kind != "notice"])
+        asks = [task for task in due if task.kind != "notice"]
+        self._ask(connection, asks[:SENDS_AT_ONCE_MAX])  # A silent provider must not hold up all.
         return done + len(due)
 
     # -- notices in ----------------------------------------------------------------------------
