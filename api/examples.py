@@ -177,6 +177,8 @@ POLICY = {
     },
     "note": "Longer free cancellation for spring.",
 }
+PROCEDURE = {"shop": "main", "readers": ["clerk-7", "warehouse-2"]}
+ACKNOWLEDGEMENT = {"shop": "main"}
 CREDIT = {
     "amount_minor": 2000,
     "cause": "compensation",

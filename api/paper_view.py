@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from api.paper_words import METHODS, WORDS
+from api.paper_words import WORDS
 from domain import order_state
 from domain.invoice_amounts import FEE, LINE
 from domain.invoice_facts import SHIPPING, OrderCredited, OrderInvoiced, PaperLine, RateSum, Seller
@@ -20,6 +20,7 @@ from domain.message import Event, Sealed
 from domain.money import CURRENCIES, format_minor
 from domain.order_facts import OrderPlaced, ShippingAddressAmended
 from domain.order_state import Order
+from domain.policy_words import label
 from domain.values import quantity_json
 
 Paper = OrderInvoiced | OrderCredited
@@ -190,7 +191,7 @@ class PaperShown:
 
     @property
     def terms(self) -> str:
-        method = METHODS.get(self.payment_method, {}).get(self.language, self.payment_method)
+        method = label(self.payment_method, self.language)
         return f"{self.word('payment')}: {method}"
 
 

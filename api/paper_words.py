@@ -1,4 +1,4 @@
-"""The words of papers in Chinese and English."""
+"""The words of papers in Chinese and English, and what of a text can be printed."""
 
 from __future__ import annotations
 
@@ -36,13 +36,7 @@ WORDS: dict[str, dict[str, str]] = {
     "page": {"zh": "第 {page} 页,共 {pages} 页", "en": "Page {page} of {pages}"},
 }
 
-METHODS: dict[str, dict[str, str]] = {
-    "bank_transfer": {"zh": "银行转账", "en": "bank transfer"},
-    "credit_card": {"zh": "信用卡", "en": "credit card"},
-    "alipay": {"zh": "支付宝", "en": "Alipay"},
-    "wechat_pay": {"zh": "微信支付", "en": "WeChat Pay"},
-    "cash_on_delivery": {"zh": "货到付款", "en": "cash on delivery"},
-    "store_credit": {"zh": "账户余额", "en": "store credit"},
-    "gift_balance": {"zh": "礼品卡余额", "en": "gift balance"},
-    "on_account": {"zh": "月结", "en": "on account"},
-}
+
+def clean(text: str) -> str:
+    """XML has no control characters, not even escaped, and no font has glyphs for them."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -10,6 +10,7 @@ from typing import Any
 from facturx import generate_cii_xml
 
 from api.paper_view import ADDRESS_LINES, PaperShown, percent
+from api.paper_words import clean
 from domain.invoice_facts import OrderCredited, PaperLine
 from domain.money import minor_digits
 from domain.values import quantity_json
@@ -61,11 +62,6 @@ def xml(shown: PaperShown) -> bytes:
         raise NotExpressible(f"{shown.paper.currency} has {digits} decimals, EN 16931 {DIGITS_MAX}")
     made: bytes = generate_cii_xml(terms(shown), level=LEVEL, check_schematron=False)
     return made
-
-
-def clean(text: str) -> str:
-    """XML has no control characters, not even escaped."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def terms(shown: PaperShown) -> dict[str, Any]:

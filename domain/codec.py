@@ -18,6 +18,7 @@ from domain import (  # noqa: F401 - all topics
     payment_facts,
     period_facts,
     policy,
+    procedure,
     provider_facts,
     return_facts,
     statement_facts,

@@ -29,6 +29,7 @@ from domain import (
     payout,
     period,
     policy,
+    procedure,
     provider,
     provider_desk,
     reconciliation,
@@ -60,6 +61,7 @@ from domain.desk_streams import (
     parcel_stream,
     persons,
     policy_stream,
+    procedure_stream,
     series_stream,
     stock_stream,
     streams,
@@ -102,6 +104,7 @@ from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange,
 from domain.payment_facts import OrderReinstated
 from domain.payout import payout_stream
 from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     REFUND_CHANGES,
@@ -137,6 +140,7 @@ __all__ = [
     "parcel_stream",
     "persons",
     "policy_stream",
+    "procedure_stream",
     "series_stream",
     "stock_stream",
     "streams",
@@ -154,6 +158,7 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "procedure": (Procedure(), procedure.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
     "statement": (statement.Statement(), statement.evolve),
@@ -247,6 +252,8 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901 - a table
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, write.states[stream]))
+        case IssueProcedure() | AcknowledgeProcedure():
+            _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
         case IssueInvoice() | IssueCreditNote():
@@ -268,6 +275,16 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901 - a table
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
+
+
+def _change_procedure(command: ProcedureCommand, write: Write) -> None:
+    stream = procedure_stream(command.shop)
+    state: Procedure = write.states[stream]
+    if isinstance(command, AcknowledgeProcedure):
+        write.add(stream, procedure.acknowledge(command, state))
+        return
+    in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    write.add(stream, procedure.issue(command, state, in_force))
 
 
 def _place(

@@ -29,6 +29,7 @@ from domain.desk_streams import (
     order_stream,
     parcel_stream,
     policy_stream,
+    procedure_stream,
     stock_stream,
     target,
 )
@@ -55,6 +56,7 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     AddEvidence,
@@ -89,6 +91,8 @@ def answer(  # noqa: C901 - a table
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case IssueProcedure() | AcknowledgeProcedure():
+            return _procedure_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
@@ -313,6 +317,25 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _procedure_answer(
+    command: ProcedureCommand, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    """Of the version that was acknowledged, else the newest."""
+    stream = procedure_stream(command.shop)
+    state: Procedure = states[stream]
+    known = isinstance(command, AcknowledgeProcedure) and state.version(command.version)
+    version = known or state.newest
+    assert version is not None, "one was issued, or the command was refused"
+    return {
+        "shop": command.shop,
+        "version": versions[stream],
+        "status": "acknowledged" if known else "issued",
+        "procedure_version": version.issued.version,
+        "digest": version.issued.digest,
+        "outstanding": version.outstanding,
     }
 
 

@@ -54,6 +54,7 @@ from domain.payment_commands import (
 )
 from domain.payout import payout_stream
 from domain.policy import PublishPolicy
+from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
@@ -89,6 +90,10 @@ def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
 
 
+def procedure_stream(shop: str) -> StreamName:
+    return StreamName("procedure", shop)
+
+
 def account_stream(customer_id: str, currency: str) -> StreamName:
     return StreamName("account", account.stream_key(customer_id, currency))
 
@@ -121,7 +126,7 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
-        case PublishPolicy():
+        case PublishPolicy() | IssueProcedure() | AcknowledgeProcedure():
             return command.shop
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return account.stream_key(command.customer_id, command.currency)
@@ -149,6 +154,10 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case IssueProcedure():
+            return frozenset({procedure_stream(command.shop), policy_stream(command.shop)})
+        case AcknowledgeProcedure():
+            return frozenset({procedure_stream(command.shop)})
         case GrantCredit() | IssueGift() | SetCreditLimit():
             of_account = account_stream(command.customer_id, command.currency)
             return frozenset({of_account, customer_stream(command.customer_id)})
@@ -341,6 +350,8 @@ _KNOWN_AT_ONCE: tuple[type[Command], ...] = (
     AdjustStock,
     RecordCustomer,
     PublishPolicy,
+    IssueProcedure,
+    AcknowledgeProcedure,
     *ACCOUNT_CHANGES,
 )
 

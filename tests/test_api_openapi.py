@@ -122,6 +122,11 @@ INTERFACE = {
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
     "POST /v1/policies/{}",
+    "GET /v1/procedure",
+    "GET /v1/procedure/versions",
+    "GET /v1/procedure/compare",
+    "POST /v1/procedure/issue",
+    "POST /v1/procedure/{}/acknowledge",
     "GET /v1/customers/{}/accounts/{}",
     "POST /v1/customers/{}/accounts/{}/credit",
     "POST /v1/customers/{}/accounts/{}/gifts",
@@ -302,6 +307,8 @@ def test_every_example_runs(api: Api, described: Json) -> None:
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
+    examples.send("/v1/procedure/issue")
+    examples.send("/v1/procedure/{version}/acknowledge", version="1")
 
     id_ = examples.send("/v1/orders")["order_id"]
     previewed = ("amend/preview", "amend", "cancel/preview", "cancel")
