@@ -44,6 +44,7 @@ class Done:
     attempt: int
     moved_minor: int = 0
     times: int = 0
+    asked_again: int = 0  # after it was done
 
 
 @dataclass
@@ -101,6 +102,7 @@ class Book:
             known = self.done.get(ask.key)
             again = known is not None and (known.times or ask.attempt <= known.attempt)
             if known is not None and again:
+                known.asked_again += 1
                 return known.notice, False
             done = self._refund(ask) if ask.kind == "refund" else self._take_or_free(ask)
             self.done[ask.key] = done
@@ -157,7 +159,11 @@ class Book:
             return {
                 "charges": [asdict(charge) for charge in self.charges.values()],
                 "done": {
-                    key: {"moved_minor": one.moved_minor, "times": one.times}
+                    key: {
+                        "moved_minor": one.moved_minor,
+                        "times": one.times,
+                        "asked_again": one.asked_again,
+                    }
                     for key, one in self.done.items()
                 },
             }

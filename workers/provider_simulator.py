@@ -51,7 +51,7 @@ class Manners:
     declined: float = 0.1  # checkouts that fail before they work
     twice: float = 0.3  # notices
     by_file: float = 0.2
-    late_seconds: float = 1.5  # at most
+    late_seconds: float = 3.0  # at most
     hang_seconds: float = 8.0
 
 
