@@ -8,6 +8,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from domain.provider import Ask
 from domain.provider_commands import Notice
@@ -59,6 +60,7 @@ class Book:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _now: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    _run: str = field(default_factory=lambda: uuid4().hex[:8])  # ids never come again
 
     # -- what customers and banks do -----------------------------------------------------------
 
@@ -67,7 +69,7 @@ class Book:
         with self._lock:
             wanted = {k: checkout[k] for k in ("order_ref", "shop", "method", "currency")}
             amount = int(checkout["amount_minor"])
-            charge = Charge(f"ch-{next(self._numbers)}", authorised=amount, **wanted)
+            charge = Charge(self._new("ch"), authorised=amount, **wanted)
             self.charges[charge.id] = charge
             if not checkout.get("capture", True):
                 expires_at = datetime.now(UTC) + timedelta(days=AUTHORISED_DAYS)
@@ -79,14 +81,14 @@ class Book:
         """The customer's bank refuses: no money."""
         with self._lock:
             wanted = {k: checkout[k] for k in ("order_ref", "shop", "method", "currency")}
-            charge = Charge(f"ch-{next(self._numbers)}", authorised=0, **wanted)
+            charge = Charge(self._new("ch"), authorised=0, **wanted)
             amount = int(checkout["amount_minor"])
             return [self._told("failed", charge, amount, code="card_declined")]
 
     def dispute(self, charge_id: str, amount: int, *, lost: bool) -> list[Notice]:
         """A chargeback with its end."""
         with self._lock:
-            charge, name = self.charges[charge_id], f"dp-{next(self._numbers)}"
+            charge, name = self.charges[charge_id], self._new("dp")
             self.disputes[name] = (charge_id, amount)
             more = {"dispute": name, "code": "not_received"}
             opened = self._told("chargeback_opened", charge, amount, **more)
@@ -104,6 +106,10 @@ class Book:
             if known is not None and again:
                 known.asked_again += 1
                 return known.notice, False
+            if ask.payment not in self.charges:  # Of a run before: nothing is left of it.
+                self.charges[ask.payment] = Charge(
+                    ask.payment, ask.order_ref, "main", "alipay", ask.currency, authorised=0
+                )
             done = self._refund(ask) if ask.kind == "refund" else self._take_or_free(ask)
             self.done[ask.key] = done
             return done.notice, True
@@ -132,16 +138,19 @@ class Book:
         if ask.kind == "void" or amount > charge.held:
             return Done(self._told("failed", charge, amount, code="nothing_held", **more), 1)
         charge.captured += amount
-        capture = f"cp-{next(self._numbers)}"
+        capture = self._new("cp")
         notice = self._told("captured", charge, amount, capture=capture, **more)
         return Done(notice, 1, amount, 1)
 
-    # -- both ----------------------------------------------------------------------------------
+    # -- all -----------------------------------------------------------------------------------
+
+    def _new(self, kind: str) -> str:
+        return f"{kind}-{self._run}-{next(self._numbers)}"
 
     def _told(self, kind: str, charge: Charge, amount: int, **more: Any) -> Notice:
         self._now = max(self._now + MICROSECOND, datetime.now(UTC))
         said = {
-            "notice_id": f"n-{next(self._numbers)}",
+            "notice_id": self._new("n"),
             "kind": kind,
             "occurred_at": self._now,
             "order_ref": charge.order_ref,

@@ -34,6 +34,8 @@ BODY_BYTES_MAX = 64 * 1024
 DELIVERY_SECONDS = 5.0
 AGAIN_SECONDS = 0.5  # until a webhook is answered with 2xx
 IDLE_SECONDS = 0.05
+DEMO_PROVIDER = "demo"  # that `ledger up` makes, for simulated customers to pay at
+BY_PROVIDER = frozenset({"alipay", "wechat_pay", "credit_card"})
 
 log = structlog.get_logger()
 
@@ -116,9 +118,12 @@ class Courier:
         signed = sign(self.terms.secret, notice.notice_id, datetime.now(UTC), body)
         try:
             url = f"{self.api}/v1/providers/{self.name}/notices"
-            return client.post(url, content=body, headers=signed).is_success
+            answer = client.post(url, content=body, headers=signed)
         except httpx.HTTPError:
             return False
+        if answer.is_client_error:
+            log.error("a notice was refused", notice=notice.notice_id, answer=answer.text[:500])
+        return not answer.is_server_error
 
 
 class Server(ThreadingHTTPServer):
