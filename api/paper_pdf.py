@@ -31,7 +31,8 @@ def pdf(shown: PaperShown, embedded: bytes | None) -> bytes:
     _lines(pages, shown)
     _rates(pages, shown)
     _totals(pages, shown)
-    pages.multi_cell(0, 5, clean(shown.terms))
+    for text in (*shown.remarks, shown.terms):
+        pages.multi_cell(0, 5, clean(text), new_x="LMARGIN", new_y="NEXT", align="L")
     if embedded is not None:
         _embed(pages, shown, title, embedded)
     return bytes(pages.output())

@@ -30,10 +30,21 @@ WORDS: dict[str, dict[str, str]] = {
     "due": {"zh": "应付", "en": "To pay"},
     "shipping": {"zh": "运费", "en": "Shipping"},
     "cancellation_fee": {"zh": "取消手续费", "en": "Cancellation fee"},
+    "exempt": {"zh": "免税", "en": "exempt"},
+    "exemption": {"zh": "免税依据", "en": "Exempt from tax"},
+    "certificate": {"zh": "免税证明编号", "en": "Exemption certificate"},
+    "discount_included": {"zh": "已含优惠", "en": "Discount included"},
     "pcs": {"zh": "件", "en": "pcs"},
     "price_change": {"zh": "价格调整", "en": "change of price"},
     "payment": {"zh": "付款方式", "en": "Payment"},
     "page": {"zh": "第 {page} 页,共 {pages} 页", "en": "Page {page} of {pages}"},
+}
+
+DISCOUNTS: dict[str, dict[str, str]] = {
+    "coupon": {"zh": "优惠券", "en": "coupon"},
+    "promotion": {"zh": "促销", "en": "promotion"},
+    "agreement": {"zh": "协议价", "en": "agreement"},
+    "price_difference": {"zh": "差价", "en": "price difference"},
 }
 
 

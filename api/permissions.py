@@ -15,7 +15,10 @@ class Permission(StrEnum):
     PUBLIC = "public"  # needs nothing, not even an actor
     ORDER_PLACE = "order.place"
     ORDER_READ = "order.read"
-    ORDER_APPROVE = "order.approve"
+    ORDER_DRAFT = "order.draft"
+    ORDER_REVIEW = "order.review"
+    ORDER_HOLD = "order.hold"
+    CASE_MANAGE = "case.manage"
     ORDER_AMEND = "order.amend"
     ORDER_PRICE = "order.price"
     ORDER_CANCEL = "order.cancel"

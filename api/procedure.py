@@ -54,4 +54,4 @@ async def acknowledge(
         raise field_problem("version", "int_parsing", "must be the number of a version")
     ids = {"version": int(version[:10]), "reader": call.sender.actor}
     command = call.command(AcknowledgeProcedure, body, **ids)
-    return await call.run(command, Unmatched.NEVER_CONFLICTS)
+    return await call.run(command, Unmatched.NO_VERSION)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Body
 
 from api.answers import Answer, ExchangeRecorded, ReturnReceivedRecorded, ReturnRecorded
-from api.attempts import new_id
+from api.attempts import new_id, new_numbers
 from api.calls import CommandCall, CommandRoute, MatchedCall, example
 from api.examples import (
     EXCHANGE,
@@ -18,11 +17,9 @@ from api.examples import (
     RETURN_DENIAL,
     RETURN_RECEIPT,
 )
-from api.orders import NUMBER_CANDIDATES
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
-from domain import number
 from domain.desk import order_stream
 from domain.refund_commands import (
     ApproveReturn,
@@ -161,7 +158,6 @@ async def exchange(
     require(call.sender.actor, Permission.ORDER_PLACE)
     await call.context.evidence.require(body.evidence)
     found = await call.context.order_id(order_id)
-    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
     command = call.command(
         ExchangeOrder,
         body,
@@ -169,7 +165,7 @@ async def exchange(
         return_id=new_id(),
         refund_id=new_id(),
         new_order_id=new_id(),
-        numbers=tuple(map(number.from_seed, seeds)),
+        numbers=new_numbers(),
         actor=call.sender.actor,
     )
     return await call.run(command, order_stream(found), status=201)

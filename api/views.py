@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import EventShown
+from api.answers import EventShown, ExemptionShown
 
 Units = int | str  # an integer where whole, else a decimal string
 # In clear; {"masked": true} without the permission; {"erased": true} after erasure.
@@ -67,6 +67,15 @@ class OverrideShown(BaseModel):
     position: int
 
 
+class DiscountShown(BaseModel):
+    """A part of the order discount, as it was given."""
+
+    kind: str
+    code: str | None
+    title: str
+    amount_minor: int
+
+
 class LineShown(BaseModel):
     """One line with what has happened to its units. Amounts in minor units, for the whole line."""
 
@@ -82,6 +91,11 @@ class LineShown(BaseModel):
     amount_minor: int
     discount_minor: int
     order_discount_minor: int
+    discount_shares: list[int] = Field(
+        description="Of `order_discount_minor`, by the order's `discounts` in their order; empty "
+        "where the order's discount has no names, or the line came later"
+    )
+    exemption: ExemptionShown | None
     net_minor: int
     tax_minor: int
     gross_minor: int
@@ -286,6 +300,9 @@ class OrderShown(BaseModel):
     prices_include_tax: bool
     total_minor: int
     tax_minor: int
+    exemption: ExemptionShown | None = Field(description="Of the whole order from tax")
+    exemption_certificate: Personal
+    discounts: list[DiscountShown]
     shipping_minor: int
     paid_minor: int
     refunded_minor: int

@@ -15,11 +15,13 @@ from typing import Any
 from domain import (
     account,
     customer,
+    draft,
     fapiao,
     invoice,
     movement,
     order,
     order_account,
+    order_case,
     order_commands,
     order_exchange,
     order_lines,
@@ -46,12 +48,14 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     external_ref_claim,
     fresh,
     known_at_once,
@@ -68,6 +72,16 @@ from domain.desk_streams import (
     target,
     tracking_claim,
 )
+from domain.draft_commands import (
+    DRAFT_COMMANDS,
+    AcceptQuote,
+    ConfirmDraft,
+    DraftChange,
+    OrderDraft,
+    StartDraft,
+)
+from domain.draft_state import Draft
+from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -95,6 +109,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
@@ -120,6 +135,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NOT_FOR_EVER",
     "NUMBERS_TAKEN",
     "Claim",
     "States",
@@ -128,6 +144,7 @@ __all__ = [
     "answer",
     "customer_stream",
     "decide",
+    "draft_stream",
     "evolve",
     "external_ref_claim",
     "fresh",
@@ -151,9 +168,12 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
+# The next try may find it otherwise.
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
+    "draft": (Draft(), evolve_draft),
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
@@ -264,6 +284,10 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901 - a table
             reconciliation.decide(command, write)
         case _ if isinstance(command, PROVIDER_COMMANDS):
             provider_desk.decide(command, write, _run)
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            _change_draft(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, CASE_CHANGES):
+            _change_case(command, write)  # type: ignore[arg-type]
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -296,11 +320,10 @@ def _place(
         return
     if command.external_ref is not None:
         _claim_external_ref(command, command.external_ref, write)
-    number = _free_number(command, write)
-    write.claims.append(_claim(number_claim(number), command.order_id))
+    number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _kept(write), rules, region)
+    placed = order.place(command, number, _free(write), rules, region)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
@@ -320,11 +343,46 @@ def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) ->
     write.claims.append(_claim(name, command.order_id))
 
 
-def _free_number(command: PlaceOrder, write: Write) -> str:
-    for number in command.numbers:
-        if write.states[number_claim(number)] is None:
+def _free_number(numbers: Iterable[str], owner: str, write: Write) -> str:
+    """Claims it, unless the owner has it already: an order has the number of its draft."""
+    for number in numbers:
+        name = number_claim(number)
+        if write.states[name] is None:
+            write.claims.append(_claim(name, owner))
+        if write.states[name] in {None, owner}:
             return number
     raise Rejected(NUMBERS_TAKEN, "none of the candidates is free: try again")
+
+
+def _start_draft(command: StartDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    if write.states[stream].status:
+        return
+    number = _free_number(command.numbers, command.draft_id, write)
+    write.add(stream, draft.start(command, number))
+
+
+def _change_draft(command: StartDraft | DraftChange | OrderDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    match command:
+        case StartDraft():
+            _start_draft(command, write)
+        case ConfirmDraft() | AcceptQuote():
+            _order_draft(command, write)
+        case _:
+            write.add(stream, draft.decide(command, write.states[stream]))
+
+
+def _order_draft(command: OrderDraft, write: Write) -> None:
+    """The order and the end of its draft in one write, by the rules of any placement."""
+    stream = draft_stream(command.draft_id)
+    state: Draft = write.states[stream]
+    placing = draft.placement(command, state)
+    if placing is None:
+        return
+    _place(placing, write, state.region or "")
+    placed: Order = write.states[order_stream(command.draft_id)]
+    write.add(stream, draft.ordered(command, state, placed.total_minor))
 
 
 def _register_customer(command: PlaceOrder, write: Write) -> None:
@@ -363,6 +421,13 @@ def _change_order(command: OrderChange, write: Write) -> None:
     if isinstance(command, PayRefund):
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
+
+
+def _change_case(command: CaseChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_case.decide(command, state, _rules(state, write))
+    _add_to_order(order_stream(command.order_id), facts, write)
     _tell_account(command, state, write)
 
 

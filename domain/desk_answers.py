@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,13 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     order_stream,
     parcel_stream,
     policy_stream,
@@ -33,6 +36,8 @@ from domain.desk_streams import (
     stock_stream,
     target,
 )
+from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT
+from domain.draft_state import Draft
 from domain.invoice_commands import (
     IssueCreditNote,
     IssueInvoice,
@@ -99,6 +104,9 @@ def answer(  # noqa: C901 - a table
             return reconciliation.answer(command, states_after, versions)
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.answer(command, states_after, versions)
+        case _ if isinstance(command, DRAFT_COMMANDS) and not isinstance(command, ORDER_DRAFT):
+            stream = draft_stream(target(command))
+            return draft_answer(states_after[stream], versions[stream])
         case MovePayment():
             return _moved_answer(command, states_after, versions)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -128,6 +136,22 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
         "version": version,
         "status": order_status.code(state),
         "total_minor": state.total_minor,
+    }
+
+
+def draft_answer(state: Draft, version: int) -> dict[str, Any]:
+    """`total_minor` is None as long as it cannot be priced; `offer_no` is of the last quote."""
+    found, offer = state.checked, state.offer
+    return {
+        "draft_id": state.draft_id,
+        "number": state.number,
+        "version": version,
+        "status": state.status,
+        "total_minor": state.total_minor,
+        "missing": [*found.missing],
+        "refused": [dataclasses.asdict(fault) for fault in found.refused],
+        "offer_no": offer and offer.offer_no,
+        "expires_at": offer and offer.expires_at.isoformat(),
     }
 
 
@@ -173,12 +197,37 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
                 "fapiao_number": known.number,
                 "red_letters": dict(known.red_letters),
             }
-        case PlaceOrder():
+        case _ if isinstance(command, CASE_CHANGES):
+            return _case(command, state)
+        case _ if isinstance(command, (PlaceOrder, *ORDER_DRAFT)):
             inclusive = state.prices_include_tax
             lines = [line.priced for line in state.lines.values()]
-            return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
+            told = [order_lines.line_answer(line, inclusive) for line in lines]
+            return {"lines": told, **_handling(state)}
         case _:
             return {}
+
+
+def _case(command: Any, state: Order) -> dict[str, Any]:
+    """The ids that the command made or named, and what stands against the order by now."""
+    names = ("case_id", "step_id", "hold_id")
+    made = {name: getattr(command, name) for name in names if hasattr(command, name)}
+    return {**made, **_handling(state)}
+
+
+def _handling(state: Order) -> dict[str, Any]:
+    """The stage, open cases and holds."""
+    cases = state.cases
+    return {
+        "stage": order_status.stage(state),
+        "cases": [
+            {"case_id": key, "kind": case.kind, "blocking": case.blocking, "rule": case.rule}
+            | {"fields": list(case.fields), "figures": case.figures}
+            for key, case in cases.cases.items()
+            if case.open
+        ],
+        "holds": [{"hold_id": key, "type": hold.type} for key, hold in cases.holds.items()],
+    }
 
 
 def _paper(paper_id: str, state: Order) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    draft,
     invoice,
     order,
     order_account,
@@ -23,10 +24,20 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CloseCase, RejectOrder
 from domain.customer import RecordCustomer
+from domain.draft_commands import (
+    DRAFT_COMMANDS,
+    ORDER_DRAFT,
+    OfferQuote,
+    OrderDraft,
+    SaveDraft,
+    StartDraft,
+)
+from domain.draft_state import Draft
 from domain.invoice import InvoiceSeries, Issue
 from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
-from domain.message import Command, StreamName
+from domain.message import Command, Rejected, StreamName
 from domain.order_commands import (
     AmendOrder,
     CancelOrder,
@@ -72,6 +83,10 @@ States = Mapping[StreamName, Any]  # of a claim, its owner or None
 
 def order_stream(order_id: str) -> StreamName:
     return StreamName("order", order_id)
+
+
+def draft_stream(draft_id: str) -> StreamName:
+    return StreamName("draft", draft_id)
 
 
 def parcel_stream(parcel_id: str) -> StreamName:
@@ -136,6 +151,8 @@ def target(command: Command) -> str:
             return reconciliation_streams.own_stream(command).key
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.own_stream(command).key
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            return command.draft_id  # type: ignore[attr-defined, no-any-return]
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -173,7 +190,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
-        case AmendOrder() | CancelOrder() | VoidOrder():
+        case CloseCase():
+            return frozenset(_streams_of_payment(order_stream(command.order_id), loaded))
+        case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
@@ -191,6 +210,12 @@ def streams(  # noqa: C901 - a table
         case PayRefund() | FailRefund() | DenyRefund():
             names = {order_stream(command.order_id), payout_stream(command.refund_id)}
             return frozenset(names) | _account_of(command, loaded)
+        case StartDraft():
+            return fresh(command)
+        case _ if isinstance(command, ORDER_DRAFT):
+            return _streams_of_ordering(command, loaded)  # type: ignore[arg-type]
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            return frozenset({draft_stream(target(command))})
         case RequestRefund() | AddEvidence() | RequestReturn() | ApproveReturn() | ReceiveReturn():
             return frozenset(_streams_by_policy(command, loaded))
         case ExchangeOrder():
@@ -237,6 +262,17 @@ def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     if command.payment_method in order_account.TOUCHING_METHODS:
         names |= {account_stream(command.customer_id, command.currency)}
     return names
+
+
+def _streams_of_ordering(command: OrderDraft, loaded: States) -> frozenset[StreamName]:
+    """The draft, the order with its id, and what placing it needs, unless it is refused before."""
+    names = frozenset({draft_stream(command.draft_id), order_stream(command.draft_id)})
+    state: Draft = loaded.get(draft_stream(command.draft_id)) or Draft()
+    try:
+        placing = draft.placement(command, state)
+    except Rejected:
+        return names
+    return names if placing is None else names | _streams_of_placing(placing)
 
 
 def _account_of(
@@ -304,7 +340,7 @@ def _streams_of_tracking(command: TrackParcel, loaded: States) -> set[StreamName
 
 
 def _streams_of_change(
-    command: AmendOrder | CancelOrder | VoidOrder, loaded: States
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, loaded: States
 ) -> set[StreamName]:
     stream = order_stream(command.order_id)
     state: Order = loaded.get(stream) or Order()
@@ -312,7 +348,7 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
-    if isinstance(command, CancelOrder):
+    if isinstance(command, CancelOrder | RejectOrder):
         names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
         added = [item for item in command.lines or [] if item.line_no is None]
@@ -331,7 +367,9 @@ def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
     return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
 
 
-def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
+def _stock_may_change(
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, line: OrderLine
+) -> bool:
     """Only a change of quantity touches stock (R7)."""
     if not isinstance(command, AmendOrder):
         return line.reserved > 0
@@ -366,6 +404,8 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset(names)
         case PackParcel():
             return frozenset({parcel_stream(command.parcel_id)})
+        case StartDraft():
+            return frozenset({draft_stream(command.draft_id), *map(number_claim, command.numbers)})
         case ExchangeOrder():
             return frozenset(
                 {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
@@ -376,7 +416,7 @@ def fresh(command: Command) -> frozenset[StreamName]:
 
 def persons(command: Command, states: States) -> frozenset[str]:
     """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
-    names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
+    names = {state.person for state in states.values() if isinstance(state, Order | Parcel | Draft)}
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
@@ -388,6 +428,8 @@ def persons(command: Command, states: States) -> frozenset[str]:
             | ApplyNotice()
         ):
             names.add(order.payer_of(command.order_id))
+        case StartDraft() | SaveDraft() | OfferQuote():
+            names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))
         case _:
             names |= reconciliation_streams.persons(command, states)
     return frozenset(names - {""})

@@ -26,6 +26,7 @@ from domain.invoice_facts import (
 )
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
+from domain.order_facts import Discount
 from domain.order_lines import known_line
 from domain.order_state import ZERO, Order
 from domain.values import quantity_json
@@ -123,6 +124,7 @@ def invoice(command: IssueInvoice, state: Order, where: Issue, taken: NumberTake
         seller=where.terms.seller(),
         lines=lines,
         rates=invoice_amounts.rates(lines),
+        discounts=_named_discounts(lines, state),
         net_minor=total - tax,
         tax_minor=tax,
         total_minor=total,
@@ -130,6 +132,13 @@ def invoice(command: IssueInvoice, state: Order, where: Issue, taken: NumberTake
         trigger=command.trigger,
         at=command.at,
     )
+
+
+def _named_discounts(lines: list[PaperLine], state: Order) -> list[Discount] | None:
+    if not state.discounts:
+        return None
+    known = invoice_amounts.charges(state)
+    return invoice_amounts.named_discounts(lines, known, state.discounts)
 
 
 def _invoice_lines(command: IssueInvoice, state: Order) -> list[PaperLine]:
@@ -196,6 +205,7 @@ def invoice_line(charge: Charge, one: Amount) -> PaperLine:
         unit_price_minor=charge.unit_price_minor,
         discount_minor=discount,
         tax_rate_bp=charge.tax_rate_bp,
+        exemption=charge.exemption,
         net_minor=one.gross - one.tax,
         tax_minor=one.tax,
         gross_minor=one.gross,

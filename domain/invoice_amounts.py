@@ -8,12 +8,13 @@ has to be credited. So when nothing is open, the papers say what the order says,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.invoice_facts import SHIPPING, PaperLine, RateSum
-from domain.money import ratio_half_up
+from domain.money import ratio_half_up, split
+from domain.order_facts import Discount, Exemption
 from domain.order_papers import CreditNote, Invoice
 from domain.order_state import ZERO, Order, OrderLine
 from domain.pricing import running_share
@@ -62,6 +63,8 @@ class Charge:
     unit: str = "pcs"
     unit_price_minor: str | None = None
     discount_minor: int = 0  # within what is owed
+    discount_shares: tuple[int, ...] = ()  # of it, by the order's named discounts
+    exemption: Exemption | None = None
 
 
 def charges(state: Order) -> dict[str, Charge]:
@@ -70,7 +73,8 @@ def charges(state: Order) -> dict[str, Charge]:
     if state.shipping_minor and not state.shipping_cancelled:
         owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
         rate = state.papers.shipping_tax_rate_bp
-        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed)
+        why = None if rate else state.exemption  # History may tax what it calls exempt.
+        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=why)
     for nth, fee in enumerate(state.fees, start=1):
         owed = Amount(ONE, fee.amount_minor, fee.tax_minor)
         found[f"{FEE}{nth}"] = Charge(f"{FEE}{nth}", CANCELLATION_FEE, fee.tax_rate_bp, owed)
@@ -89,6 +93,10 @@ def _of_line(line: OrderLine) -> Charge:
         unit=priced.unit,
         unit_price_minor=priced.unit_price_minor,
         discount_minor=discount - line.share(discount, line.gone),
+        discount_shares=tuple(
+            share - line.share(share, line.gone) for share in priced.discount_shares or ()
+        ),
+        exemption=priced.exemption,
     )
 
 
@@ -178,15 +186,44 @@ def credited_part(line: Amount, left: Amount, units: Decimal, gross: int) -> Amo
     return Amount(units, gross, min(max(tax, min(0, left.tax)), max(0, left.tax)))
 
 
-def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
-    """The lines by tax rate, the highest first."""
-    sums: dict[int, tuple[int, int]] = {}
+def named_discounts(
+    lines: Iterable[PaperLine], known: Mapping[str, Charge], discounts: Sequence[Discount]
+) -> list[Discount]:
+    """What each named discount gave of the lines' discounts; what has no name is the rest."""
+    sums = [0] * len(discounts)
     for line in lines:
-        gross, tax = sums.get(line.tax_rate_bp, (0, 0))
-        sums[line.tax_rate_bp] = (gross + line.gross_minor, tax + line.tax_minor)
+        charge = known[line.ref]
+        named = charge.discount_shares
+        unnamed = max(0, charge.discount_minor - sum(named))
+        if line.discount_minor > 0 and any(named):
+            _, *parts = split(line.discount_minor, [unnamed, *named])
+            sums = [total + part for total, part in zip(sums, parts, strict=True)]
     return [
-        RateSum(tax_rate_bp=rate, net_minor=gross - tax, tax_minor=tax, gross_minor=gross)
-        for rate, (gross, tax) in sorted(sums.items(), reverse=True)
+        one.model_copy(update={"amount_minor": total})
+        for one, total in zip(discounts, sums, strict=True)
+        if total
+    ]
+
+
+def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
+    """The lines by tax rate, the highest first; what is exempt last and by its reason."""
+    sums: dict[tuple[int, str, str], tuple[int, int]] = {}
+    exemptions: dict[tuple[int, str, str], Exemption | None] = {}
+    for line in lines:
+        why = line.exemption
+        key = (line.tax_rate_bp, why.code if why else "", (why and why.reason) or "")
+        gross, tax = sums.get(key, (0, 0))
+        sums[key] = (gross + line.gross_minor, tax + line.tax_minor)
+        exemptions[key] = why
+    return [
+        RateSum(
+            tax_rate_bp=key[0],
+            net_minor=gross - tax,
+            tax_minor=tax,
+            gross_minor=gross,
+            exemption=exemptions[key],
+        )
+        for key, (gross, tax) in sorted(sums.items(), key=lambda one: (-one[0][0], one[0][1:]))
     ]
 
 

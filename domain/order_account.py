@@ -20,12 +20,12 @@ from domain.account_facts import (
     ExposureTaken,
     GiftPart,
 )
+from domain.case_commands import CASE_CHANGES, RejectOrder
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
     AddNote,
     AmendOrder,
-    ApproveOrder,
     EndOverride,
     OverrideStatus,
     PayRefund,
@@ -54,7 +54,9 @@ def concerned(command: Command, state: Order) -> bool:
             return not OUT_OF_ACCOUNT.isdisjoint(methods)
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case ApproveOrder() | RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+        case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+            return False
+        case _ if isinstance(command, CASE_CHANGES) and not isinstance(command, RejectOrder):
             return False
         case _:  # Rather once too often: what an order owes must not change unnoticed.
             return state.payment_method == ON_ACCOUNT

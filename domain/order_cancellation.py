@@ -33,7 +33,7 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
     lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
     goods = sum(line.amount_minor or 0 for line in lines)
-    fee = _fee(command, goods, state, policy.rules.cancellation)
+    fee = fee_minor(command, goods, state, policy.rules.cancellation)
     _require_same_fee(command.expected_fee_minor, fee)
     rate_bp = policy.rules.cancellation.fee_tax_rate_bp
     owed = state.total_minor - goods - shipping + fee
@@ -60,13 +60,15 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     ]
 
 
-def _fee(command: CancelOrder, goods_minor: int, state: Order, rules: CancellationRules) -> int:
+def fee_minor(
+    asked: CancelOrder | OrderCancelled, goods_minor: int, state: Order, rules: CancellationRules
+) -> int:
     """Free at first, and always when the seller is the cause; never above what is there to keep:
     what was paid, not given back, and not kept as a fee before.
     """
     assert state.placed_at is not None
-    free = command.at <= state.placed_at + timedelta(hours=rules.free_hours)
-    if free or command.initiator == "seller" or command.reason_code in rules.no_fee_reasons:
+    free = asked.at <= state.placed_at + timedelta(hours=rules.free_hours)
+    if free or asked.initiator == "seller" or asked.reason_code in rules.no_fee_reasons:
         return 0
     return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 

@@ -14,6 +14,7 @@ from domain.message import Command, Event, Rejected
 from domain.money import format_minor
 from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
+from domain.order_hold import may_capture
 from domain.order_money import Authorisation
 from domain.order_reinstating import Free, reinstated_by_payment
 from domain.order_state import Order, evolve
@@ -96,6 +97,7 @@ def capture(
 ) -> list[Event]:
     """A part of what is held, never more. Raises Rejected `capture_exceeds_authorised`."""
     not_void(state)
+    may_capture(state)
     held = _authorisation(command.authorisation_id, state)
     amount = held.open_minor if command.amount_minor is None else command.amount_minor
     known = state.payments.get(command.payment_id)

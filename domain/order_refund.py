@@ -141,7 +141,7 @@ def _goods(
             lines_minor=by_lines,
         )
     tax = sum(line.tax_minor or 0 for line in lines)
-    return Goods(lines, by_lines, tax, _restocking_fee(command.reason, back, by_lines, rules))
+    return Goods(lines, by_lines, tax, restocking_fee_minor(command.reason, back, by_lines, rules))
 
 
 def _units(
@@ -219,7 +219,9 @@ def _tax_within(amount_minor: int, state: Order) -> int:
     return ratio_half_up(amount_minor * tax, owed) if owed > 0 else 0
 
 
-def _restocking_fee(reason: str, back: Return | None, goods_minor: int, rules: PolicyRules) -> int:
+def restocking_fee_minor(
+    reason: str, back: Return | None, goods_minor: int, rules: PolicyRules
+) -> int:
     if back is None or reason in rules.refund.seller_reasons:
         return 0
     return ratio_half_up(goods_minor * rules.returns.restocking_fee_bp, 10_000)

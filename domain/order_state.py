@@ -13,19 +13,30 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from domain import (
+    order_cases,
     order_money,
     order_money_state,
     order_papers,
     order_refund_state,
     order_return_state,
 )
+from domain.case_facts import (
+    CASE_FACTS,
+    HoldReleased,
+    OrderHeld,
+    OrderReviewed,
+    UnitsBackordered,
+)
 from domain.frozen import replace
 from domain.message import Event, Sealed
+from domain.order_cases import Cases
 from domain.order_facts import (
     BillingAddressAmended,
     CompensationPaid,
     ContactAmended,
     DeliveryTroubled,
+    Discount,
+    Exemption,
     FeedbackGiven,
     Line,
     LineQuantity,
@@ -173,6 +184,9 @@ class Order:
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
     fees: tuple[Fee, ...] = ()  # for cancellations
+    exemption: Exemption | None = None  # of the order with its shipping from tax
+    exemption_certificate: str | Sealed | None = None
+    discounts: tuple[Discount, ...] = ()  # by name, as they were given
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
@@ -200,6 +214,7 @@ class Order:
         return sum(fee.amount_minor for fee in self.fees)
 
     money: Money = order_money.NONE
+    cases: Cases = order_cases.NONE
 
     @property
     def net_paid_minor(self) -> int:
@@ -313,6 +328,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(_released(state, event.released), void=True)
         case _ if isinstance(event, PaperFact):
             return replace(state, papers=order_papers.evolve(state.papers, event))
+        case _ if isinstance(event, CASE_FACTS):
+            return replace(state, cases=order_cases.evolve(state.cases, event))  # type: ignore[arg-type]
         case _ if isinstance(event, PAYMENT_FACTS):
             return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
@@ -337,6 +354,9 @@ def _placed(event: OrderPlaced) -> Order:
         last_line_no=max((line.line_no for line in event.lines), default=0),
         shipping_minor=event.shipping_minor + shipping_tax,
         shipping_tax_minor=event.shipping_tax_minor,
+        exemption=event.exemption,
+        exemption_certificate=event.exemption_certificate,
+        discounts=tuple(event.discounts or ()),
         total_minor=event.total_minor,
         contact=event.contact,
         shipping_address=event.shipping_address,
@@ -345,6 +365,17 @@ def _placed(event: OrderPlaced) -> Order:
         promised_at=event.promised_at,
         papers=order_papers.begun(event.shipping_tax_rate_bp),
         money=order_money.begun(event),
+    )
+
+
+def impersonal(order: Order) -> Order:
+    """Without what is about a person, not even sealed: for who needs figures only."""
+    return replace(
+        order,
+        contact=None,
+        shipping_address=None,
+        billing_address=None,
+        exemption_certificate=None,
     )
 
 
@@ -461,6 +492,8 @@ def _fee(event: OrderCancelled) -> Fee:
 # The dimensions of the status that a fact belongs to: it ends an override of theirs.
 _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderApproved: frozenset({"stage"}),
+    **dict.fromkeys((OrderHeld, HoldReleased, OrderReviewed), frozenset({"stage"})),
+    UnitsBackordered: frozenset({"fulfilment"}),
     OrderCancelled: frozenset({"stage"}),
     OrderVoided: frozenset({"stage"}),
     OrderPacked: frozenset({"stage", "fulfilment"}),

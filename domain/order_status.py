@@ -103,10 +103,14 @@ def stage(state: Order) -> str:
     if state.void:
         return "void"
     if state.cancelled:
-        return "cancelled"
+        return "rejected" if state.cases.rejected else "cancelled"
+    if state.cases.holds:
+        return "on_hold"
     if state.parcels:
         return "in_progress"
-    return "approved" if state.approved else "received"
+    if state.approved:
+        return "approved"
+    return "in_review" if state.cases.withhold_approval else "received"
 
 
 def payment(state: Order) -> str:
@@ -144,7 +148,15 @@ def fulfilment(state: Order) -> str:
         return "partially_shipped"
     if state.parcels:
         return "packed"
+    if state.cases.backordered and _short(state):
+        return "backordered"
     return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
+
+
+def _short(state: Order) -> bool:
+    """Units that were accepted without stock are still wanted and have none promised."""
+    lines = (state.lines.get(no) for no in state.cases.backordered)
+    return any(line is not None and line.live > line.reserved for line in lines)
 
 
 # What waits for somebody stands before what is done.
@@ -186,13 +198,14 @@ def _is_prepared(shown: Dimensions, state: Order) -> bool:
     return shown.fulfilment == "packed" or state.payment_method in PAYS_LATER
 
 
+_TROUBLED = frozenset({"delivery_exception", "lost"})
 _SHIPPED = frozenset({"partially_shipped", "shipped", "partially_delivered"})
 _UNREVIEWED = frozenset({"draft", "received", "in_review", "on_hold"})
 
 # A void order stands before all: it is hidden from lists, and nothing else matters of it.
 _HEADLINES: tuple[tuple[str, Callable[[Dimensions, Order], bool]], ...] = (
     ("void", lambda shown, _: shown.stage == "void"),
-    ("exception", lambda shown, _: shown.fulfilment in {"delivery_exception", "lost"}),
+    ("exception", lambda shown, state: state.cases.blocked or shown.fulfilment in _TROUBLED),
     ("refunding", lambda _, state: refund_is_open(state)),
     ("refunded", lambda shown, _: shown.payment == "refunded"),
     ("cancelled", lambda shown, _: shown.stage in {"cancelled", "rejected"}),

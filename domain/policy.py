@@ -70,7 +70,12 @@ class PolicyVersion:
         return self.effective_from or SINCE_EVER
 
 
-DEFAULTS = PolicyVersion(0, PolicyRules(), DEFAULT_DAYS, calendar_of(PolicyRules(), DEFAULT_DAYS))
+def drafted(rules: PolicyRules, days: CalendarDays) -> PolicyVersion:
+    """Rules that nobody has published."""
+    return PolicyVersion(0, rules, days, calendar_of(rules, days))
+
+
+DEFAULTS = drafted(PolicyRules(), DEFAULT_DAYS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from domain.number import SEED_MAX
 from domain.order_commands import Channel, PaymentMethod
+from domain.order_hold import FORBID_CAPTURING
 from domain.order_status import PAYS_LATER
 from domain.policy import PolicyVersion
 from domain.policy_labels import CHANNELS, Pair
@@ -38,6 +39,8 @@ ALL = "everyone"  # the role of all callers, until there are accounts
 # Rules that a decision or a worker follows today; all others wait for a person.
 CARRIED_OUT = frozenset(
     {
+        "review.auto_approve_below",
+        "exceptions.negative_margin",
         "payment.term_hours",
         "payment.late_fee_percent_per_day",
         "payment.late_fee_cap_bp",
@@ -59,6 +62,7 @@ CARRIED_OUT = frozenset(
         "returns.restocking_fee_bp",
     }
 )
+INTAKE = "intake."  # all of its rules, by channel, are carried out as well
 # Rules that customers are told; facts say so where they stand.
 PUBLIC = frozenset(
     {
@@ -114,7 +118,8 @@ def rules(basis: Basis, *names: str) -> Iterator[Said]:
 def _by(path: str) -> By:
     if path.startswith(_SETTINGS):
         return "settings"
-    return "system" if path in CARRIED_OUT else "people"
+    carried_out = path in CARRIED_OUT or path.startswith(INTAKE)
+    return "system" if carried_out else "people"
 
 
 def _applies(path: str, given: PolicyRules) -> bool:
@@ -213,9 +218,15 @@ def refund(basis: Basis) -> list[Block]:
     return _sorted(basis, said)
 
 
+def _listed_types(basis: Basis) -> str:
+    return listed(sorted(FORBID_CAPTURING), basis.language)
+
+
 def exceptions(basis: Basis) -> list[Block]:
     said = [
         fact(basis, "exceptions.parcel"),
+        fact(basis, "exceptions.case"),
+        fact(basis, "exceptions.hold", types=_listed_types(basis)),
         fact(basis, "exceptions.override"),
         fact(basis, "exceptions.override_ends"),
         fact(basis, "exceptions.unreadable"),

@@ -127,6 +127,14 @@ FACTS: dict[str, Pair] = {
         "An order whose parcel is in trouble or lost is shown as an exception.",
         "包裹异常或丢失的订单显示为“异常”。",
     ),
+    "exceptions.case": (
+        "A blocking case holds its order until it is closed with its cause and the action taken.",
+        "阻断性异常会暂停订单，直至注明原因和处理措施并关闭。",
+    ),
+    "exceptions.hold": (
+        "What is held is not packed and does not leave; holds of type {types} capture no money.",
+        "暂停的订单不打包、不发货；类型为{types}的暂停期间也不扣款。",
+    ),
     "exceptions.override": (
         "With a reason, what an order shows can be overridden; decisions look at facts only.",
         "注明原因后可人工覆盖订单显示的状态；系统仍按事实处理。",
@@ -177,7 +185,10 @@ FACTS: dict[str, Pair] = {
 PERMISSIONS: dict[str, Pair] = {
     "order.place": ("place orders", "下单"),
     "order.read": ("see orders, their events and papers", "查看订单、事件和单据"),
-    "order.approve": ("approve orders", "审核通过订单"),
+    "order.draft": ("type in drafts and offer quotes", "录入草稿并报价"),
+    "order.review": ("approve and reject orders", "审核订单（通过或拒绝）"),
+    "order.hold": ("hold and release orders", "暂停和恢复订单"),
+    "case.manage": ("work on exception cases", "处理异常订单"),
     "order.amend": ("change orders", "修改订单"),
     "order.price": ("change prices", "修改价格"),
     "order.cancel": ("cancel orders", "取消订单"),

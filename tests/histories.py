@@ -86,6 +86,7 @@ class History:
         self.orders.append(order_id)
         yield self.place(order_id)
         chance = self.random.random
+        yield from self.handling(order_id)
         if chance() < 0.05:
             yield given.void(order_id)
             return
@@ -105,6 +106,27 @@ class History:
         if chance() < 0.3:
             yield from self.returns(order_id)
 
+    def handling(self, order_id: str) -> Iterator[Command]:
+        """What a rule found is put right or decided, and people find more."""
+        chance = self.random.random
+        if chance() < 0.1:
+            case_id = self.id()
+            yield given.open_case(case_id, order_id, blocking=chance() < 0.5)
+            yield given.step(case_id, self.id(), order_id, cause="carrier", action="asked")
+            yield given.close_case(case_id, order_id)
+            if chance() < 0.3:
+                yield given.reopen(case_id, order_id)
+        if chance() < 0.1:
+            hold_id = self.id()
+            yield given.hold(self.pick("fraud", "stock"), hold_id, order_id)
+            if chance() < 0.8:
+                yield given.release(hold_id, order_id)
+        for case_id, case in self.order(order_id).cases.cases.items():
+            if case.open and case.blocking and chance() < 0.8:
+                yield given.close_case(case_id, order_id, cause="operator", action="put right")
+        if not self.order(order_id).approved:
+            yield given.reject(order_id) if chance() < 0.05 else given.approve(order_id)
+
     def place(self, order_id: str) -> Command:
         lines = [
             given.line(
@@ -117,12 +139,18 @@ class History:
             )
             for _ in range(self.random.randint(1, 4))
         ]
+        for one in lines[1:]:
+            if one["tax_rate_bp"] == 0:
+                one["exemption"] = {"code": "VATEX-EU-132"}
+        channel = self.pick("web", "phone", "store", "marketplace")
         return given.place(
             order_id,
             *lines,
+            discounts=self.discounts(lines[0]["unit_price_minor"]),
             at=self.tick(),
             numbers=(order_id[:8] + order_id[-4:],),
-            channel=self.pick("web", "phone", "store"),
+            channel=channel,
+            total_minor=self.pick(None, 12_345) if channel == "marketplace" else None,
             customer_id=self.random.choice(CUSTOMERS),
             currency=self.random.choice(CURRENCIES),
             prices_include_tax=self.pick(True, False),
@@ -131,6 +159,15 @@ class History:
             payment_method=self.random.choice(METHODS),
             external_ref=self.pick(None, f"ref-{order_id}"),
         )
+
+    def discounts(self, price_minor: int) -> list[dict[str, Any]]:
+        """Of every third order, two by name: less than half a unit of its first line."""
+        if price_minor % 3 or price_minor < 20:
+            return []
+        return [
+            {"kind": "coupon", "code": "S", "title": "Spring", "amount_minor": price_minor // 5},
+            {"kind": "promotion", "title": "Tea week", "amount_minor": price_minor // 7},
+        ]
 
     def amend(self, order_id: str) -> Command:
         line = self.pick(

@@ -47,7 +47,25 @@ EVIDENCE = "/v1/evidence"  # takes files, not JSON
 WEBHOOK = "/v1/providers/{provider}/notices"  # signed, and named by the provider's own id
 INTERFACE = {
     "POST /v1/orders",
+    "POST /v1/drafts",
+    "PUT /v1/drafts/{}",
+    "POST /v1/drafts/{}/quote",
+    "POST /v1/drafts/{}/accept",
+    "POST /v1/drafts/{}/decline",
+    "POST /v1/drafts/{}/confirm",
+    "POST /v1/drafts/{}/confirm/preview",
+    "POST /v1/drafts/{}/discard",
+    "GET /v1/drafts",
+    "GET /v1/drafts/{}",
     "POST /v1/orders/{}/approve",
+    "POST /v1/orders/{}/reject",
+    "POST /v1/orders/{}/cases",
+    "POST /v1/orders/{}/cases/{}/steps",
+    "POST /v1/orders/{}/cases/{}/close",
+    "POST /v1/orders/{}/cases/{}/reopen",
+    "POST /v1/orders/{}/hold",
+    "POST /v1/orders/{}/holds/{}/release",
+    "GET /v1/cases",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
@@ -121,6 +139,7 @@ INTERFACE = {
     "GET /v1/policies/{}/versions",
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
+    "POST /v1/policies/{}/try",
     "POST /v1/policies/{}",
     "GET /v1/procedure",
     "GET /v1/procedure/versions",
@@ -306,6 +325,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         examples.send(path, customer_id="C-1001", currency="CNY")
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
+    examples.send("/v1/policies/{shop}/try", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
     examples.send("/v1/procedure/issue")
     examples.send("/v1/procedure/{version}/acknowledge", version="1")
@@ -328,10 +348,22 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     named = {"provider": PROVIDER, "notice_id": tell(api, told)["notice_id"], "order_id": id_}
     examples.send(f"{WEBHOOK}/{{notice_id}}/assign", **named)
 
+    def drafted(*names: str) -> None:
+        at = "/v1/drafts/{draft_id}"
+        draft_id = examples.send("/v1/drafts")["draft_id"]
+        examples.send(at, "put", draft_id=draft_id)
+        for name in names:
+            examples.send(f"{at}/{name}", draft_id=draft_id)
+
+    drafted("quote", "accept")
+    drafted("quote", "decline", "discard")
+    drafted("confirm/preview", "confirm")
+
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
     send_examples_of_money(api, examples)
+    send_examples_of_cases(api, examples)
     send_example_of_exchange(api, examples)
 
     with_example = {
@@ -340,6 +372,18 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         if "requestBody" in one and path not in {EVIDENCE, WEBHOOK}
     }
     assert examples.sent == with_example
+
+
+def send_examples_of_cases(api: Api, examples: Examples) -> None:
+    order = "/v1/orders/{order_id}"
+    one = examples.send("/v1/orders")["order_id"]
+    case = {"order_id": one, "case_id": examples.send(f"{order}/cases", order_id=one)["case_id"]}
+    for name in ("steps", "close", "reopen"):
+        examples.send(f"{order}/cases/{{case_id}}/{name}", **case)
+    held = examples.send(f"{order}/hold", order_id=one)["hold_id"]
+    examples.send(f"{order}/holds/{{hold_id}}/release", order_id=one, hold_id=held)
+    waits = api.place(currency="USD")["order_id"]
+    examples.send(f"{order}/reject", order_id=waits)
 
 
 def send_examples_of_money(api: Api, examples: Examples) -> None:

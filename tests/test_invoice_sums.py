@@ -43,12 +43,23 @@ LINES = st.builds(
 )
 
 
+EXEMPT = st.sampled_from([None, {"code": "VATEX-EU-132"}, {"code": "own", "reason": "by law"}])
+
+
 @st.composite
 def placements(draw: st.DrawFn) -> Command:
     lines = draw(st.lists(LINES, min_size=1, max_size=3))
+    for one in lines:
+        one["exemption"] = None if one["tax_rate_bp"] else draw(EXEMPT)
+    # A line of a third of a unit, less a quarter of the price, has a twelfth left.
+    most = lines[0]["unit_price_minor"] // 40
+    amounts = draw(st.lists(st.integers(1, most), max_size=3)) if most else []
     return place(
         "A",
         *lines,
+        discounts=[
+            {"kind": "promotion", "title": "Spring", "amount_minor": amount} for amount in amounts
+        ],
         prices_include_tax=draw(st.booleans()),
         shipping_minor=draw(st.integers(0, 1500)),
         shipping_tax_rate_bp=draw(RATES),

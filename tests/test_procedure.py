@@ -243,8 +243,8 @@ def test_a_rule_that_is_automatic_from_now_on_says_so() -> None:
     (change,) = differences(before, moved)
     assert change.was is not None
     assert change.now is not None
-    assert change.was.startswith("Not automatic: people see to it: Orders below")
-    assert change.now.startswith("The system sees to it: Orders below")
+    assert change.was.startswith("Not automatic: people see to it: Orders are reviewed")
+    assert change.now.startswith("The system sees to it: Orders are reviewed")
 
 
 def test_the_same_text_has_the_same_digest_and_another_word_another() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from domain.desk import order_stream, stock_stream
 from domain.message import Command
-from domain.order_facts import OrderPlaced, PaymentCaptured, RefundRequested
+from domain.order_facts import Exemption, OrderPlaced, PaymentCaptured, RefundRequested
 from domain.order_status import facts, shown
 from domain.policy import PublishPolicy
 from domain.policy_rules import PolicyRules
@@ -321,7 +321,7 @@ def test_an_exchange_is_a_return_and_a_new_order_in_one_write() -> None:
         *REFUNDED,
         "order.refund_paid.v1",
         "order.exchanged.v1",
-        "order.placed.v3",
+        "order.placed.v4",
         "order.approved.v1",
         "order.placed_in_exchange.v1",
         "order.payment_captured.v2",
@@ -342,6 +342,22 @@ def test_an_exchange_is_a_return_and_a_new_order_in_one_write() -> None:
     assert (new.total_minor, new.unpaid_minor, new.exchange_of) == (3_600, 1_600, "A")
     assert (old.net_paid_minor, old.returns["T1"].exchange_order_id) == (3_500, "B")
     given(world).when(exchange(line("POT", 1, 3_600), back=((1, 2),))).nothing()
+
+
+def test_an_exchange_of_an_exempt_order_is_exempt() -> None:
+    """covers: A65 (exemption), A67"""
+    exempt = {"code": "charity", "reason": "by law"}
+    tea = line(quantity=3, price=1_000)
+    three = place(
+        "A", tea, line("CUP", 1, 2_500), exemption=exempt, exemption_certificate="ST-44/17"
+    )
+    start = after(receive(10, "POT"), three, *SENT)
+    new = start.when(exchange(line("POT", 1, 3_600), back=((1, 2),))).world.order("B")
+    assert (new.exemption, new.exemption_certificate) == (Exemption(**exempt), "ST-44/17")
+    assert {one.priced.exemption for one in new.lines.values()} == {Exemption(**exempt)}
+    start.when(exchange(line("POT", tax_rate_bp=600), back=((1, 2),))).refused(
+        "line_is_exempt", asked_bp=600, allowed_bp=0
+    )
 
 
 def test_what_came_back_for_an_exchange_is_not_refunded_again() -> None:
