@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from domain import payout, provider
+from domain import payout, provider, provider_meaning
 from domain.message import Command, Event, Rejected, StreamName
 from domain.order_commands import PayRefund, RecordPayment
 from domain.order_state import Order
@@ -121,11 +121,13 @@ def _commands(
 ) -> list[Command]:
     """For a refund the payout is told first: whatever the order says, so much has gone."""
     if notice.kind not in REFUND_KINDS:
-        return provider.commands_of(command, notice, order)
+        return provider_meaning.commands_of(command, notice, order)
     stream = payout_stream(refund_id_of(notice.key or notice.notice_id))
     answered = payout.answered(notice, write.states[stream], order)
     write.add(stream, answered)
-    return provider.commands_of_refund(notice, write.states[stream], order) if answered else []
+    return (
+        provider_meaning.commands_of_refund(notice, write.states[stream], order) if answered else []
+    )
 
 
 def answer(

@@ -87,12 +87,14 @@ def up(settings: Settings, *, simulate: bool) -> None:
         for server in servers:
             supervisor.keep(server)
         stack.callback(console.print, "Stopping …")
-        for name in (*WORKERS, *(["provider"] if settings.providers else [])):
+        for name in WORKERS:
             supervisor.start(name, [name], environment(settings))
         found = found.model_copy(update={"api": f"http://{settings.api_host}:{settings.api_port}/"})
         _wait_until_ready(f"{found.api}readyz", supervisor)
         endpoints.write(found, var / ENDPOINTS)
         stack.callback(endpoints.remove, var / ENDPOINTS)
+        if settings.providers:
+            supervisor.start("provider", ["provider"], environment(settings))
         if simulate:
             if DEMO_PROVIDER in settings.providers:
                 arguments = ["provider-simulator", DEMO_PROVIDER]
