@@ -64,7 +64,6 @@ from domain.desk_streams import (
     paper_claim,
     parcel_stream,
     persons,
-    policy_stream,
     procedure_stream,
     series_stream,
     stock_stream,
@@ -118,7 +117,7 @@ from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
 from domain.payout import payout_stream
-from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
@@ -678,7 +677,15 @@ def _ship(item: LineQuantity, reserved: Decimal, before: Order, cause: Event, wr
 
 def _deliver(command: DeliverParcel, write: Write) -> None:
     stream = parcel_stream(command.parcel_id)
-    write.add(stream, parcel.decide(command, write.states[stream]))
+    events = parcel.decide(command, write.states[stream])
+    orders: list[Order] = [write.states[order_stream(o)] for o in write.states[stream].order_ids]
+    if events and orders and all(command.parcel_id in one.money.refused for one in orders):
+        raise Rejected(
+            "delivery_refused",
+            "it was refused at the door: what is owed for it was taken off",
+            parcel_id=command.parcel_id,
+        )
+    write.add(stream, events)
     _tell_orders(stream, write.events.get(stream, []), write)
 
 

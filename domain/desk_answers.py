@@ -31,7 +31,6 @@ from domain.desk_streams import (
     draft_stream,
     order_stream,
     parcel_stream,
-    policy_stream,
     procedure_stream,
     stock_stream,
     target,
@@ -60,7 +59,7 @@ from domain.order_commands import (
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
-from domain.policy import PublishPolicy, in_force
+from domain.policy import PublishPolicy, in_force, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (

@@ -64,7 +64,7 @@ from domain.payment_commands import (
     RefuseDelivery,
 )
 from domain.payout import payout_stream
-from domain.policy import PublishPolicy
+from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
@@ -99,10 +99,6 @@ def stock_stream(sku: str, location: str) -> StreamName:
 
 def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
-
-
-def policy_stream(shop: str) -> StreamName:
-    return StreamName("policy", shop)
 
 
 def procedure_stream(shop: str) -> StreamName:

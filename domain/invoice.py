@@ -28,6 +28,7 @@ from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_facts import Discount
 from domain.order_lines import known_line
+from domain.order_money import shown
 from domain.order_state import ZERO, Order
 from domain.values import quantity_json
 
@@ -177,11 +178,13 @@ def _require_owed(total: int, state: Order) -> None:
     owed = {ref: charge.owed.gross for ref, charge in invoice_amounts.charges(state).items()}
     done = invoice_amounts.billed(state)
     before = sum(min(one.gross, owed.get(ref, 0)) for ref, one in done.items())
-    left = max(0, state.total_minor - before)
+    whole = invoice_amounts.billable_minor(state)
+    left = max(0, whole - before)
     if total > left:
         raise Rejected(
             "invoice_exceeds_owed",
-            f"{total} asked, {left} of {state.total_minor} are not invoiced",
+            f"{shown(total, state)} asked, {shown(left, state)} of {shown(whole, state)} are not "
+            "invoiced",
             asked_minor=total,
             open_minor=left,
         )

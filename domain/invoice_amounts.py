@@ -4,6 +4,11 @@ Per charge (a line, shipping, a fee) three sums are kept apart: what is owed by 
 for it (invoices less corrections and reductions), and what was credited because money was given
 back for what is still owed. Owed less billed is open: above zero it may be invoiced, below zero it
 has to be credited. So when nothing is open, the papers say what the order says, by line and rate.
+
+A credit note stands for money given back only as far as that is so by now (`standing`): where the
+payout failed, or what was refunded is owed no more, the note is like one that followed a fall, and
+what it took off too much is open and invoiced again. A fee for lateness is on no paper: it is
+damages for the delay, not a price for a supply, it grows by the day and may be waived.
 """
 
 from __future__ import annotations
@@ -113,12 +118,62 @@ def summed(papers: Iterable[Invoice | CreditNote]) -> dict[str, Amount]:
     return sums
 
 
+def given_minor(state: Order) -> int:
+    """Refunds of what is still owed. Money back that was paid too much, or for what was cancelled,
+    lowers no price by itself.
+    """
+    paid = state.paid_minor - state.late_fees_paid_minor  # These are not refunded.
+    return max(0, min(billable_minor(state), paid) - (paid - state.refunded_minor))
+
+
+def billable_minor(state: Order) -> int:
+    """What is owed by now and stands on papers: all but the fee for lateness."""
+    return state.total_minor - state.money.late_fees_minor
+
+
+def standing(state: Order) -> dict[str, Amount]:
+    """What credit notes say of money given back that was given back, and for what is still owed.
+
+    The oldest notes first, those last whose refund was denied or failed.
+    """
+    left = given_minor(state)
+    if not left:
+        return {}
+    owed = {ref: charge.owed for ref, charge in charges(state).items()}
+    found: dict[str, Amount] = {}
+    for note in sorted(_after_refunds(state), key=lambda one: _fell_through(one, state)):
+        for line in note.lines:
+            before = found.get(line.ref, NOTHING)
+            one = _up_to(amount(line), left, owed.get(line.ref, NOTHING) - before)
+            found[line.ref] = before + one
+            left -= one.gross
+    return found
+
+
+def _after_refunds(state: Order) -> list[CreditNote]:
+    return [note for note in state.papers.credit_notes.values() if note.basis == "refund"]
+
+
+def _fell_through(note: CreditNote, state: Order) -> bool:
+    refund = state.refunds.get(note.refund_id or "")
+    return refund is not None and not refund.counts
+
+
+def _up_to(whole: Amount, left: int, owed: Amount) -> Amount:
+    """With the tax of its share; all that is owed, with the tax of that."""
+    part = max(0, min(whole.gross, left, owed.gross))
+    units = whole.units if part == whole.gross else ZERO
+    if part == owed.gross:
+        return Amount(units, part, owed.tax)
+    return Amount(units, part, ratio_half_up(whole.tax * part, whole.gross) if part else 0)
+
+
 def billed(state: Order) -> dict[str, Amount]:
     """Invoices less the credit notes that made room for another invoice, or followed a fall."""
     papers = state.papers
-    less = summed(note for note in papers.credit_notes.values() if note.basis != "refund")
+    less, stands = summed(papers.credit_notes.values()), standing(state)
     return {
-        ref: whole - less.get(ref, NOTHING)
+        ref: whole - (less.get(ref, NOTHING) - stands.get(ref, NOTHING))
         for ref, whole in summed(papers.invoices.values()).items()
     }
 
@@ -158,14 +213,8 @@ def _within(over: Amount, left: Amount) -> Amount:
 
 
 def given_back_minor(state: Order) -> int:
-    """Refunds of what is still owed that no credit note tells of yet.
-
-    Money back that was paid too much, or for what was cancelled, lowers no price by itself.
-    """
-    kept = min(state.total_minor, state.paid_minor)
-    notes = state.papers.credit_notes.values()
-    told = sum(note.total_minor for note in notes if note.basis == "refund")
-    return max(0, kept - state.net_paid_minor - told)
+    """Refunds of what is still owed that no credit note tells of yet."""
+    return given_minor(state) - sum(one.gross for one in standing(state).values())
 
 
 def next_units(charge: Charge, done: Amount, units: Decimal) -> Amount:

@@ -53,6 +53,7 @@ from domain.order_facts import (
 from domain.order_hold import not_held
 from domain.order_intake import consequences, sold
 from domain.order_lines import Kept, amended, known_line
+from domain.order_money import shown
 from domain.order_payment import not_void, payer_of
 from domain.order_reinstating import Free
 from domain.order_state import Order, Override, evolve
@@ -81,7 +82,7 @@ def nothing_paid(state: Order) -> None:
     if any(not one.voided for one in state.payments.values()) or state.money.authorised_minor:
         raise Rejected(
             "void_after_payment",
-            f"{state.paid_minor} were paid: cancel the order and refund",
+            f"{shown(state.paid_minor, state)} were paid: cancel the order and refund",
             paid_minor=state.paid_minor,
         )
 
@@ -376,7 +377,8 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
     if command.unpaid_reason is None:
         raise Rejected(
             "not_paid",
-            f"order {state.number}: {due} of {state.total_minor} are due",
+            f"order {state.number}: {shown(due, state)} of {shown(state.total_minor, state)} are "
+            "due",
             order_id=state.order_id,
             due_minor=due,
         )
@@ -418,9 +420,11 @@ def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
 
 
 def deliver(parcel_id: str, carrier: str, source: str, at: datetime, state: Order) -> list[Event]:
-    """The order's units in the parcel arrived, and what the carrier collected for them."""
+    """The order's units in the parcel arrived, and what the carrier collected for them. What was
+    refused at the door is on its way back: it arrives at the sender's.
+    """
     parcel = state.parcels[parcel_id]
-    if parcel.delivered:
+    if parcel.delivered or parcel_id in state.money.refused:
         return []
     fact = OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)
     return [fact, *order_cash.collected(fact, carrier, state, evolve(state, fact))]

@@ -14,6 +14,7 @@ from domain.money import ratio_half_up
 from domain.order_commands import CancelOrder, LineQuantityBody
 from domain.order_facts import LineQuantity, OrderCancelled
 from domain.order_lines import known_line
+from domain.order_money import shown
 from domain.order_state import Order, OrderLine
 from domain.policy import PolicyVersion
 from domain.policy_rules import CancellationRules
@@ -34,7 +35,7 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
     goods = sum(line.amount_minor or 0 for line in lines)
     fee = fee_minor(command, goods, state, policy.rules.cancellation)
-    _require_same_fee(command.expected_fee_minor, fee)
+    _require_same_fee(command.expected_fee_minor, fee, state)
     rate_bp = policy.rules.cancellation.fee_tax_rate_bp
     owed = state.total_minor - goods - shipping + fee
     return [
@@ -73,11 +74,11 @@ def fee_minor(
     return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 
 
-def _require_same_fee(expected: int | None, fee: int) -> None:
+def _require_same_fee(expected: int | None, fee: int, state: Order) -> None:
     if expected not in {None, fee}:
         raise Rejected(
             "fee_differs",
-            f"{expected} expected, the fee is {fee}",
+            f"{shown(expected or 0, state)} expected, the fee is {shown(fee, state)}",
             expected_minor=expected,
             fee_minor=fee,
         )

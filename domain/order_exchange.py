@@ -12,7 +12,7 @@ from domain import order_refund, order_return
 from domain.message import Event, Rejected
 from domain.order_commands import PlaceOrder, RequestRefund
 from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
-from domain.order_payment_undone import EXCHANGE
+from domain.order_money import EXCHANGE
 from domain.order_state import Order, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import ExchangeOrder

@@ -6,7 +6,7 @@ its sku and location. Another line's amendment or cancellation moves none of the
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +14,7 @@ from typing import Any
 
 from domain import discount, exemption
 from domain.message import Rejected
-from domain.money import Currency
+from domain.money import Currency, shown_minor
 from domain.order_commands import AmendLineBody, AmendOrder, LineBody, PlaceOrder
 from domain.order_facts import Discount, Exemption, Line
 from domain.order_state import ZERO, Order, OrderLine, gross_minor, order_line, repriced
@@ -47,18 +47,30 @@ class Amendment:
 
 
 @contextmanager
-def pricing_rules() -> Iterator[None]:
+def pricing_rules(currency: str) -> Iterator[None]:
     """What cannot be priced is refused under the code of the pricing rule."""
     try:
         yield
     except PricingProblem as problem:
-        raise Rejected(problem.code, problem.detail, **problem.facts) from problem
+        told = _told(problem, currency)
+        raise Rejected(problem.code, told, **problem.facts) from problem
+
+
+def _told(problem: PricingProblem, currency: str) -> str:
+    """Of a discount that is too large, with amounts as people read them: prices know none."""
+    if not problem.code.startswith("discount_exceeds"):
+        return problem.detail
+    facts: Mapping[str, Any] = problem.facts
+    asked, allowed = facts["asked_minor"], facts["allowed_minor"]
+    line = f"line {facts['line_no']}: " if "line_no" in facts else ""
+    most = shown_minor(allowed, currency)
+    return f"{line}{shown_minor(asked, currency)} asked as discount, {most} can be"
 
 
 def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
     """Totals and lines of an order to place, numbered from 1. Raises Rejected."""
     prices = [_unit_price(line, command.currency) for line in command.lines]
-    with pricing_rules():
+    with pricing_rules(command.currency):
         totals = price(
             [
                 _priced_input(number, line.quantity, price, line.discount_minor, line.tax_rate_bp)
@@ -110,7 +122,7 @@ def amended(command: AmendOrder, state: Order, kept: Kept) -> Amendment | None:
     """What the command changes of the lines; None when nothing. Raises Rejected."""
     lines = dict(state.lines)
     next_line_no = state.last_line_no + 1
-    with pricing_rules():
+    with pricing_rules(state.currency):
         for item in command.lines or []:
             if item.line_no is None:
                 added = _added(item, next_line_no, state, kept)

@@ -11,11 +11,17 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
+from domain.money import shown_minor
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced
 from domain.payment_facts import LateFeeDay
 
 if TYPE_CHECKING:
     from domain.order_state import Order
+
+ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
+# Money that stays in the house: no bank tells of it.
+INTERNAL_METHODS = ACCOUNT_METHODS | {EXCHANGE}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,9 @@ class Payment:
     value_date: date | None = None
     received_at: datetime | None = None
     carrier: str | None = None  # that remitted it
+    collected_minor: int = 0  # of it, what the carrier was known to have collected
+    fee_minor: int = 0  # of the amount, what carrier or provider kept: the rest reached us
+    moved_from: tuple[str, str] | None = None  # the order and payment that it came in by
 
     @property
     def here_minor(self) -> int:
@@ -197,3 +206,8 @@ def cancelled(money: Money, event: OrderCancelled) -> Money:
         tax_minor=event.tax_minor,
     )
     return replace(money, cancellation=gone)
+
+
+def shown(amount_minor: int, order: Order) -> str:
+    """As people read it; imports may have a currency that nobody knows."""
+    return shown_minor(amount_minor, order.currency)

@@ -115,6 +115,8 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         value_date=event.value_date,
         received_at=event.at,
         carrier=event.carrier,
+        collected_minor=min(event.amount_minor, state.money.collected.get(event.carrier or "", 0)),
+        fee_minor=event.fee_minor,
     )
     state = _with_payment(state, event.payment_id, payment, event.amount_minor)
     state = _not_asked(state, event.payment_id)
@@ -163,7 +165,7 @@ def _voided(state: Order, event: PaymentVoided) -> Order:
     gone = payment.here_minor
     state = _with_payment(state, event.payment_id, replace(payment, voided=True), -gone)
     if payment.carrier is not None:
-        state = _collected(state, payment.carrier, gone)
+        state = _collected(state, payment.carrier, payment.collected_minor)
     if payment.authorisation_id is None:
         return state
     return _captured_more(state, payment.authorisation_id, -gone)
@@ -184,6 +186,7 @@ def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
         reference=event.reference,
         value_date=event.value_date,
         received_at=event.received_at,
+        moved_from=(event.from_order_id, event.from_payment_id),
     )
     return _settled(_with_payment(state, event.payment_id, payment, event.amount_minor))
 
@@ -219,7 +222,10 @@ def _late_days(state: Order, days: Iterable[LateFeeDay]) -> Order:
     known = {one.day: one for one in state.money.late_days}
     known |= {one.day: one for one in days}
     ordered = tuple(known[day] for day in sorted(known))
-    return _settled(_with_late_fee(state, replace(state.money, late_days=ordered)))
+    money = replace(state.money, late_days=ordered)
+    # What was not owed after all was not forgiven: the rest of a waiver is not kept for later days.
+    waived = min(money.late_waived_minor, money.late_charged_minor)
+    return _settled(_with_late_fee(state, replace(money, late_waived_minor=waived)))
 
 
 def _with_late_fee(state: Order, money: Money) -> Order:

@@ -11,11 +11,10 @@ from functools import reduce
 from typing import Any
 
 from domain.message import Command, Event, Rejected
-from domain.money import format_minor
 from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
 from domain.order_hold import may_capture
-from domain.order_money import Authorisation
+from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
 from domain.order_reinstating import Free, reinstated_by_payment
 from domain.order_state import Order, evolve
 from domain.payment_commands import (
@@ -38,11 +37,11 @@ from domain.payment_facts import (
     PaymentFailed,
     PaymentMovedIn,
 )
-from domain.payment_terms import recharged, value_day
+from domain.payment_terms import ON_ACCOUNT, recharged, value_day
 from domain.policy import PolicyVersion
 from domain.policy_rules import amount as amount_in
 
-ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+NEVER_HELD = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 
 def payer_of(order_id: str) -> str:
@@ -84,7 +83,7 @@ def _is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) ->
     if (known.method, known.amount_minor) != (method, amount_minor):
         raise Rejected(
             "payment_differs",
-            f"payment {payment_id} is {known.amount_minor} by {known.method}",
+            f"payment {payment_id} is {shown(known.amount_minor, state)} by {known.method}",
             payment_id=payment_id,
             amount_minor=known.amount_minor,
             method=known.method,
@@ -292,6 +291,13 @@ def authorise(
         return []
     if state.cancelled:
         raise Rejected("order_cancelled", "the order was cancelled: nothing is to be held for it")
+    if command.method in NEVER_HELD:
+        raise Rejected(
+            "method_holds_nothing",
+            f"{command.method}: only what a provider holds is captured later; "
+            "an account is spent from at once, and a term is no money",
+            method=command.method,
+        )
     return [
         PaymentAuthorised(
             person=payer_of(state.order_id),
@@ -368,14 +374,6 @@ def fail(
             at=command.occurred_at or command.at,
         )
     ]
-
-
-def shown(amount_minor: int, state: Order) -> str:
-    """As people read it; imports may have a currency that nobody knows."""
-    try:
-        return format_minor(amount_minor, state.currency)
-    except ValueError:
-        return str(amount_minor)
 
 
 Decider = Callable[[Any, Order, PolicyVersion, Free], Iterable[Event]]

@@ -7,8 +7,8 @@ what was refunded as well, and then both are told.
 from __future__ import annotations
 
 from domain.message import Command, Event, Rejected
-from domain.order_money import Chargeback, Payment
-from domain.order_payment import Decider, not_void, received, shown
+from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment, shown
+from domain.order_payment import Decider, not_void, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import (
@@ -27,9 +27,6 @@ from domain.payment_facts import (
     PaymentVoided,
 )
 from domain.policy import PolicyVersion
-
-EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
-ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
 
 
 def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:
@@ -95,6 +92,12 @@ def move(
     if command.to_payment_id in target.payments:
         return [], []
     _require_cash(payment)
+    if payment.carrier is not None:  # It would leave two orders with what the carrier still owes.
+        raise Rejected(
+            "money_of_a_carrier",
+            "void the remittance, and record it on the order that it is for",
+            carrier=payment.carrier,
+        )
     not_void(target)
     if source.currency != target.currency:
         raise Rejected(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from domain.message import Command, Event, Rejected
+from domain.message import Command, Event, Rejected, StreamName
 from domain.order_commands import Handle
 from domain.policy_calendar import DEFAULT_DAYS, CalendarDays, calendar_of
 from domain.policy_faults import faults
@@ -87,6 +87,10 @@ class Policy:
     @property
     def newest(self) -> int:
         return len(self.versions) - 1
+
+
+def policy_stream(shop: str) -> StreamName:
+    return StreamName("policy", shop)
 
 
 def in_force(state: Policy, at: datetime) -> PolicyVersion:

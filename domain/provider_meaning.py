@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.message import Command, Rejected
 from domain.order_commands import PayRefund, RecordPayment
-from domain.order_payment_undone import ACCOUNT_METHODS
+from domain.order_money import ACCOUNT_METHODS
 from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.payment_commands import (

@@ -4,6 +4,7 @@ and compensation, which is no refund.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 
 from domain import order_return, refund_terms
@@ -19,15 +20,17 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
-from domain.order_payment_undone import ACCOUNT_METHODS
+from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import (
     require_line_left,
     require_paid,
     require_payment_left,
+    require_return_left,
     require_shipping_left,
 )
 from domain.order_refund_state import Refund
 from domain.order_state import Order, evolve
+from domain.payment_terms import ON_ACCOUNT
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
     AddEvidence,
@@ -69,7 +72,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
     if refund.paid:
         return []
     _require(refund, command.refund_id, "approved")
-    named = {command.method: refund.amount_minor} if command.method else refund.parts
+    by_method = _by_method(command, refund)
     paid = [
         RefundPaid(
             refund_id=command.refund_id,
@@ -78,10 +81,30 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
             reference=command.reference,
             at=command.at,
         )
-        for method, amount_minor in named.items()
+        for method, amount_minor in by_method.items()
     ]
     after = reduce(evolve, paid, state)
     return [*paid, *order_return.closed_when_done(refund.return_id, after, command.at)]
+
+
+def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
+    """Raises Rejected for ways that no money goes."""
+    if command.method == ON_ACCOUNT:
+        raise _no_payment()
+    if command.method is not None:
+        return {command.method: refund.amount_minor}
+    if EXCHANGE in refund.parts:
+        raise Rejected(
+            "method_needed",
+            "the worth of exchanged goods cannot go back as it came: name a method",
+            refund_id=command.refund_id,
+            exchange_minor=refund.parts[EXCHANGE],
+        )
+    return refund.parts
+
+
+def _no_payment() -> Rejected:
+    return Rejected("on_account_is_no_payment", "on account is a term: say how the money went")
 
 
 def _known(refund_id: str, state: Order) -> Refund:
@@ -189,6 +212,8 @@ def _require_still_there(refund: Refund, state: Order) -> None:
     for payment_id, amount_minor in refund.payments.items():
         require_payment_left(payment_id, amount_minor, state)
     for line_no, part in refund.lines.items():
+        if refund.return_id is not None:
+            require_return_left(refund.return_id, line_no, part.units, state)
         line = state.lines.get(line_no)
         if line is None:
             raise Rejected("unknown_line", f"line {line_no} was removed", line_no=line_no)
@@ -197,7 +222,8 @@ def _require_still_there(refund: Refund, state: Order) -> None:
         if part.amount_minor > left:
             raise Rejected(
                 "refund_exceeds_line",
-                f"line {line_no}: {part.amount_minor} asked, {max(0, left)} refundable",
+                f"line {line_no}: {shown(part.amount_minor, state)} asked, "
+                f"{shown(max(0, left), state)} refundable",
                 line_no=line_no,
                 asked_minor=part.amount_minor,
                 refundable_minor=max(0, left),
@@ -243,12 +269,14 @@ def _compensate(command: PayCompensation, state: Order) -> list[Event]:
         raise Rejected(
             "compensation_is_a_payout", "credit is granted on the customer's account instead"
         )
+    if command.method == ON_ACCOUNT:
+        raise _no_payment()
     known = state.compensations.get(command.compensation_id)
     if known is not None:
         if known != command.amount_minor:
             raise Rejected(
                 "compensation_differs",
-                f"compensation {command.compensation_id} is {known}",
+                f"compensation {command.compensation_id} is {shown(known, state)}",
                 compensation_id=command.compensation_id,
                 amount_minor=known,
             )

@@ -16,7 +16,13 @@ from domain import codec, desk
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven
 from domain.order_state import Order
-from domain.payment_commands import LoseChargeback
+from domain.payment_commands import (
+    LoseChargeback,
+    RecordRemittance,
+    RefuseDelivery,
+    WinChargeback,
+    WriteOffDifference,
+)
 from tests import given
 from tests.given import NOON, World
 
@@ -179,7 +185,8 @@ class History:
 
     def payments(self, order_id: str) -> Iterator[Command]:
         owed = self.order(order_id).total_minor
-        if owed <= 0 or self.random.random() < 0.05:
+        at_the_door = self.order(order_id).payment_method == "cash_on_delivery"
+        if owed <= 0 or self.random.random() < (0.7 if at_the_door else 0.05):
             return
         first = self.pick(owed, owed, owed // 2, owed + 500)
         for amount in (first, owed - first):
@@ -194,12 +201,32 @@ class History:
         if payments and chance() < 0.1:
             yield given.unrecord(payments[-1], order_id)
         if payments and chance() < 0.1:
-            to, ids = self.random.choice(self.orders), {"to_payment_id": self.id()}
-            yield given.move(payments[0], to, self.pick(None, 100), order_id=order_id, **ids)
-        if payments and chance() < 0.1:
-            name = self.id()
-            yield given.dispute(payments[0], order_id=order_id, chargeback_id=name)
-            yield given.money(LoseChargeback, order_id, chargeback_id=name)
+            to, moved = self.random.choice(self.orders), self.id()
+            ids = {"order_id": order_id, "to_payment_id": moved, "at": self.tick()}
+            yield given.move(payments[0], to, self.pick(None, 100), **ids)
+            if chance() < 0.4:  # Refused where nothing was moved.
+                yield given.unrecord(moved, to)
+        if payments and chance() < 0.15:
+            name, part = self.id(), self.pick(None, 50)
+            yield given.dispute(payments[0], part, order_id=order_id, chargeback_id=name)
+            for kind in self.pick((LoseChargeback,), (LoseChargeback,), (WinChargeback,), ()):
+                yield given.money(kind, order_id, self.tick(), chargeback_id=name)
+        if chance() < 0.1:
+            yield given.money(WriteOffDifference, order_id, self.tick())
+
+    def at_the_door(self, order_id: str, parcel_id: str) -> Iterator[Command]:
+        """A parcel that was to be paid on delivery: nobody takes it, or its carrier remits."""
+        if self.order(order_id).payment_method != "cash_on_delivery":
+            return
+        if self.random.random() < 0.2:
+            of = {"parcel_id": parcel_id, "freight_minor": 600}
+            yield given.money(RefuseDelivery, order_id, self.tick(), **of)
+        owed = self.order(order_id).money.collected_minor
+        if owed > 0 and self.random.random() < 0.8:
+            told: dict[str, Any] = {"carrier": "sf-express", "reference": "r"}
+            told["payment_id"] = self.id()
+            told |= {"amount_minor": owed, "fee_minor": owed // 50}
+            yield given.money(RecordRemittance, order_id, self.tick(), **told)
 
     def parcels(self, order_id: str) -> Iterator[Command]:
         for line in self.order(order_id).lines.values():
@@ -215,6 +242,7 @@ class History:
                 yield given.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
             if self.random.random() < 0.8:
                 yield given.deliver(parcel_id, at=self.tick(), name="Li")
+            yield from self.at_the_door(order_id, parcel_id)
 
     def refunds(self, order_id: str) -> Iterator[Command]:
         refund_id = self.id()

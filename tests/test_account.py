@@ -28,6 +28,7 @@ from tests.given import (
     after,
     amend,
     cancel,
+    compensate,
     credit,
     expire_gifts,
     gift,
@@ -367,6 +368,12 @@ def test_on_account_is_a_term_and_no_payment(known: Given) -> None:
     for order_id in ("A", "B"):
         command = pay(1, order_id=order_id, method="on_account")
         start.when(command).refused("on_account_is_no_payment")
+
+
+def test_nothing_is_paid_out_on_account() -> None:
+    start = after(place(), pay(10000), refund(100))
+    start.when(pay_refund(method="on_account")).refused("on_account_is_no_payment")
+    start.when(compensate(100, method="on_account")).refused("on_account_is_no_payment")
 
 
 def test_credit_pays_an_order_on_account(known: Given) -> None:

@@ -20,11 +20,14 @@ from tests.given import (
     hours,
     line,
     money,
+    move,
     pack,
+    pack_orders,
     pay,
     place,
     refund,
     scan,
+    unrecord,
 )
 
 
@@ -96,6 +99,20 @@ def test_a_remittance_may_come_before_the_news_of_the_delivery() -> None:
     assert payment(world.order()) == "paid"
 
 
+def test_a_remittance_that_was_a_mistake_leaves_the_carrier_owing_what_it_collected() -> None:
+    early = given(sent().world, remit(15_700)).when(unrecord("R1")).world
+    assert early.order().money.collected_minor == 0
+    more = given(sent().world, deliver(), remit(12_000)).when(unrecord("R1")).world
+    assert more.order().money.collected == {"sf-express": 10_700}
+    part = given(sent().world, deliver(), remit(3_000)).when(unrecord("R1")).world
+    assert part.order().money.collected == {"sf-express": 10_700}
+
+
+def test_a_remittance_is_not_moved_or_two_orders_would_be_owed_the_wrong_cash() -> None:
+    start = given(sent().world, deliver(), remit(10_700), place("B"))
+    start.when(move("R1")).refused("money_of_a_carrier", carrier="sf-express")
+
+
 def test_who_paid_before_owes_nothing_at_the_door() -> None:
     world = given(sent().world, pay(15_700)).when(deliver()).world
     assert collected(world) == []
@@ -118,6 +135,20 @@ def test_a_parcel_that_nobody_takes_is_owed_no_longer_and_its_freight_is_a_cost(
     world = given(world).when(refuse("L")).world
     settled = settlement(world.order())
     assert (settled.total_minor, settled.credit_minor, settled.unpaid_minor) == (0, 0, 0)
+
+
+def test_what_was_refused_at_the_door_is_not_delivered() -> None:
+    """The carrier may say so all the same, when it is back at the sender's."""
+    start = given(sent().world, refuse())
+    start.when(deliver()).refused("delivery_refused", parcel_id="K")
+    world = start.when(scan("delivered", hours(60))).world
+    assert world.parcel().delivered
+    assert world.order().lines[1].delivered == 0
+    assert collected(world) == []
+    together = [{"order_id": one, "line_no": 1, "quantity": 2} for one in ("A", "B")]
+    cash = (place(one, payment_method="cash_on_delivery") for one in ("A", "B"))
+    shared = after(*cash, pack_orders(*together), dispatch(), refuse()).when(deliver()).world
+    assert [shared.order(one).lines[1].delivered for one in ("A", "B")] == [0, 2]
 
 
 def test_only_a_parcel_on_its_way_to_who_pays_at_the_door_is_refused() -> None:

@@ -90,6 +90,11 @@ def test_parts_of_what_is_held_never_pass_it() -> None:
     whole.when(capture(1, "P2")).refused("payment_differs", amount_minor=4000)
 
 
+@pytest.mark.parametrize("method", ["store_credit", "gift_balance", "on_account"])
+def test_only_what_a_provider_holds_is_authorised(method: str) -> None:
+    after(place()).when(authorise(10000, method=method)).refused("method_holds_nothing")
+
+
 def test_what_is_not_captured_is_let_go_and_what_is_captured_stays() -> None:
     start = after(place(), authorise(10000), capture(6000))
     command = money(VoidAuthorisation, payment_id="H1", reason="one is sold out")

@@ -321,3 +321,16 @@ def test_the_days_add_up_to_the_rounded_whole_and_never_pass_the_cap(
     assert sum(one.fee_minor for one in days) == min(whole, cap)
     assert all(one.fee_minor >= 0 for one in days)
     assert priced_days(dict([*outstanding.items()][:-1]), rules) == days[:-1]
+
+
+def test_a_waiver_forgives_what_was_charged_and_nothing_later() -> None:
+    """Of 2.50 that were waived 1.50 fell off afterwards: the next days are owed all the same."""
+    waived = money(WaiveLateFee, reason="An old customer.")
+    late = pay(50_000, at=midnight(11), value_date="2025-03-05")
+    world = after(FEE, place("A", BIG), charge(midnight(10)), waived, late).world
+    assert world.order().total_minor == 100_000
+    world = given(world).when(charge(midnight(12))).topics("order.late_fee_charged.v1")
+    fact = world.events[order_stream("A")][-1]
+    assert isinstance(fact, LateFeeCharged)
+    assert (fact.amount_minor, fact.total_minor) == (50, 100_050)
+    assert world.order().total_minor == 100_050

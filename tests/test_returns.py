@@ -40,6 +40,7 @@ from tests.given import (
     place,
     receive,
     refund,
+    retry_refund,
     send_back,
     take_back,
 )
@@ -309,6 +310,15 @@ def test_all_that_came_back_one_by_one_is_all_that_was_paid() -> None:
     assert sum(event.tax_minor for event in events) == tax
 
 
+def test_a_failed_refund_is_not_retried_when_its_goods_were_refunded_since() -> None:
+    """One of three came back: it is worth one refund, however often that failed."""
+    start = back((1, 1)).world
+    once = given(start, take_back((1, 1)), fail_refund())
+    once.when(retry_refund()).topics("order.refund_retried.v1")
+    twice = given(once.world, refund(None, refund_id="R2", return_id="T1"))
+    twice.when(retry_refund()).refused("refund_exceeds_return", asked=1, refundable=0)
+
+
 # -- exchange ------------------------------------------------------------------------------------
 
 
@@ -377,6 +387,13 @@ def test_an_exchange_for_less_leaves_an_overpayment_on_the_new_order() -> None:
     world = after(*DELIVERED, exchange(line("POT", 1, 500), back=((1, 2),))).world
     assert world.order("B").balance_minor == -1_500
     given(world).when(refund(1_500, order_id="B", refund_id="R9")).topics(*REFUNDED)
+
+
+def test_the_worth_of_exchanged_goods_is_paid_out_by_a_method_that_is_named() -> None:
+    world = after(*DELIVERED, exchange(line("POT", 1, 500), back=((1, 2),))).world
+    world = given(world, refund(1_500, order_id="B", refund_id="R9")).world
+    given(world).when(pay_refund("R9", "B")).refused("method_needed", exchange_minor=1_500)
+    given(world).when(pay_refund("R9", "B", method="alipay")).topics("order.refund_paid.v1")
 
 
 def test_an_exchange_obeys_the_rules_of_returns() -> None:
