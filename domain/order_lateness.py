@@ -128,7 +128,7 @@ def charge(command: ChargeLateFee, state: Order, policy: PolicyVersion, _free: F
     if policy.rules.payment.on_overdue != "late_fee":
         raise Rejected("no_late_fee", "the policy of the order's placement charges none")
     fee = late_fee(state, policy, command.at)
-    if not fee.new_minor:
+    if fee.new_minor <= 0:
         return []
     return [
         LateFeeCharged(
