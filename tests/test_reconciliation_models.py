@@ -94,7 +94,7 @@ class Books:
 @pytest.fixture
 def books(settings: Settings) -> Iterator[Books]:
     with Store(settings).connect(autocommit=True) as connection:
-        shop = Books(settings, connection, History(11), random.Random(5))
+        shop = Books(settings, connection, History(12), random.Random(5))
         write(shop.store, connection, shop.history.units(scale(200, 30)))
         reconcile(shop)
         undo(shop)
