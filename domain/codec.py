@@ -23,6 +23,7 @@ from domain import (  # noqa: F401 - all topics
     period_facts,
     policy,
     procedure,
+    provider_facts,
     return_facts,
     statement_facts,
     stock_item,

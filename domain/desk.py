@@ -30,9 +30,12 @@ from domain import (
     order_paying,
     order_return,
     parcel,
+    payout,
     period,
     policy,
     procedure,
+    provider,
+    provider_desk,
     reconciliation,
     reconciliation_streams,
     refund_settlement,
@@ -97,6 +100,7 @@ from domain.order_commands import (
     DispatchParcel,
     OrderChange,
     PackParcel,
+    PayRefund,
     PlaceOrder,
     TrackParcel,
 )
@@ -117,12 +121,16 @@ from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
+from domain.payout import payout_stream
 from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
+from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
+    DenyRefund,
     ExchangeOrder,
+    FailRefund,
     RefundChange,
     ReturnChange,
 )
@@ -182,6 +190,8 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "movement": (movement.Movement(), movement.evolve),
     "period": (period.Period(), period.evolve),
     "message": (Message(), customer_messages.evolve),
+    "provider_notice": (provider.Told(), provider.evolve),
+    "payout": (payout.Payout(), payout.evolve),
 }
 
 
@@ -221,19 +231,31 @@ class Write:
             self.events.setdefault(stream, []).append(fact)
             self.states[stream] = evolved(self.states[stream], fact)
 
+    def trial(self) -> Write:
+        """A copy to go on with, which counts only once it is taken."""
+        events = {name: [*made] for name, made in self.events.items()}
+        return Write({**self.states}, self.seal, events, [*self.claims])
+
+    def take(self, trial: Write) -> None:
+        self.states, self.events, self.claims = trial.states, trial.events, trial.claims
+
     def decision(self) -> Decision:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(  # noqa: C901, PLR0915 - a table
-    command: Command, states: States, seal: Callable[[Event], Event] = clear
-) -> Decision:
+def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
     `seal` is given each fact with personal fields before it is kept.
     """
     write = Write(dict(states), seal)
+    _run(command, write)
+    return write.decision()
+
+
+def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a table
+    """Add what the command makes true. Raises Rejected."""
     match command:
         case PlaceOrder():
             _sell(command, write)
@@ -247,17 +269,17 @@ def decide(  # noqa: C901, PLR0915 - a table
             _track(command, write)
         case ReceiveStock() | AdjustStock():
             stream = stock_stream(command.sku, command.location)
-            write.add(stream, stock_item.decide(command, states[stream]))
+            write.add(stream, stock_item.decide(command, write.states[stream]))
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
-            write.add(stream, customer.decide(command, states[stream]))
+            write.add(stream, customer.decide(command, write.states[stream]))
         case QueueMessage():
             _queue(command, write)
         case ExchangeOrder():
             _exchange(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
-            write.add(stream, policy.decide(command, states[stream]))
+            write.add(stream, policy.decide(command, write.states[stream]))
         case IssueProcedure() | AcknowledgeProcedure():
             _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
@@ -268,6 +290,8 @@ def decide(  # noqa: C901, PLR0915 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            provider_desk.decide(command, write, _run)
         case _ if isinstance(command, DRAFT_COMMANDS):
             _change_draft(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, CASE_CHANGES):
@@ -283,7 +307,6 @@ def decide(  # noqa: C901, PLR0915 - a table
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
-    return write.decision()
 
 
 def _change_procedure(command: ProcedureCommand, write: Write) -> None:
@@ -413,6 +436,8 @@ def _sku_and_location(name: StreamName) -> tuple[str, str]:
 def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
+    if isinstance(command, PayRefund):
+        payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
     _tell_customer(command, state, write)
 
@@ -451,6 +476,8 @@ def _pinned(state: Order, write: Write) -> PolicyVersion:
 
 def _settle(command: RefundChange, write: Write) -> None:
     state = _placed(write, command.order_id)
+    if isinstance(command, FailRefund | DenyRefund):
+        payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
 

@@ -13,6 +13,7 @@ from domain import (
     order,
     order_account,
     parcel,
+    provider_desk,
     reconciliation_streams,
     stock_item,
 )
@@ -44,6 +45,7 @@ from domain.order_commands import (
     DeliverParcel,
     DispatchParcel,
     PackParcel,
+    PayRefund,
     PlaceOrder,
     RecordPayment,
     RequestRefund,
@@ -63,12 +65,16 @@ from domain.payment_commands import (
     RecordRemittance,
     RefuseDelivery,
 )
+from domain.payout import payout_stream
 from domain.policy import Policy, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
+from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
+    DenyRefund,
     ExchangeOrder,
+    FailRefund,
     ReceiveReturn,
     RequestReturn,
 )
@@ -147,6 +153,8 @@ def target(command: Command) -> str:
             return command.message_id
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.own_stream(command).key
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.own_stream(command).key
         case _ if isinstance(command, DRAFT_COMMANDS):
             return command.draft_id  # type: ignore[attr-defined, no-any-return]
         case _:
@@ -204,6 +212,11 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.streams(command, loaded, streams)
+        case PayRefund() | FailRefund() | DenyRefund():
+            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            return frozenset(names) | _customers_of(command, loaded)
         case StartDraft():
             return fresh(command)
         case _ if isinstance(command, ORDER_DRAFT):
@@ -434,7 +447,13 @@ def persons(command: Command, states: States) -> frozenset[str]:
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
-        case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
+        case (
+            RecordPayment()
+            | AuthorisePayment()
+            | CapturePayment()
+            | RecordRemittance()
+            | ApplyNotice()
+        ):
             names.add(order.payer_of(command.order_id))
         case StartDraft() | SaveDraft() | OfferQuote():
             names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
-from domain.order_money import Authorisation, Chargeback, Money, Payment
+from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
 from domain.payment_facts import (
     AuthorisationExpired,
     AuthorisationVoided,
+    CaptureRequested,
     CashCollected,
     ChargebackLost,
     ChargebackOpened,
@@ -46,13 +47,16 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
                 event.method, event.amount_minor, event.reference, event.expires_at
             )
             return _authorised(state, event.payment_id, held)
+        case CaptureRequested():
+            asked = Capture(event.authorisation_id, event.amount_minor)
+            return _with(state, captures={**state.money.captures, event.payment_id: asked})
         case AuthorisationVoided():
             return _closed(state, event.payment_id, "voided")
         case AuthorisationExpired():
             return _closed(state, event.payment_id, "expired")
         case PaymentFailed():
             failures = {**state.money.failures, event.payment_id: event.code}
-            return _with(state, failures=failures)
+            return _with(_not_asked(state, event.payment_id), failures=failures)
         case PaymentVoided():
             return _voided(state, event)
         case PaymentMovedOut():
@@ -132,11 +136,20 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         fee_minor=event.fee_minor,
     )
     state = _with_payment(state, event.payment_id, payment, event.amount_minor)
+    state = _not_asked(state, event.payment_id)
     if event.authorisation_id is not None:
         state = _captured_more(state, event.authorisation_id, event.amount_minor)
     if event.carrier is not None:
         state = _collected(state, event.carrier, -event.amount_minor)
     return _settled(state)
+
+
+def _not_asked(state: Order, payment_id: str) -> Order:
+    """A capture that was asked for was made, or failed."""
+    captures = state.money.captures
+    if payment_id not in captures:
+        return state
+    return _with(state, captures={k: v for k, v in captures.items() if k != payment_id})
 
 
 def _collected(state: Order, carrier: str, more: int) -> Order:

@@ -42,6 +42,12 @@ class CaptureBody(Value):
     occurred_at: Happened | None = None
 
 
+class RequestCaptureBody(Value):
+    """All that is still held and not asked for, or a part of it."""
+
+    amount_minor: PositiveMinor | None = None
+
+
 class ReasonBody(Value):
     reason: Text
 
@@ -116,6 +122,14 @@ class AuthorisePayment(AuthorisationBody, Command):
 
 
 class CapturePayment(CaptureBody, Command):
+    order_id: Id
+    authorisation_id: Id
+    payment_id: Id
+
+
+class RequestCapture(RequestCaptureBody, Command):
+    """Of the provider that holds it; what it takes is recorded when it says so."""
+
     order_id: Id
     authorisation_id: Id
     payment_id: Id
@@ -232,6 +246,7 @@ PaymentChange = (
     RecordPayment
     | AuthorisePayment
     | CapturePayment
+    | RequestCapture
     | VoidAuthorisation
     | ExpireAuthorisation
     | RecordPaymentFailure
