@@ -342,13 +342,17 @@ def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
     if payment is None:
         raise Rejected("unknown_payment", f"no payment {payment_id}", payment_id=payment_id)
     if asked > payment.refundable_minor:
-        raise Rejected(
-            "refund_exceeds_payment",
-            f"{shown(asked, state)} asked, {shown(payment.refundable_minor, state)} refundable",
-            payment_id=payment_id,
-            asked_minor=asked,
-            refundable_minor=payment.refundable_minor,
-        )
+        raise exceeds_payment(payment_id, asked, payment.refundable_minor, state)
+
+
+def exceeds_payment(payment_id: str, asked: int, left: int, state: Order) -> Rejected:
+    return Rejected(
+        "refund_exceeds_payment",
+        f"{shown(asked, state)} asked, {shown(left, state)} refundable",
+        payment_id=payment_id,
+        asked_minor=asked,
+        refundable_minor=left,
+    )
 
 
 def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:

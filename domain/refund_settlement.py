@@ -22,6 +22,7 @@ from domain.order_facts import (
 )
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import (
+    exceeds_payment,
     require_line_left,
     require_paid,
     require_payment_left,
@@ -72,6 +73,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
     if refund.paid:
         return []
     _require(refund, command.refund_id, "approved")
+    _require_covered(refund, command.refund_id, state)
     by_method = _by_method(command, refund)
     paid = [
         RefundPaid(
@@ -124,11 +126,42 @@ def _require(refund: Refund, refund_id: str, *allowed: str) -> None:
         )
 
 
+def _require_covered(refund: Refund, refund_id: str, state: Order) -> None:
+    """Raises Rejected where a bank asks for the money that it gives back, or has taken it: what a
+    payment covers no longer is paid out to whoever asks first, never twice.
+    """
+    for payment_id, asked in refund.payments.items():
+        payment = state.payments[payment_id]
+        left = payment.here_minor - _paid_out(payment_id, refund_id, state)
+        if asked > left:
+            raise exceeds_payment(payment_id, asked, max(0, left), state)
+        if asked > left - payment.disputed_minor:
+            raise Rejected(
+                "chargeback_open",
+                f"payment {payment_id}: {shown(payment.disputed_minor, state)} of it are disputed, "
+                f"{shown(max(0, left - payment.disputed_minor), state)} can go back until that has "
+                "ended",
+                payment_id=payment_id,
+                asked_minor=asked,
+                refundable_minor=max(0, left - payment.disputed_minor),
+            )
+
+
+def _paid_out(payment_id: str, but: str, state: Order) -> int:
+    """What other refunds have given back of a payment."""
+    return sum(
+        refund.payments.get(payment_id, 0)
+        for refund_id, refund in state.refunds.items()
+        if refund_id != but and refund.paid
+    )
+
+
 def _approve(command: ApproveRefund, state: Order) -> list[Event]:
     refund = _known(command.refund_id, state)
     if refund.status in {"approved", "paid"}:
         return []
     _require(refund, command.refund_id, "requested")
+    _require_covered(refund, command.refund_id, state)
     if command.actor == refund.requested_by:
         raise Rejected(
             "second_person_needed",
