@@ -51,8 +51,8 @@ def concerned(command: Command, state: Order) -> bool:
             return method in TOUCHING_METHODS or state.payment_method == ON_ACCOUNT
         case PayRefund(refund_id=refund_id, method=method):
             refund = state.refunds.get(refund_id)
-            methods = {method} if method else set(refund.parts if refund else ())
-            return not ACCOUNT_METHODS.isdisjoint(methods)
+            parts = refund.parts if refund else {}
+            return not ACCOUNT_METHODS.isdisjoint({method, *parts})
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
         case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():

@@ -90,11 +90,13 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
 
 
 def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
-    """Raises Rejected for ways that no money goes."""
+    """A method that is named is for what did not come from the customer's account: that goes back
+    there. Raises Rejected for ways that no money goes.
+    """
     if command.method == ON_ACCOUNT:
         raise _no_payment()
     if command.method is not None:
-        return {command.method: refund.amount_minor}
+        return _by_named(command.method, command.refund_id, refund)
     if EXCHANGE in refund.parts:
         raise Rejected(
             "method_needed",
@@ -103,6 +105,22 @@ def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
             exchange_minor=refund.parts[EXCHANGE],
         )
     return refund.parts
+
+
+def _by_named(method: str, refund_id: str, refund: Refund) -> Mapping[str, int]:
+    """Raises Rejected `credit_goes_back_to_credit`."""
+    to_account = {name: part for name, part in refund.parts.items() if name in ACCOUNT_METHODS}
+    rest = refund.amount_minor - sum(to_account.values())
+    if not rest and method not in to_account:
+        raise Rejected(
+            "credit_goes_back_to_credit",
+            f"it came from the customer's account and goes back there, not by {method}: by "
+            f"{', '.join(sorted(to_account))}, or name no method",
+            refund_id=refund_id,
+            method=method,
+            allowed=sorted(to_account),
+        )
+    return {**to_account, method: to_account.get(method, 0) + rest}
 
 
 def _no_payment() -> Rejected:

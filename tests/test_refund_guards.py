@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from domain.payment_commands import LoseChargeback, WinChargeback
 from tests.given import (
     after,
     approve_refund,
+    credit,
     dispute,
+    gift,
     given,
     line,
     money,
@@ -14,6 +18,7 @@ from tests.given import (
     pay_refund,
     place,
     refund,
+    register,
 )
 
 PAID = "order.refund_paid.v1"
@@ -52,3 +57,44 @@ def test_of_a_payment_disputed_in_part_the_rest_can_go_back() -> None:
 def test_a_dispute_of_one_payment_leaves_the_others() -> None:
     start = after(place(), pay(5_000), pay(5_000, "P2"), refund(5_000), dispute("P1"), LOST)
     start.when(pay_refund()).topics(PAID)
+
+
+# -- credit to credit ----------------------------------------------------------------------------
+
+GIVEN_BACK = "account.given_back.v1"
+GRANTED = "account.credit_granted.v1"
+
+
+@pytest.mark.parametrize("method", ["store_credit", "gift_balance"])
+def test_what_the_account_paid_is_never_paid_out_as_cash(method: str) -> None:
+    """covers: R19: credit goes back to credit, a gift to the gift."""
+    filled = gift(10_000) if method == "gift_balance" else credit(10_000)
+    start = after(register(), filled, place(payment_method=method), refund(10_000))
+    start.when(pay_refund(method="bank_transfer")).refused(
+        "credit_goes_back_to_credit", method="bank_transfer", allowed=[method]
+    )
+    world = start.when(pay_refund()).topics(PAID, GIVEN_BACK)
+    assert world.account().liability_minor == 10_000
+    start.when(pay_refund(method=method)).topics(PAID, GIVEN_BACK)
+
+
+MIXED = after(
+    register(),
+    credit(4_000),
+    place(),
+    pay(6_000),
+    pay(4_000, "P2", method="store_credit"),
+    refund(10_000),
+)
+
+
+def test_a_method_is_named_for_what_the_account_did_not_pay() -> None:
+    world = MIXED.when(pay_refund(method="bank_transfer")).topics(PAID, PAID, GIVEN_BACK)
+    paid_by = world.order().refunds["R1"].paid_by
+    assert paid_by == {"store_credit": 4_000, "bank_transfer": 6_000}
+    assert world.account().credit_minor == 4_000
+
+
+def test_all_of_it_may_become_credit() -> None:
+    world = MIXED.when(pay_refund(method="store_credit")).topics(PAID, GIVEN_BACK, GRANTED)
+    assert world.account().credit_minor == 10_000
