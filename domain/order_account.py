@@ -182,7 +182,9 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
     made: list[Event] = []
     missing = refund.amount_minor
     asked = order.refunds[refund.refund_id]
-    for payment_id, amount in asked.payments.items():
+    # Of a refund that failed in part, what came from the account has gone back before.
+    before = asked.paid_by[refund.method] > refund.amount_minor
+    for payment_id, amount in () if before else asked.payments.items():
         own = order.payments[payment_id].method == refund.method
         if not own and refund.amount_minor != asked.amount_minor:
             continue

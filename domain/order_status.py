@@ -114,7 +114,7 @@ def stage(state: Order) -> str:
 
 
 def payment(state: Order) -> str:
-    given_back = sum(refund.amount_minor for refund in state.refunds.values() if refund.paid)
+    given_back = sum(refund.given_back_minor for refund in state.refunds.values())
     if given_back > 0:
         return "refunded" if given_back >= state.paid_minor else "partially_refunded"
     covered = _covered_minor(state)

@@ -140,7 +140,7 @@ def dump(row: PastOrder) -> tuple[Any, ...]:
         shown(order).code,
         order.total_minor,
         order.paid_minor,
-        sum(refund.amount_minor for refund in order.refunds.values() if refund.paid),
+        sum(refund.given_back_minor for refund in order.refunds.values()),
         row.placed_at,
         [opinion.score for opinion in row.feedback],
         row.position,

@@ -9,7 +9,9 @@ from tests.given import (
     after,
     approve_refund,
     credit,
+    deny_refund,
     dispute,
+    fail_refund,
     gift,
     given,
     line,
@@ -19,6 +21,7 @@ from tests.given import (
     place,
     refund,
     register,
+    retry_refund,
 )
 
 PAID = "order.refund_paid.v1"
@@ -98,3 +101,66 @@ def test_a_method_is_named_for_what_the_account_did_not_pay() -> None:
 def test_all_of_it_may_become_credit() -> None:
     world = MIXED.when(pay_refund(method="store_credit")).topics(PAID, GIVEN_BACK, GRANTED)
     assert world.account().credit_minor == 10_000
+
+
+# -- a payout that fails in part -----------------------------------------------------------------
+
+FAILED, RETRIED = "order.refund_failed.v1", "order.refund_retried.v1"
+BOUNCED = given(MIXED.world, pay_refund(), fail_refund())
+
+
+def test_what_left_the_house_may_bounce_while_the_credit_stays() -> None:
+    """covers: R19: the part that arrived is held on, and never paid twice."""
+    world = given(MIXED.world, pay_refund()).when(fail_refund(method="alipay")).topics(FAILED)
+    assert world.order() == BOUNCED.world.order()
+    failed = world.order().refunds["R1"]
+    assert (failed.status, failed.given_back_minor) == ("failed", 4_000)
+    assert world.order().refundable_minor == 0
+    BOUNCED.when(fail_refund()).nothing()
+    BOUNCED.when(deny_refund()).refused("refund_paid_in_part", paid_minor=4_000)
+    BOUNCED.when(refund(1, refund_id="R2")).refused("refund_exceeds_paid", refundable_minor=0)
+
+
+def test_a_retry_pays_what_came_back_and_nothing_else() -> None:
+    again = given(BOUNCED.world, retry_refund())
+    world = again.when(pay_refund(method="bank_transfer")).topics(PAID)
+    paid = world.order().refunds["R1"]
+    assert (paid.status, paid.paid_by) == ("paid", {"store_credit": 4_000, "bank_transfer": 6_000})
+    assert world.account().credit_minor == 4_000
+    same = again.when(pay_refund()).topics(PAID).order().refunds["R1"]
+    assert same.paid_by == {"store_credit": 4_000, "alipay": 6_000}
+    given(world).when(pay_refund()).nothing()
+    given(world).when(retry_refund()).nothing()
+
+
+def test_what_bounced_may_become_credit_as_well() -> None:
+    again = given(BOUNCED.world, retry_refund())
+    world = again.when(pay_refund(method="store_credit")).topics(PAID, GRANTED)
+    assert world.account().credit_minor == 10_000
+    assert world.order().refunds["R1"].paid_by == {"store_credit": 10_000}
+    given(world).when(fail_refund()).refused("refund_is_credited")
+
+
+def test_a_rest_that_fails_once_more_leaves_what_arrived() -> None:
+    again = given(BOUNCED.world, retry_refund(), fail_refund())
+    assert again.world.order().refunds["R1"].paid_by == {"store_credit": 4_000}
+    again.when(retry_refund()).topics(RETRIED)
+
+
+def test_of_two_payouts_the_one_that_is_named_fails() -> None:
+    two = (pay(6_000), pay(4_000, "P2", method="credit_card"))
+    start = after(place(), *two, refund(10_000), pay_refund())
+    start.when(fail_refund(method="bank_transfer")).refused(
+        "refund_not_paid_so", allowed=["alipay", "credit_card"]
+    )
+    one = given(start.world, fail_refund(method="credit_card"))
+    world = given(one.world, retry_refund(), pay_refund(method="alipay")).world
+    assert world.order().refunds["R1"].paid_by == {"alipay": 10_000}
+    both = one.when(fail_refund(method="alipay")).topics(FAILED)
+    assert both.order().refundable_minor == 10_000
+    start.when(fail_refund()).topics(FAILED, FAILED)
+
+
+def test_what_went_to_the_account_does_not_fail() -> None:
+    paid = given(MIXED.world, pay_refund())
+    paid.when(fail_refund(method="store_credit")).refused("refund_is_credited")
