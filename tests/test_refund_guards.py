@@ -8,6 +8,9 @@ from domain.payment_commands import LoseChargeback, WinChargeback
 from tests.given import (
     after,
     approve_refund,
+    authorise,
+    cancel,
+    capture,
     credit,
     deny_refund,
     dispute,
@@ -21,6 +24,7 @@ from tests.given import (
     place,
     refund,
     register,
+    reject,
     retry_refund,
 )
 
@@ -60,6 +64,27 @@ def test_of_a_payment_disputed_in_part_the_rest_can_go_back() -> None:
 def test_a_dispute_of_one_payment_leaves_the_others() -> None:
     start = after(place(), pay(5_000), pay(5_000, "P2"), refund(5_000), dispute("P1"), LOST)
     start.when(pay_refund()).topics(PAID)
+
+
+# -- money that is held --------------------------------------------------------------------------
+
+VOIDED = "order.authorisation_voided.v1"
+
+
+def test_nothing_is_held_for_an_order_that_was_cancelled() -> None:
+    """What was held goes in the same write, and cannot be captured any more."""
+    held = after(place(), authorise(10_000), capture(3_000))
+    world = held.when(cancel()).topics("order.cancelled.v2", VOIDED)
+    assert world.order().money.authorised_minor == 0
+    given(world).when(capture(7_000, "P2")).refused("authorisation_closed", why="voided")
+    held.when(cancel((1, 1))).topics("order.cancelled.v2")
+
+
+def test_nor_for_one_that_was_rejected() -> None:
+    waiting = after(place("A", line(price=400_000)), authorise(800_000))
+    assert not waiting.world.order().approved
+    world = given(waiting.world, reject()).world
+    assert world.order().money.authorised_minor == 0
 
 
 # -- credit to credit ----------------------------------------------------------------------------
