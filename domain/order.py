@@ -50,7 +50,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_hold import not_held
+from domain.order_hold import not_disputed, not_held
 from domain.order_intake import consequences, sold
 from domain.order_lines import Kept, amended, known_line
 from domain.order_money import shown
@@ -365,12 +365,7 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
     """Nothing, or the fact that somebody let the goods go unpaid. Raises Rejected `not_paid`, or
     `chargeback_open` whatever reason is given.
     """
-    if state.money.disputed:
-        raise Rejected(
-            "chargeback_open",
-            f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
-            order_id=state.order_id,
-        )
+    not_disputed(state)
     due = state.uncovered_minor
     if state.payment_method in PAYS_LATER or not due:
         return []

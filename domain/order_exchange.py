@@ -12,6 +12,7 @@ from domain import order_refund, order_return
 from domain.message import Event, Rejected
 from domain.order_commands import PlaceOrder, RequestRefund
 from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_hold import not_disputed, not_held
 from domain.order_money import EXCHANGE
 from domain.order_state import Order, evolve
 from domain.policy import PolicyVersion
@@ -20,9 +21,13 @@ from domain.return_facts import OrderExchanged, PlacedInExchange
 
 
 def take_back(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
-    """The facts of the old order. Raises Rejected as a return and a refund would."""
+    """The facts of the old order. Raises Rejected as a return and a refund would, and where the
+    old order is held or its money is disputed: the new one would leave all the same.
+    """
     if command.return_id in state.returns:
         return []
+    not_held(state)
+    not_disputed(state)
     events = order_return.request(command, state, policy)
     events.append(order_return.approved(command, command.reason, policy))
     for event in events:
