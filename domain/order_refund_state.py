@@ -60,6 +60,7 @@ class Refund:
     fee_minor: int = 0  # kept of the goods
     reason: str = ""
     requested_by: str = ""  # actor
+    approved_by: str = ""  # the policy or an operator
     return_id: str | None = None
     evidence: tuple[str, ...] = ()
     lines: Mapping[int, Part] = field(default_factory=dict)  # by line_no
@@ -112,7 +113,7 @@ def evolve(state: Order, event: RefundEvent) -> Order:
         case RefundEvidenceAdded():
             refund = _shown(refund, event)
         case RefundApproved():
-            refund = replace(refund, status="approved")
+            refund = replace(refund, status="approved", approved_by=event.by)
         case RefundDenied():
             refund = replace(refund, status="denied")
         case RefundFailed():
@@ -171,6 +172,7 @@ def _requested(state: Order, event: RefundRequested) -> Order:
         event.fee_minor,
         event.reason,
         event.requested_by,
+        "",
         event.return_id,
         tuple(event.evidence),
         _parts(state, event.lines),

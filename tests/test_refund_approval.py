@@ -105,6 +105,18 @@ def test_above_the_limit_another_person_approves() -> None:
     given(world).when(pay_refund()).topics("order.refund_paid.v1")
 
 
+def test_several_refunds_that_pass_the_limit_together_need_a_second_person() -> None:
+    """covers: A26: what the policy lets go of one order by itself is one sum."""
+    start = after(*PAID, refund(60_000, actor="anna"))
+    start.when(refund(40_000, refund_id="R2")).topics(*REFUNDED)
+    world = start.when(refund(40_001, refund_id="R2")).topics("order.refund_requested.v2")
+    given(world).when(approve_refund("desk", "R2")).refused("second_person_needed")
+    seen = given(world, approve_refund("bela", "R2"))
+    seen.when(refund(40_000, refund_id="R3")).topics(*REFUNDED)
+    denied = given(start.world, deny_refund())
+    denied.when(refund(100_000, refund_id="R2")).topics(*REFUNDED)
+
+
 def test_a_currency_without_a_limit_always_needs_a_second_person() -> None:
     """covers: A26"""
     start = after(place(currency="USD"), pay(10_000))
