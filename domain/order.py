@@ -17,6 +17,7 @@ from domain import (
     order_refund,
     refund_settlement,
 )
+from domain.account import Account
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -150,13 +151,15 @@ def place(
     free: Free,
     policy: PolicyVersion = DEFAULTS,
     region: str | None = None,
+    account: Account | None = None,
 ) -> list[Event]:
     """The facts of an order that is not there yet. Raises Rejected.
 
     `free`: units to promise, of the (sku, location) pairs with a stock record; `region`: of an
-    address that is sealed, since it was taken over from another order.
+    address that is sealed, since it was taken over from another order; `account`: the customer's,
+    where the order is to be paid from it or to stand on it.
     """
-    found = sold(command, free, policy)
+    found = sold(command, free, policy, account)
     made = found.sum
     placed = OrderPlaced(
         order_id=command.order_id,
