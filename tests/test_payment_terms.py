@@ -334,3 +334,11 @@ def test_a_waiver_forgives_what_was_charged_and_nothing_later() -> None:
     assert isinstance(fact, LateFeeCharged)
     assert (fact.amount_minor, fact.total_minor) == (50, 100_050)
     assert world.order().total_minor == 100_050
+
+
+def test_a_move_under_the_name_of_another_payment_is_refused() -> None:
+    start = after(place(), place("B"), pay(10_000), pay(2_000, "M-P1", "B"))
+    start.when(move()).refused("payment_differs", payment_id="M-P1", amount_minor=2_000)
+    moved = after(place(), place("B"), pay(10_000), move(amount_minor=4_000))
+    moved.when(move(amount_minor=4_000)).nothing()
+    moved.when(move(amount_minor=3_000)).refused("payment_differs", amount_minor=4_000)
