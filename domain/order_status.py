@@ -103,7 +103,7 @@ def stage(state: Order) -> str:
     if state.void:
         return "void"
     if state.cancelled:
-        return "rejected" if state.cases.rejected else "cancelled"
+        return "rejected" if state.rejected else "cancelled"
     if state.cases.holds:
         return "on_hold"
     if state.parcels:

@@ -120,6 +120,14 @@ def test_a_hold_ends_an_override_of_the_stage() -> None:
     assert not world.order().overrides
 
 
+def test_what_was_rejected_and_reinstated_is_later_cancelled_and_not_rejected() -> None:
+    rejected = given(None, OVER_LIMIT, reject())
+    assert stage(rejected.world.order()) == "rejected"
+    again = given(rejected.world, ReinstateOrder(order_id="A", at=hours(1)), cancel())
+    assert stage(again.world.order()) == "cancelled"
+    again.when(reject()).refused("order_cancelled")
+
+
 # -- cases -----------------------------------------------------------------------------------------
 
 
