@@ -88,7 +88,7 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "shipping_minor": command.shipping_minor,
         "shipping_tax_rate_bp": command.shipping_tax_rate_bp,
         "exemption": state.exemption,
-        "exemption_certificate": state.exemption_certificate,
+        "exemption_certificate": state.exemption_certificate if _exempt(command, state) else None,
         "contact": command.contact or state.contact,
         "shipping_address": command.shipping_address or state.shipping_address,
         "billing_address": state.billing_address,
@@ -99,6 +99,10 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "at": command.at,
     }
     return PlaceOrder.model_construct(**given)  # Its parts were validated; old ones are sealed.
+
+
+def _exempt(command: ExchangeOrder, state: Order) -> bool:
+    return state.exemption is not None or any(line.exemption for line in command.new_lines)
 
 
 def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:
