@@ -140,7 +140,7 @@ class ReceiveReturnBody(Value):
 
 
 class CloseReturnBody(Value):
-    """Why nothing more is to come."""
+    """Why nothing more is to come; of an exchange needed where goods for it are missing."""
 
     reason: Text | None = None
 

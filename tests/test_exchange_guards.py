@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.message import Command
 from tests.given import (
     after,
+    close_return,
     deliver,
     dispatch,
     dispute,
@@ -16,6 +17,7 @@ from tests.given import (
     pay,
     place,
     release,
+    take_back,
 )
 
 SENT: tuple[Command, ...] = (place(), pay(10_000), pack((1, 2)), dispatch(), deliver())
@@ -29,3 +31,26 @@ def test_what_is_held_or_disputed_is_not_exchanged() -> None:
     after(*SENT, dispute()).when(FOR_A_POT).refused("chargeback_open")
     world = given(held.world, release(), FOR_A_POT).world
     assert world.order("B").exchange_of == "A"
+
+
+def test_an_exchange_is_not_closed_while_its_goods_are_missing() -> None:
+    """They were paid back into the new order: who gives them up says why."""
+    one_of_two = given(None, *SENT, FOR_A_POT, take_back((1, 1), refund_id="R2"))
+    one_of_two.when(close_return()).refused(
+        "exchanged_goods_missing", missing={"1": 1}, exchange_order_id="B"
+    )
+    one_of_two.when(close_return(reason="the customer keeps it")).topics("order.return_closed.v1")
+    whole = given(one_of_two.world, take_back((1, 1), refund_id="R3"))
+    assert whole.world.order().returns["T1"].status == "closed"
+
+
+CHARITY = {"code": "charity", "reason": "for a school"}
+
+
+def test_the_certificate_goes_with_the_exemption() -> None:
+    """Exempt by a line alone, the order hands its customer's certificate on with such a line."""
+    sold = place("A", line(exemption=CHARITY), exemption_certificate="C-77")
+    start = after(sold, *SENT[1:])
+    assert given(start.world, FOR_A_POT).world.order("B").exemption_certificate is None
+    exempt = exchange(line("POT", 1, 3_600, exemption=CHARITY), back=((1, 2),))
+    assert given(start.world, exempt).world.order("B").exemption_certificate == "C-77"

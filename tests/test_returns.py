@@ -327,6 +327,15 @@ def test_a_refund_of_a_return_has_the_reason_of_the_return() -> None:
     start.when(refund(None, return_id="T1", reason="changed_mind")).topics(*REFUNDED)
 
 
+def test_a_return_of_what_was_free_closes_when_it_came() -> None:
+    free = place("A", line(), line("CUP", 1, 0))
+    start = after(free, pay(10_000), pack((1, 2), (2, 1)), dispatch(), deliver())
+    world = given(start.world, send_back((1, 1), (2, 1)), approve_return()).world
+    came = given(world, take_back((1, 1), (2, 1))).world
+    assert came.order().returns["T1"].status == "received"
+    assert given(came, pay_refund()).world.order().returns["T1"].status == "closed"
+
+
 # -- exchange ------------------------------------------------------------------------------------
 
 
