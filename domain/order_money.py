@@ -156,19 +156,19 @@ class Settlement:
 
 
 def settlement(order: Order) -> Settlement:
-    fees = order.fees_minor + order.money.late_fees_minor
+    owed = order.owed_minor
+    fees = 0 if order.void else order.fees_minor + order.money.late_fees_minor
     net = order.net_paid_minor
-    short = max(0, order.total_minor - net)
-    kept = min(net, order.total_minor - fees)
+    kept = min(net, owed - fees)
     return Settlement(
         paid_minor=order.paid_minor,
         refunded_minor=order.refunded_minor,
         kept_minor=kept,
         fees_minor=min(max(0, net - kept), fees),
-        credit_minor=max(0, net - order.total_minor),
-        written_off_minor=min(order.money.written_off_minor, short),
+        credit_minor=max(0, net - owed),
+        written_off_minor=min(order.money.written_off_minor, max(0, owed - net)),
         unpaid_minor=order.unpaid_minor,
-        total_minor=order.total_minor,
+        total_minor=owed,
     )
 
 

@@ -74,6 +74,7 @@ from domain.payment_facts import (
 )
 from domain.pricing import running_share
 from domain.return_facts import (
+    InterceptRequested,
     OrderExchanged,
     PlacedInExchange,
     ReturnApproved,
@@ -88,6 +89,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ZERO = Decimal(0)
+COMING_BACK = frozenset({"returning", "returned"})  # milestones of a parcel not delivered
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class OrderLine:
     refunded: Decimal = ZERO
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
-    returned: Decimal = ZERO  # of the delivered, came back
+    returned: Decimal = ZERO  # came back, delivered before or not
 
     @property
     def quantity(self) -> Decimal:
@@ -156,6 +158,21 @@ class OrderParcel:
     delivered: bool = False
     delivered_at: datetime | None = None
     milestone: str | None = None  # the newest one that the order was told of
+    intercept_requested: bool = False
+
+    @property
+    def on_its_way(self) -> bool:
+        """It left, and has neither arrived nor come back."""
+        return self.dispatched and not self.delivered and self.milestone != "returned"
+
+    @property
+    def intercept(self) -> str | None:
+        """What became of the request to bring it back, if there was one."""
+        if not self.intercept_requested:
+            return None
+        if self.delivered:
+            return "failed"
+        return "succeeded" if self.milestone in COMING_BACK else "requested"
 
 
 @dataclass(frozen=True)
@@ -241,9 +258,14 @@ class Order:
         return max(0, self.net_paid_minor - kept - withheld)
 
     @property
+    def owed_minor(self) -> int:
+        """The total, as long as anybody owes it: a voided order only shows what it was."""
+        return 0 if self.void else self.total_minor
+
+    @property
     def unpaid_minor(self) -> int:
         """What is missing before the goods may leave: money given back is missing again."""
-        return max(0, self.total_minor - self.money.written_off_minor - self.net_paid_minor)
+        return max(0, self.owed_minor - self.money.written_off_minor - self.net_paid_minor)
 
     @property
     def uncovered_minor(self) -> int:
@@ -259,9 +281,9 @@ class Order:
         lowers a credit but makes no debt. What a carrier collected is the carrier's debt.
         """
         settled = self.paid_minor + self.money.written_off_minor + self.money.collected_minor
-        if settled < self.total_minor:
-            return self.total_minor - settled
-        return min(0, self.total_minor - self.net_paid_minor)
+        if settled < self.owed_minor:
+            return self.owed_minor - settled
+        return min(0, self.owed_minor - self.net_paid_minor)
 
 
 def evolve(state: Order, event: Event) -> Order:
@@ -295,6 +317,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return _delivered(state, event)
         case DeliveryTroubled():
             return _milestone(state, event)
+        case InterceptRequested():
+            return _intercept_requested(state, event)
         case OrderCancelled():
             return _cancelled(state, event)
         case (
@@ -474,6 +498,11 @@ def _delivered(state: Order, event: OrderDelivered) -> Order:
 def _milestone(state: Order, event: DeliveryTroubled) -> Order:
     parcel = state.parcels.get(event.parcel_id, OrderParcel())
     return _with_parcel(state, event.parcel_id, replace(parcel, milestone=event.milestone))
+
+
+def _intercept_requested(state: Order, event: InterceptRequested) -> Order:
+    parcel = state.parcels.get(event.parcel_id, OrderParcel())
+    return _with_parcel(state, event.parcel_id, replace(parcel, intercept_requested=True))
 
 
 def _with_parcel(state: Order, parcel_id: str, parcel: OrderParcel) -> Order:
