@@ -346,6 +346,38 @@ def test_a_policy_may_let_every_order_wait_for_a_person() -> None:
     assert stage(given(world, approve()).world.order()) == "approved"
 
 
+CHARITY = {"code": "charity", "reason": "for a school"}
+COUPON = {"kind": "coupon", "code": "TEA5", "title": "Spring", "amount_minor": 500}
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"discount_minor": 700, "discounts": [COUPON]}, ["discounts"]),
+        (
+            {
+                "exemption": CHARITY,
+                "exemption_certificate": "C-7",
+                "lines": [line(tax_rate_bp=1_300)],
+            },
+            ["exemption", "exemption_certificate"],
+        ),
+        ({"exemption_certificate": "C-7"}, ["exemption_certificate"]),
+        ({"lines": [line(tax_rate_bp=1_300, exemption=CHARITY)]}, ["lines.0.exemption"]),
+        ({"exemption": CHARITY, "exemption_certificate": "C-7"}, []),
+    ],
+)
+def test_sold_elsewhere_what_contradicts_itself_is_recorded_and_named(
+    body: dict[str, Any], fields: list[str]
+) -> None:
+    """The amounts and rates stand: they were paid. Our own channels refuse it."""
+    world = after(as_sold(**body)).world
+    assert [field for event in facts(world, CaseOpened) for field in event.fields or ()] == fields
+    assert world.order().total_minor == 10_000 - body.get("discount_minor", 0)
+    if fields:
+        given().when(as_sold(channel="web", **body)).refused("order_incomplete", fields=fields)
+
+
 # -- what the customer's account does not bear ---------------------------------------------------
 
 
