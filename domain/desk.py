@@ -341,7 +341,8 @@ def _place(
     number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _free(write), rules, region)
+    of_account = write.states.get(account_stream(command.customer_id, command.currency))
+    placed = order.place(command, number, _free(write), rules, region, of_account)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)

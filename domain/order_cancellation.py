@@ -17,6 +17,7 @@ from domain.order_facts import LineQuantity, OrderCancelled
 from domain.order_lines import known_line
 from domain.order_money import shown
 from domain.order_state import Order, OrderLine
+from domain.payment_facts import AuthorisationVoided
 from domain.policy import PolicyVersion
 from domain.policy_rules import CancellationRules
 from domain.pricing import tax_of
@@ -24,7 +25,10 @@ from domain.values import quantity_json
 
 
 def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Event]:
-    """The whole order, or units of lines; what is cancelled already is []. Raises Rejected."""
+    """The whole order, or units of lines; what is cancelled already is []. Raises Rejected.
+
+    What is held of a customer's money for an order of which nothing remains is held no longer.
+    """
     if state.cancelled:
         return []
     units = _units_to_cancel(command, state)
@@ -58,7 +62,23 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
             policy_version=policy.version,
             all=whole,
             at=command.at,
+        ),
+        *(_held_no_longer(command, state) if whole else ()),
+    ]
+
+
+def _held_no_longer(command: CancelOrder, state: Order) -> list[Event]:
+    """Nothing is to be captured for an order that is cancelled as a whole."""
+    return [
+        AuthorisationVoided(
+            person=state.person,
+            payment_id=payment_id,
+            amount_minor=held.open_minor,
+            reason=command.reason_code,
+            at=command.at,
         )
+        for payment_id, held in state.money.authorisations.items()
+        if held.open_minor
     ]
 
 

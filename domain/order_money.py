@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from domain.order_state import Order
 
 ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+REJECTED = "rejected"  # the reason of the cancellation that a rejection is
 EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
 # Money that stays in the house: no bank tells of it.
 INTERNAL_METHODS = ACCOUNT_METHODS | {EXCHANGE}

@@ -90,6 +90,7 @@ def move(
         raise Rejected("same_order", "it is on that order already")
     payment = _payment(command.payment_id, source)
     if command.to_payment_id in target.payments:
+        _require_same_move(command, target)
         return [], []
     _require_cash(payment)
     if payment.carrier is not None:  # It would leave two orders with what the carrier still owes.
@@ -118,6 +119,21 @@ def move(
             movable_minor=free_minor,
         )
     return _moved(amount, payment, command, source, target, policy, free)
+
+
+def _require_same_move(command: MovePayment, target: Order) -> None:
+    """Raises Rejected `payment_differs` where another payment has the name."""
+    known = target.payments[command.to_payment_id]
+    from_here = known.moved_from == (command.order_id, command.payment_id)
+    if not from_here or command.amount_minor not in {None, known.amount_minor}:
+        raise Rejected(
+            "payment_differs",
+            f"payment {command.to_payment_id} of the other order is "
+            f"{shown(known.amount_minor, target)} by {known.method}",
+            payment_id=command.to_payment_id,
+            amount_minor=known.amount_minor,
+            method=known.method,
+        )
 
 
 def _moved(

@@ -16,7 +16,7 @@ from domain.money import ratio_half_up
 from domain.order_commands import RequestRefund
 from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
 from domain.order_lines import known_line
-from domain.order_money import shown
+from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import ZERO, Order, OrderLine
 from domain.policy import PolicyVersion
@@ -45,6 +45,7 @@ def request(
     if command.refund_id in state.refunds:
         return []
     back = known_return(command.return_id, state) if command.return_id else None
+    _require_its_reason(command, back)
     evidence = command.evidence or (list(back.evidence) if back else [])
     require_evidence(command.reason, evidence, policy.rules.refund)
     goods = _goods(command, back, state, policy.rules, in_advance)
@@ -52,7 +53,7 @@ def request(
     _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
     amount_minor = goods.amount_minor + shipping - goods.fee_minor
     _require_as_previewed(command.expected_minor, amount_minor, state)
-    waits = needs_second_person(amount_minor, state.currency, policy.rules.refund)
+    waits = needs_second_person(amount_minor, state, policy.rules.refund)
     starts_at = (back and back.received_at) or command.at
     requested = RefundRequested(
         person=state.person,
@@ -76,6 +77,18 @@ def request(
         at=command.at,
     )
     return [requested] if waits else [requested, by_policy(command.refund_id, command.at)]
+
+
+def _require_its_reason(command: RequestRefund, back: Return | None) -> None:
+    """What a return was approved for decides on evidence, fee and shipping of its refunds."""
+    if back is not None and command.reason != back.reason:
+        raise Rejected(
+            "refund_reason_differs",
+            f"{command.reason} asked; return {command.return_id} is for {back.reason}",
+            return_id=command.return_id,
+            reason=command.reason,
+            allowed=[back.reason],
+        )
 
 
 def _require_as_previewed(expected: int | None, asked: int, state: Order) -> None:
@@ -103,10 +116,17 @@ def require_evidence(reason: str, evidence: list[str], rules: RefundRules) -> No
         )
 
 
-def needs_second_person(amount_minor: int, currency: str, rules: RefundRules) -> bool:
-    """In a currency that the policy gives no amount for, always."""
-    limit = amount(rules.second_approval_over, currency)
-    return limit is None or amount_minor > limit
+def needs_second_person(amount_minor: int, state: Order, rules: RefundRules) -> bool:
+    """Where it passes the limit with all that the policy alone has let go of the order: parts are
+    one sum. In a currency that the policy gives no amount for, always.
+    """
+    limit = amount(rules.second_approval_over, state.currency)
+    by_policy = sum(
+        one.amount_minor
+        for one in state.refunds.values()
+        if one.counts and one.approved_by == "policy" and EXCHANGE not in one.paid_by
+    )
+    return limit is None or by_policy + amount_minor > limit
 
 
 def known_return(return_id: str, state: Order) -> Return:
@@ -342,13 +362,17 @@ def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
     if payment is None:
         raise Rejected("unknown_payment", f"no payment {payment_id}", payment_id=payment_id)
     if asked > payment.refundable_minor:
-        raise Rejected(
-            "refund_exceeds_payment",
-            f"{shown(asked, state)} asked, {shown(payment.refundable_minor, state)} refundable",
-            payment_id=payment_id,
-            asked_minor=asked,
-            refundable_minor=payment.refundable_minor,
-        )
+        raise exceeds_payment(payment_id, asked, payment.refundable_minor, state)
+
+
+def exceeds_payment(payment_id: str, asked: int, left: int, state: Order) -> Rejected:
+    return Rejected(
+        "refund_exceeds_payment",
+        f"{shown(asked, state)} asked, {shown(left, state)} refundable",
+        payment_id=payment_id,
+        asked_minor=asked,
+        refundable_minor=left,
+    )
 
 
 def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:

@@ -1,7 +1,7 @@
 """What the facts of refunds make of an order: what each holds of its payments and lines.
 
 A refund that was requested, approved or paid holds its part; one that was denied or whose payout
-failed does not.
+failed does not. One that failed in part holds all of it on: the rest goes out once more.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Refund:
     fee_minor: int = 0  # kept of the goods
     reason: str = ""
     requested_by: str = ""  # actor
+    approved_by: str = ""  # the policy or an operator
     return_id: str | None = None
     evidence: tuple[str, ...] = ()
     lines: Mapping[int, Part] = field(default_factory=dict)  # by line_no
@@ -79,7 +80,12 @@ class Refund:
     @property
     def counts(self) -> bool:
         """Whether it holds its part of what was paid."""
-        return self.status not in {"failed", "denied"}
+        return self.status not in {"failed", "denied"} or bool(self.paid_by)
+
+    @property
+    def given_back_minor(self) -> int:
+        """What has gone out and did not come back."""
+        return self.amount_minor if self.paid else sum(self.paid_by.values())
 
     @property
     def runs(self) -> bool:
@@ -107,11 +113,11 @@ def evolve(state: Order, event: RefundEvent) -> Order:
         case RefundEvidenceAdded():
             refund = _shown(refund, event)
         case RefundApproved():
-            refund = replace(refund, status="approved")
+            refund = replace(refund, status="approved", approved_by=event.by)
         case RefundDenied():
             refund = replace(refund, status="denied")
         case RefundFailed():
-            refund = replace(refund, status="failed", paid_by={})
+            refund = replace(refund, status="failed", paid_by=_arrived(refund, event))
         case RefundRetried():
             refund = replace(refund, status="approved")
     return _with(state, event.refund_id, refund)
@@ -166,6 +172,7 @@ def _requested(state: Order, event: RefundRequested) -> Order:
         event.fee_minor,
         event.reason,
         event.requested_by,
+        "",
         event.return_id,
         tuple(event.evidence),
         _parts(state, event.lines),
@@ -231,8 +238,16 @@ def _paid(state: Order, event: RefundPaid) -> Order:
     refund = state.refunds.get(event.refund_id)
     if refund is None:  # Imports know refunds that nobody asked for.
         refund = Refund(event.amount_minor, {event.method: event.amount_minor})
-    paid_by = {**refund.paid_by, event.method: event.amount_minor}
+    before = 0 if refund.paid else refund.paid_by.get(event.method, 0)
+    paid_by = {**refund.paid_by, event.method: before + event.amount_minor}
     return _with(state, event.refund_id, replace(refund, status="paid", paid_by=paid_by))
+
+
+def _arrived(refund: Refund, event: RefundFailed) -> Mapping[str, int]:
+    """What did not come back, by method."""
+    if event.method is None:
+        return {} if refund.paid else refund.paid_by
+    return {method: part for method, part in refund.paid_by.items() if method != event.method}
 
 
 def _shown(refund: Refund, event: RefundEvidenceAdded) -> Refund:

@@ -324,9 +324,32 @@ def closed_when_done(return_id: str | None, state: Order, at: datetime) -> list[
         if refund.return_id == return_id and refund.paid
         for no, part in refund.lines.items()
     )
-    if any(given_back.get(no, ZERO) < units for no, units in back.received.items()):
+    owed = {no: units for no, units in back.received.items() if _costs(no, state)}
+    if any(given_back.get(no, ZERO) < units for no, units in owed.items()):
         return []
     return [ReturnClosed(person=state.person, return_id=return_id, by="policy", at=at)]
+
+
+def _costs(line_no: int, state: Order) -> bool:
+    """Of what was free nothing can be paid back."""
+    line = state.lines.get(line_no)
+    return line is None or line.gross_minor > 0
+
+
+def _require_whole(back: Return, return_id: str) -> None:
+    """What has not come in an exchange was given back all the same, into the new order: who gives
+    it up says why.
+    """
+    missing = {no: units for no in back.lines if (units := back.awaited(no)) > 0}
+    if missing:
+        raise Rejected(
+            "exchanged_goods_missing",
+            f"order {back.exchange_order_id} was paid with goods that have not come: receive them, "
+            "or give them up with a reason",
+            return_id=return_id,
+            exchange_order_id=back.exchange_order_id,
+            missing={str(no): quantity_json(units) for no, units in missing.items()},
+        )
 
 
 def _close(command: CloseReturn, state: Order) -> list[Event]:
@@ -335,6 +358,8 @@ def _close(command: CloseReturn, state: Order) -> list[Event]:
     if back.status == "closed":
         return []
     _require(back, command.return_id, "approved", "received")
+    if back.exchange_order_id is not None and command.reason is None:
+        _require_whole(back, command.return_id)
     return [
         ReturnClosed(
             person=state.person,

@@ -236,6 +236,13 @@ class Order:
     cases: Cases = order_cases.NONE
 
     @property
+    def rejected(self) -> bool:
+        """By its last cancellation: a review had rejected it, and nothing brought it back since."""
+        gone = self.money.cancellation
+        last = gone is None or gone.reason_code == order_money.REJECTED
+        return self.cancelled and self.cases.rejected and last
+
+    @property
     def net_paid_minor(self) -> int:
         return self.paid_minor - self.refunded_minor
 

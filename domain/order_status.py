@@ -104,7 +104,7 @@ def stage(state: Order) -> str:
     if state.void:
         return "void"
     if state.cancelled:
-        return "rejected" if state.cases.rejected else "cancelled"
+        return "rejected" if state.rejected else "cancelled"
     if state.cases.holds:
         return "on_hold"
     if state.parcels:
@@ -115,7 +115,7 @@ def stage(state: Order) -> str:
 
 
 def payment(state: Order) -> str:
-    given_back = sum(refund.amount_minor for refund in state.refunds.values() if refund.paid)
+    given_back = sum(refund.given_back_minor for refund in state.refunds.values())
     if given_back > 0:
         return "refunded" if given_back >= state.paid_minor else "partially_refunded"
     covered = _covered_minor(state)

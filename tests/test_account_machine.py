@@ -181,7 +181,8 @@ class Accounts(RuleBasedStateMachine):
         state = self.world.account()
         for order in self.orders():
             later = order.payment_method == "on_account" and not order.void
-            owed = max(0, order.total_minor - order.paid_minor) if later else 0
+            settled = order.paid_minor + order.money.written_off_minor
+            owed = max(0, order.total_minor - settled) if later else 0
             assert state.exposures.get(order.order_id, 0) == owed
         assert sum(state.exposures.values()) == state.exposure_minor
 

@@ -350,3 +350,11 @@ def test_days_of_a_cent_here_and_there_stay_as_they_were_charged() -> None:
     given(world).when(early).nothing()
     back = given(world, pay(100, at=hours(400), value_date="2025-03-08")).world
     assert [one.fee_minor for one in back.order().money.late_days] == [1, 0, 1, 0, 0]
+
+
+def test_a_move_under_the_name_of_another_payment_is_refused() -> None:
+    start = after(place(), place("B"), pay(10_000), pay(2_000, "M-P1", "B"))
+    start.when(move()).refused("payment_differs", payment_id="M-P1", amount_minor=2_000)
+    moved = after(place(), place("B"), pay(10_000), move(amount_minor=4_000))
+    moved.when(move(amount_minor=4_000)).nothing()
+    moved.when(move(amount_minor=3_000)).refused("payment_differs", amount_minor=4_000)
