@@ -434,6 +434,7 @@ def _settle(command: RefundChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
+    _tell_account(command, state, write)
 
 
 def _take_back(command: ReturnChange, write: Write) -> None:
@@ -443,6 +444,7 @@ def _take_back(command: ReturnChange, write: Write) -> None:
     for event in events:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
+    _tell_account(command, state, write)
 
 
 def _restock(event: ReturnReceived, state: Order, write: Write) -> None:

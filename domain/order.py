@@ -371,7 +371,7 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
             f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
             order_id=state.order_id,
         )
-    due = state.uncovered_minor
+    due = state.missing_minor
     if state.payment_method in PAYS_LATER or not due:
         return []
     if command.unpaid_reason is None:

@@ -32,13 +32,12 @@ from domain.order_commands import (
     PayRefund,
     PlaceOrder,
     RecordPayment,
-    RequestRefund,
 )
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
+from domain.payment_terms import ON_ACCOUNT
 
-ON_ACCOUNT = "on_account"
 TOUCHING_METHODS = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 _PLACING = UUID("0c8f9d3e-5a55-4bb2-9d5a-6f1de2f7a001")  # namespace of payments at the placing
@@ -55,7 +54,7 @@ def concerned(command: Command, state: Order) -> bool:
             return not ACCOUNT_METHODS.isdisjoint(methods)
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+        case AddNote() | OverrideStatus() | EndOverride():
             return False
         case _ if isinstance(command, CASE_CHANGES) and not isinstance(command, RejectOrder):
             return False
@@ -250,10 +249,8 @@ def _granted(refund: RefundPaid, amount: int, order: Order, at: datetime) -> Eve
 
 
 def _owed(order: Order) -> int:
-    """What an order on account exposes the shop to. Money given back is no new debt."""
-    if order.void or order.payment_method != ON_ACCOUNT:
-        return 0
-    return max(0, order.total_minor - order.money.written_off_minor - order.paid_minor)
+    """What an order on account exposes the shop to."""
+    return 0 if order.void or order.payment_method != ON_ACCOUNT else order.unpaid_minor
 
 
 def _exposure(command: Command, before: Order, after: Order, state: Account) -> list[Event]:

@@ -47,7 +47,7 @@ def declare(
 
 def _passed(at: datetime, state: Order, policy: PolicyVersion) -> datetime | None:
     """The time by which what is still owed was due; None where nothing is owed any more."""
-    # What is held counts where the policy says so; goodwill that was given back is no debt.
+    # What is held counts where the policy says so.
     if state.void or state.cancelled or min(state.balance_minor, state.uncovered_minor) <= 0:
         return None
     due = due_of(state, policy)
@@ -81,7 +81,7 @@ def _spared(state: Order, policy: PolicyVersion) -> str | None:
         "pays_later": state.payment_method in PAYS_LATER,
         "packed": bool(state.parcels),
         "authorised": state.money.authorised_minor > 0,
-        "partly_paid": state.paid_minor > 0,
+        "partly_paid": state.net_paid_minor > 0,
     }
     return next((why for why, holds in reasons.items() if holds), None)
 

@@ -96,7 +96,9 @@ class Cancellation:
 class Money:
     """What is known of an order's money beside its payments and refunds."""
 
-    due_at: datetime | None = None
+    due_at: datetime | None = None  # of what is owed now: a term may begin anew
+    first_due_at: datetime | None = None  # as pinned at placement
+    to_cover: tuple[tuple[datetime, int], ...] = ()  # since due: by payments, minor, from when on
     counts_as_paid: str = "captured"
     overdue: bool = False  # declared so, and not settled since
     authorisations: Mapping[str, Authorisation] = field(default_factory=dict)
@@ -142,6 +144,8 @@ class Settlement:
 
     paid = kept + fees + credit + refunded
     total = kept + fees + written_off + unpaid
+
+    The total is what is owed: without what refunds lowered the price by.
     """
 
     paid_minor: int  # came in and is here: without what was voided, moved away or lost
@@ -157,24 +161,26 @@ class Settlement:
 def settlement(order: Order) -> Settlement:
     fees = order.fees_minor + order.money.late_fees_minor
     net = order.net_paid_minor
-    short = max(0, order.total_minor - net)
-    kept = min(net, order.total_minor - fees)
+    owed = order.owed_minor
+    short = max(0, owed - net)
+    kept = min(net, owed - fees)
     return Settlement(
         paid_minor=order.paid_minor,
         refunded_minor=order.refunded_minor,
         kept_minor=kept,
         fees_minor=min(max(0, net - kept), fees),
-        credit_minor=max(0, net - order.total_minor),
+        credit_minor=max(0, net - owed),
         written_off_minor=min(order.money.written_off_minor, short),
         unpaid_minor=order.unpaid_minor,
-        total_minor=order.total_minor,
+        total_minor=owed,
     )
 
 
 def begun(event: OrderPlaced) -> Money:
     if event.due_at is None and event.counts_as_paid == "captured":
         return NONE
-    return Money(due_at=event.due_at, counts_as_paid=event.counts_as_paid)
+    due = event.due_at
+    return Money(due_at=due, first_due_at=due, counts_as_paid=event.counts_as_paid)
 
 
 def cancelled(money: Money, event: OrderCancelled) -> Money:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from domain import order_refund_state
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
 from domain.order_money import Authorisation, Chargeback, Money, Payment
@@ -230,10 +231,11 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         line = lines.get(item.line_no)
         if line is not None:
             lines[item.line_no] = replace(line, reserved=line.reserved + item.quantity)
+    state = order_refund_state.undone(replace(state, lines=lines))
     state = replace(
         state,
-        lines=lines,
         cancelled=False,
+        advances_used_minor=0,
         shipping_cancelled=state.shipping_cancelled and not event.shipping_minor,
         fees=state.fees[:-1] if event.fee_minor else state.fees,
         total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,

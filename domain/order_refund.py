@@ -188,14 +188,14 @@ def _refunded_line(line_no: int, units: Decimal, state: Order) -> RefundedLine:
     return RefundedLine(
         line_no=line_no,
         quantity=units,
-        amount_minor=line_share_minor(line, units),
+        amount_minor=line.left_minor(units),
         tax_minor=_line_tax_minor(line, units),
     )
 
 
 def require_line_left(line: OrderLine, asked: Decimal) -> None:
     """Raises Rejected `refund_exceeds_line`."""
-    left = max(line.quantity - line.refunded, ZERO)
+    left = max(line.quantity - line.given_back, ZERO)
     if asked > left:
         line_no = line.priced.line_no
         raise Rejected(
@@ -207,18 +207,9 @@ def require_line_left(line: OrderLine, asked: Decimal) -> None:
         )
 
 
-def line_share_minor(line: OrderLine, units: Decimal) -> int:
-    """What `units` more of a line give back: with its discounts and its tax.
-
-    The running share of all refunded units less what was given back before: the parts sum to the
-    line's gross (R4), also when its price was amended in between.
-    """
-    return max(0, line.share(line.gross_minor, line.refunded + units) - line.refunded_minor)
-
-
 def _line_tax_minor(line: OrderLine, units: Decimal) -> int:
-    tax = line.share(line.priced.tax_minor, line.refunded + units)
-    return max(0, tax - line.refunded_tax_minor)
+    tax = line.share(line.priced.tax_minor, line.given_back + units)
+    return max(0, tax - line.refunded_tax_minor - line.relieved_tax_minor)
 
 
 def _tax_within(amount_minor: int, state: Order) -> int:

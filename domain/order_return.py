@@ -278,7 +278,7 @@ def _refund(
     lines = [
         LineQuantityBody(line_no=no, quantity=units)
         for no, units in left.items()
-        if units > 0 and order_refund.line_share_minor(state.lines[no], units) > 0
+        if units > 0 and state.lines[no].left_minor(units) > 0
     ]
     if not lines or state.refundable_minor == 0:
         return []

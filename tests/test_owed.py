@@ -1,0 +1,127 @@
+"""What a customer still owes, after money and goods went back and orders were brought back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.message import Command
+from domain.order_money import settlement
+from domain.order_status import payment
+from domain.payment_commands import CancelOverdue, DeclareOverdue, ReinstateOrder
+from tests.given import (
+    World,
+    after,
+    amend,
+    cancel,
+    deliver,
+    deny_refund,
+    dispatch,
+    given,
+    hours,
+    limit,
+    money,
+    pack,
+    pay,
+    pay_refund,
+    place,
+    refund,
+    register,
+)
+
+SENT = (pack((1, 2)), dispatch(), deliver())
+ON_ACCOUNT = (register(), limit(20_000), place(payment_method="on_account"))
+
+
+def owes(world: World, minor: int, order_id: str = "A") -> None:
+    """By every reading: asked for, missing at the dispatch, taken of the limit, settled."""
+    state = world.order(order_id)
+    assert (state.balance_minor, state.unpaid_minor, settlement(state).unpaid_minor) == (
+        (minor,) * 3
+    )
+    if state.payment_method == "on_account":
+        assert world.account().exposures.get(order_id, 0) == minor
+
+
+def test_a_refund_of_what_was_paid_too_much_does_not_pay_for_what_is_bought_later() -> None:
+    """15000 were paid for 10000 and 5000 went back: a price of 15000 is 5000 short."""
+    dearer = amend({"line_no": 1, "unit_price_minor": 7_500})
+    back = (pay(15_000), refund(5_000, reason="overpayment"), pay_refund())
+    world = after(*ON_ACCOUNT, *back, dearer, *SENT).world
+    owes(world, 5_000)
+    overdue = money(DeclareOverdue, at=hours(2_000))
+    given(world).when(overdue).topics("order.payment_overdue.v1")
+    owes(after(place(), *back, dearer).world, 5_000)
+
+
+CANCELLED = (pay(10_000), cancel(), refund(10_000, reason="cancellation"), pay_refund())
+
+
+@pytest.mark.parametrize("start", [ON_ACCOUNT, (place(),)])
+def test_an_order_that_is_brought_back_after_its_refund_is_owed_again(start: Any) -> None:
+    gone = after(*start, *CANCELLED).world
+    owes(gone, 0)
+    world = given(gone, money(ReinstateOrder, at=hours(1))).world
+    owes(world, 10_000)
+    assert payment(world.order()) == "unpaid"
+    given(world).when(money(DeclareOverdue, at=hours(2_000))).topics("order.payment_overdue.v1")
+
+
+def test_cash_is_collected_for_an_order_that_was_refunded_and_brought_back() -> None:
+    start = after(place(payment_method="cash_on_delivery"), *CANCELLED)
+    sent = given(start.world, money(ReinstateOrder), pack((1, 2)), dispatch())
+    assert sent.when(deliver()).world.order().money.collected_minor == 10_000
+
+
+def test_what_is_brought_back_and_not_paid_again_is_cancelled_by_itself() -> None:
+    world = after(place(), *CANCELLED, money(ReinstateOrder, at=hours(1))).world
+    given(world).when(money(CancelOverdue, at=hours(80))).topics("order.cancelled.v2")
+
+
+@pytest.mark.parametrize(
+    "back", [refund(10_000), refund(None, (1, 2)), refund(10_000, reason="cancellation")]
+)
+def test_what_is_brought_back_and_paid_again_can_be_refunded_again(back: Command) -> None:
+    gone = after(place(), pay(10_000), cancel(), back, pay_refund())
+    world = given(gone.world, money(ReinstateOrder), pay(10_000, "P2"), *SENT).world
+    assert payment(world.order()) == "paid"
+    again = refund(None, (1, 2), refund_id="R2", reason="lost")
+    world = given(world, again, pay_refund("R2")).world
+    assert (payment(world.order()), world.order().refundable_minor) == ("refunded", 0)
+    owes(world, 0)
+
+
+def test_a_unit_that_was_refunded_and_cancelled_then_is_given_back_once() -> None:
+    """Half of 10000 went back, the other half is kept: of the fee of 500 nothing was paid."""
+    advance = (place(), pay(10_000), refund(None, (1, 1)), pay_refund())
+    world = after(*advance).world
+    owes(world, 0)
+    given(world, pack((1, 2))).when(dispatch()).refused("not_paid", due_minor=5_000)
+    world = given(world, cancel((1, 1), at=hours(30))).world
+    owes(world, 500)
+    given(world, pack((1, 1))).when(dispatch()).refused("not_paid", due_minor=500)
+    owes(after(*advance, cancel((1, 1))).world, 0)
+    owes(after(*advance, amend({"line_no": 1, "quantity": 1})).world, 0)
+    denied = after(place(), pay(10_000), refund(None, (1, 1)), cancel((1, 1)), deny_refund())
+    assert denied.world.order().balance_minor == -5_000
+
+
+def test_goods_that_were_refunded_and_stay_lower_the_price_not_the_payments() -> None:
+    world = after(place(), pay(10_000), *SENT, refund(None, (1, 1), reason="lost")).world
+    owes(world, 0)
+    settled = settlement(world.order())
+    assert (settled.total_minor, settled.kept_minor, settled.refunded_minor) == (5_000,) * 3
+    for more in (refund(1_000, refund_id="R2"), refund(None, (1, 1), refund_id="R2")):
+        owes(given(world, more, pay_refund("R2")).world, 0)
+
+
+def test_a_unit_that_was_cancelled_is_refunded_before_one_that_was_sent() -> None:
+    """Of two one was cancelled, one was sent: the credit is given back, then the price falls."""
+    world = after(
+        place(), pay(10_000), pack((1, 1)), dispatch(), cancel((1, 1)), refund(None, (1, 1))
+    ).world
+    owes(world, 0)
+    assert settlement(world.order()).credit_minor == 0
+    faulty = refund(None, (1, 1), refund_id="R2", reason="damaged", evidence=["a" * 64])
+    owes(given(world, faulty).world, 0)
