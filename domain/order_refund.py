@@ -35,12 +35,18 @@ class Goods:
 
 
 def request(
-    command: RequestRefund, state: Order, policy: PolicyVersion, *, in_advance: bool = False
+    command: RequestRefund,
+    state: Order,
+    policy: PolicyVersion,
+    *,
+    in_advance: bool = False,
+    at_most: bool = False,
 ) -> list[Event]:
     """Raises Rejected where more is asked than was paid, than a line cost, or than it was sent, and
     where the policy wants evidence. What needs no second person is approved at once.
 
-    `in_advance`: for goods of a return that are still to come.
+    `in_advance`: for goods of a return that are still to come. `at_most`: as far as it was paid,
+    which always goes for what was written off.
     """
     if command.refund_id in state.refunds:
         return []
@@ -48,6 +54,8 @@ def request(
     evidence = command.evidence or (list(back.evidence) if back else [])
     require_evidence(command.reason, evidence, policy.rules.refund)
     goods = _goods(command, back, state, policy.rules, in_advance)
+    if goods.lines:
+        goods = _as_paid(command, back, goods, state, policy.rules, at_most)
     shipping = _shipping_minor(command, goods, state, policy.rules.refund)
     _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
     amount_minor = goods.amount_minor + shipping - goods.fee_minor
@@ -143,6 +151,34 @@ def _goods(
         )
     tax = sum(line.tax_minor or 0 for line in lines)
     return Goods(lines, by_lines, tax, restocking_fee_minor(command.reason, back, by_lines, rules))
+
+
+def _as_paid(
+    command: RequestRefund,
+    back: Return | None,
+    goods: Goods,
+    state: Order,
+    rules: PolicyRules,
+    at_most: bool,
+) -> Goods:
+    """Without what was never paid of them, taken of the last line first."""
+    short = goods.amount_minor - state.refundable_minor
+    if not 0 < short < goods.amount_minor:
+        return goods
+    if not at_most and short > state.money.written_off_minor:
+        return goods
+    lines: list[RefundedLine] = []
+    for line in reversed(goods.lines):
+        whole, tax = line.amount_minor or 0, line.tax_minor or 0
+        less = min(short, whole)
+        short -= less
+        part = whole - less
+        rest = {"amount_minor": part, "tax_minor": ratio_half_up(tax * part, whole) if part else 0}
+        lines.insert(0, line.model_copy(update=rest) if less else line)
+    amount_minor = sum(line.amount_minor or 0 for line in lines)
+    tax = sum(line.tax_minor or 0 for line in lines)
+    fee = restocking_fee_minor(command.reason, back, amount_minor, rules)
+    return Goods(lines, amount_minor, tax, fee)
 
 
 def _units(

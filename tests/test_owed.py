@@ -14,6 +14,7 @@ from tests.given import (
     World,
     after,
     amend,
+    approve_return,
     cancel,
     deliver,
     deny_refund,
@@ -28,6 +29,8 @@ from tests.given import (
     place,
     refund,
     register,
+    send_back,
+    take_back,
 )
 
 SENT = (pack((1, 2)), dispatch(), deliver())
@@ -125,3 +128,78 @@ def test_a_unit_that_was_cancelled_is_refunded_before_one_that_was_sent() -> Non
     assert settlement(world.order()).credit_minor == 0
     faulty = refund(None, (1, 1), refund_id="R2", reason="damaged", evidence=["a" * 64])
     owes(given(world, faulty).world, 0)
+
+
+# --- goods that came back
+
+
+def returned(*units: tuple[int, int], return_id: str = "T1", **more: Any) -> tuple[Command, ...]:
+    return (
+        send_back(*units, return_id=return_id),
+        approve_return(return_id),
+        take_back(*units, return_id=return_id, refund_id=f"R-{return_id}", **more),
+    )
+
+
+def test_goods_that_come_back_unpaid_are_owed_no_longer() -> None:
+    """On account, nothing was paid: there is nothing to refund, and nothing to ask for."""
+    sent = after(*ON_ACCOUNT, *SENT)
+    world = given(sent.world, *returned((1, 1))).world
+    owes(world, 5_000)
+    assert world.order().returns["T1"].status == "closed"
+    world = given(world, *returned((1, 1), return_id="T2")).world
+    owes(world, 0)
+    assert not world.order().refunds
+    given(world).when(money(DeclareOverdue, at=hours(2_000))).nothing()
+    late = given(world, pay(10_000)).world
+    assert late.order().balance_minor == -10_000
+    owes(given(late, refund(10_000), pay_refund()).world, 0)
+
+
+def test_goods_that_come_back_partly_paid_settle_what_is_owed_first() -> None:
+    """3000 of 10000 were paid. One unit back: 2000 are owed still; both: the 3000 go back."""
+    sent = after(*ON_ACCOUNT, pay(3_000), *SENT)
+    one = given(sent.world, *returned((1, 1))).world
+    owes(one, 2_000)
+    assert not one.order().refunds
+    both = given(one, *returned((1, 1), return_id="T2")).world
+    assert both.order().refunds["R-T2"].amount_minor == 3_000
+    owes(both, 0)
+    at_once = given(sent.world, *returned((1, 2))).world
+    assert at_once.order().refunds["R-T1"].amount_minor == 3_000
+    owes(at_once, 0)
+    done = given(at_once, pay_refund("R-T1")).world.order()
+    assert (done.returns["T1"].status, done.refundable_minor) == ("closed", 0)
+
+
+def test_goods_that_come_back_are_received_though_a_remainder_was_written_off() -> None:
+    """99.50 were paid of 100.00: 99.50 go back, by the receipt as by a refund of the lines."""
+    sent = after(place(), pay(9_950), *SENT)
+    for back in (returned((1, 2)), (refund(None, (1, 2), refund_id="R-T1", reason="lost"),)):
+        world = given(sent.world, *back, pay_refund("R-T1")).world
+        assert world.order().refunds["R-T1"].amount_minor == 9_950
+        owes(world, 0)
+    given(sent.world, pay(50, "P2"), refund(51)).when(refund(None, (1, 2), refund_id="R2")).refused(
+        "refund_exceeds_paid", asked_minor=10_000, refundable_minor=9_949
+    )
+
+
+def test_goods_that_come_back_are_refunded_as_far_as_they_were_not() -> None:
+    """One unit was refunded before and both come back: the other one's price goes back."""
+    sent = after(place(), pay(10_000), *SENT, refund(None, (1, 1), reason="lost"))
+    world = given(sent.world, *returned((1, 2))).world
+    assert world.order().refunds["R-T1"].amount_minor == 5_000
+    assert world.order().lines[1].refunded == 2
+    world = given(world, pay_refund("R-T1")).world
+    assert world.order().returns["T1"].status == "closed"
+    owes(world, 0)
+
+
+def test_goods_that_came_back_paid_wait_for_their_refund() -> None:
+    sent = after(place(), pay(10_000), *SENT)
+    world = given(sent.world, *returned((1, 1), refund=False)).world
+    owes(world, 0)
+    assert world.order().returns["T1"].status == "received"
+    paid = given(world, refund(None, return_id="T1", reason="changed_mind"), pay_refund()).world
+    assert (paid.order().refunds["R1"].amount_minor, paid.order().balance_minor) == (5_000, 0)
+    assert paid.order().returns["T1"].status == "closed"
