@@ -36,6 +36,7 @@ from domain.order_commands import (
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
+from domain.payment_commands import ReinstateOrder
 from domain.payment_terms import ON_ACCOUNT
 
 TOUCHING_METHODS = ACCOUNT_METHODS | {ON_ACCOUNT}
@@ -261,7 +262,7 @@ def _exposure(command: Command, before: Order, after: Order, state: Account) -> 
     asked = _owed(after) - _owed(before)
     freed = state.exposures.get(after.order_id, 0) - _owed(after)
     if asked > 0:
-        if isinstance(command, PlaceOrder | AmendOrder):
+        if isinstance(command, PlaceOrder | AmendOrder | ReinstateOrder):
             _require_limit(asked, after.currency, state)
         return [ExposureTaken(**_exposed(after), amount_minor=asked, at=command.at)]
     if freed > 0:

@@ -203,3 +203,14 @@ def test_goods_that_came_back_paid_wait_for_their_refund() -> None:
     paid = given(world, refund(None, return_id="T1", reason="changed_mind"), pay_refund()).world
     assert (paid.order().refunds["R1"].amount_minor, paid.order().balance_minor) == (5_000, 0)
     assert paid.order().returns["T1"].status == "closed"
+
+
+# --- brought back, and due anew
+
+
+def test_bringing_an_order_back_keeps_to_the_credit_limit() -> None:
+    known = (register(), limit(10_000))
+    gone = after(*known, place(payment_method="on_account"), cancel())
+    gone.when(money(ReinstateOrder)).topics("order.reinstated.v1", "account.exposure_taken.v1")
+    taken = given(gone.world, place("B", payment_method="on_account"))
+    taken.when(money(ReinstateOrder)).refused("credit_limit_exceeded", asked_minor=10_000)
