@@ -39,9 +39,14 @@ def _is_new_debt(before: Order, after: Order, event: Event, due: datetime) -> bo
         case OrderReinstated():
             return after.balance_minor > 0
         case LinesAmended() if event.at > due:
-            return before.balance_minor <= 0 < after.balance_minor
+            return _asked_minor(before) <= 0 < _asked_minor(after)
         case _:
             return False
+
+
+def _asked_minor(order: Order) -> int:
+    """What is held counts where the policy says so."""
+    return min(order.balance_minor, order.uncovered_minor)
 
 
 def _due_anew(order: Order, at: datetime, due: datetime) -> datetime:

@@ -9,24 +9,35 @@ import pytest
 from domain.message import Command
 from domain.order_money import settlement
 from domain.order_status import payment
-from domain.payment_commands import CancelOverdue, DeclareOverdue, ReinstateOrder
+from domain.payment_commands import (
+    CancelOverdue,
+    ChargeLateFee,
+    DeclareOverdue,
+    ExpireAuthorisation,
+    LoseChargeback,
+    ReinstateOrder,
+)
 from tests.given import (
     World,
     after,
     amend,
     approve_return,
+    authorise,
     cancel,
     deliver,
     deny_refund,
     dispatch,
+    dispute,
     given,
     hours,
     limit,
+    line,
     money,
     pack,
     pay,
     pay_refund,
     place,
+    publish,
     refund,
     register,
     send_back,
@@ -214,3 +225,82 @@ def test_bringing_an_order_back_keeps_to_the_credit_limit() -> None:
     gone.when(money(ReinstateOrder)).topics("order.reinstated.v1", "account.exposure_taken.v1")
     taken = given(gone.world, place("B", payment_method="on_account"))
     taken.when(money(ReinstateOrder)).refused("credit_limit_exceeded", asked_minor=10_000)
+
+
+# --- what was outstanding on which day
+
+FEE = publish(payment={"on_overdue": "late_fee"})
+BIG = line(quantity=1, price=100_000)  # 1000.00: a fee of 0.50 a day from the fifth of March on
+
+
+def days_charged(world: World, at: float) -> list[tuple[int, int]]:
+    """(day of the year, outstanding) of every day that a fee is charged for by then."""
+    charged = given(world).when(money(ChargeLateFee, at=hours(24 * at)))
+    days = charged.world.order().money.late_days
+    return [(one.day.timetuple().tm_yday, one.outstanding_minor) for one in days]
+
+
+def test_no_fee_for_days_before_a_bank_took_the_money_back() -> None:
+    """Paid in time; the bank took it back on the thirtieth of April, day 120 of the year."""
+    paid = after(FEE, place("A", BIG), pay(100_000), dispute(at=hours(24 * 50)))
+    world = given(paid.world, money(LoseChargeback, chargeback_id="C-P1", at=hours(24 * 60))).world
+    assert days_charged(world, 60) == []
+    assert days_charged(world, 62) == [(121, 100_000)]
+
+
+def test_no_fee_for_days_before_an_authorisation_ended() -> None:
+    rules = publish(status={"counts_as_paid": "authorised"}, payment={"on_overdue": "late_fee"})
+    held = after(rules, place("A", BIG), authorise(100_000, expires_at=hours(24 * 20)))
+    world = given(held.world, money(ExpireAuthorisation, payment_id="H1", at=hours(24 * 21))).world
+    assert days_charged(world, 22) == [(81, 100_000)]  # It ended on day 80, in the evening.
+
+
+def test_a_dearer_order_that_was_paid_is_due_a_whole_term_later() -> None:
+    """Paid in time and made 500.00 dearer on the 31st: due on the third of April (day 93)."""
+    dearer = amend({"line_no": 1, "unit_price_minor": 150_000}, at=hours(24 * 30))
+    world = after(FEE, place("A", BIG), pay(100_000), dearer).world
+    given(world).when(money(DeclareOverdue, at=hours(24 * 33))).refused("not_due")
+    given(world).when(money(DeclareOverdue, at=hours(24 * 33.1))).topics("order.payment_overdue.v1")
+    assert days_charged(world, 36) == [(94, 50_000), (95, 50_000)]
+
+
+def test_a_dearer_order_that_is_late_already_costs_more_from_the_next_day_on() -> None:
+    dearer = amend({"line_no": 1, "unit_price_minor": 150_000}, at=hours(24 * 5))
+    world = after(FEE, place("A", BIG), dearer).world
+    assert days_charged(world, 7) == [(64, 100_000), (65, 100_000), (66, 150_000)]
+    cheaper = amend({"line_no": 1, "unit_price_minor": 50_000}, at=hours(24 * 6))
+    assert days_charged(given(world, cheaper).world, 8)[-2:] == [(66, 50_000), (67, 50_000)]
+
+
+@pytest.mark.parametrize("method", ["alipay", "on_account"])
+def test_an_order_that_is_brought_back_late_has_its_whole_term_again(method: str) -> None:
+    """Cancelled after an hour and brought back on the 31st, as long after the placement as ever."""
+    known = (register(), limit(200_000), FEE, place("A", BIG, payment_method=method))
+    back = money(ReinstateOrder, at=hours(24 * 30))
+    world = after(*known, cancel(at=hours(1)), back).world
+    assert days_charged(world, 33) == []
+    assert days_charged(world, 36) == [(94, 100_000), (95, 100_000)]
+
+
+def test_what_is_brought_back_after_its_term_is_not_cancelled_at_once() -> None:
+    back = money(ReinstateOrder, at=hours(200))
+    world = after(place(), money(CancelOverdue, at=hours(100)), back).world
+    given(world).when(money(CancelOverdue, at=hours(201))).refused("not_due")
+    given(world).when(money(CancelOverdue, at=hours(273))).topics("order.cancelled.v2")
+    again = given(world, money(CancelOverdue, at=hours(273)), money(ReinstateOrder, at=hours(300)))
+    assert again.world.order().money.due_at == hours(372)
+
+
+def test_a_fact_that_is_told_late_counts_from_its_own_day_on() -> None:
+    """An authorisation ended before the price rose, which was known only afterwards."""
+    rules = publish(status={"counts_as_paid": "authorised"}, payment={"on_overdue": "late_fee"})
+    held = (pay(30_000), authorise(60_000, expires_at=hours(24 * 20)))
+    dearer = amend({"line_no": 1, "unit_price_minor": 110_000}, at=hours(24 * 22))
+    told = money(ExpireAuthorisation, payment_id="H1", at=hours(24 * 23))
+    world = after(rules, place("A", BIG), *held, dearer, told).world
+    assert days_charged(world, 24)[-4:] == [
+        (80, 10_000),
+        (81, 70_000),
+        (82, 70_000),
+        (83, 80_000),
+    ]
