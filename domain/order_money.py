@@ -105,6 +105,7 @@ class Money:
     failures: Mapping[str, str] = field(default_factory=dict)  # payment_id -> code
     chargebacks: Mapping[str, Chargeback] = field(default_factory=dict)
     written_off_minor: int = 0
+    written_off_with: Mapping[str, int] = field(default_factory=dict)  # minor units by payment_id
     late_days: tuple[LateFeeDay, ...] = ()  # that were charged, oldest first
     late_waived_minor: int = 0
     collected: Mapping[str, int] = field(default_factory=dict)  # what each carrier owes us, minor

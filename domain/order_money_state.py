@@ -64,8 +64,7 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
         case ChargebackWon() | ChargebackLost():
             return _chargeback_ended(state, event)
         case DifferenceWrittenOff():
-            written_off = state.money.written_off_minor + event.amount_minor
-            return _settled(_with(state, written_off_minor=written_off))
+            return _written_off(state, event)
         case PaymentOverdue():
             return _with(state, overdue=True)
         case LateFeeCharged() | LateFeeCorrected():
@@ -85,6 +84,15 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
 
 def _with(state: Order, **changes: Any) -> Order:
     return replace(state, money=replace(state.money, **changes))
+
+
+def _written_off(state: Order, event: DifferenceWrittenOff) -> Order:
+    known = state.money.written_off_with
+    if event.payment_id is not None:
+        so_far = known.get(event.payment_id, 0)
+        known = {**known, event.payment_id: so_far + event.amount_minor}
+    written_off = state.money.written_off_minor + event.amount_minor
+    return _settled(_with(state, written_off_minor=written_off, written_off_with=known))
 
 
 def _settled(state: Order) -> Order:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from domain.message import Command, Event, Rejected
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment, shown
-from domain.order_payment import Decider, not_void, received
+from domain.order_payment import Decider, asked_again, not_void, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import (
@@ -55,7 +55,8 @@ def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free
             amount_minor=payment.amount_minor,
             reason=command.reason,
             at=command.at,
-        )
+        ),
+        *asked_again(command.payment_id, command, state),
     ]
 
 
@@ -152,7 +153,9 @@ def _moved(
         reason=command.reason,
         at=command.at,
     )
-    return [out], received(into, command, target, policy, free)
+    again = asked_again(command.payment_id, command, source)
+    gone = amount == payment.here_minor
+    return [out, *(again if gone else [])], received(into, command, target, policy, free)
 
 
 # -- money that is disputed ------------------------------------------------------------------------

@@ -116,7 +116,9 @@ class ChargebackLost(Event, topic="order.chargeback_lost.v1"):
 
 
 class DifferenceWrittenOff(Event, topic="order.difference_written_off.v1"):
-    """A small remainder that nobody asks for any more."""
+    """A small remainder that nobody asks for any more. Below 0: it is asked for again, since the
+    payment that it remained of was voided or moved.
+    """
 
     person: str
     amount_minor: int

@@ -16,6 +16,7 @@ from domain.payment_commands import (
     ExpireAuthorisation,
     LoseChargeback,
     ReinstateOrder,
+    WriteOffDifference,
 )
 from tests.given import (
     World,
@@ -33,6 +34,7 @@ from tests.given import (
     limit,
     line,
     money,
+    move,
     pack,
     pay,
     pay_refund,
@@ -42,6 +44,7 @@ from tests.given import (
     register,
     send_back,
     take_back,
+    unrecord,
 )
 
 SENT = (pack((1, 2)), dispatch(), deliver())
@@ -304,3 +307,38 @@ def test_a_fact_that_is_told_late_counts_from_its_own_day_on() -> None:
         (82, 70_000),
         (83, 80_000),
     ]
+
+
+# --- what is written off
+
+
+def test_what_is_written_off_of_an_order_stays_within_the_tolerance_together() -> None:
+    """A tolerance of 1.00: 50 cents and 50 more, then the next cent is asked for."""
+    first = after(place(), pay(9_950), amend({"line_no": 1, "unit_price_minor": 5_050}))
+    second = given(first.world, pay(50, "P2")).world
+    owes(second, 0)
+    assert second.order().money.written_off_minor == 100
+    dearer = given(second, amend({"line_no": 1, "unit_price_minor": 5_060}))
+    dearer.when(pay(19, "P3")).topics("order.payment_captured.v2")
+    dearer.when(money(WriteOffDifference)).refused(
+        "write_off_exceeds_tolerance", owed_minor=20, tolerance_minor=0
+    )
+
+
+def test_what_was_written_off_of_a_payment_is_asked_for_again_without_it() -> None:
+    start = after(place(), place("B"), pay(9_950))
+    for gone in (unrecord(), move()):
+        world = given(start.world, gone).world
+        owes(world, 10_000)
+        assert world.order().money.written_off_minor == 0
+    owes(given(start.world, move(amount_minor=9_000)).world, 9_000)
+    again = given(start.world, unrecord(), pay(9_950, "P2")).world
+    owes(again, 0)
+
+
+def test_a_fee_for_lateness_is_no_small_difference() -> None:
+    """0.50 a day is within the tolerance of 1.00: who charged it wants it, or waives it."""
+    late = after(FEE, place("A", BIG), money(ChargeLateFee, at=hours(24 * 4 + 12)))
+    assert late.world.order().money.late_fees_minor == 50
+    owes(given(late.world, pay(100_000, at=hours(24 * 4 + 12))).world, 50)
+    owes(given(late.world, pay(99_990, at=hours(24 * 4 + 12))).world, 50)
