@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from domain.desk import order_stream
 from domain.message import Command
+from domain.order_facts import OrderCancelled
 from domain.order_money import settlement
 from domain.order_status import payment
 from domain.payment_commands import (
@@ -15,6 +17,7 @@ from domain.payment_commands import (
     DeclareOverdue,
     ExpireAuthorisation,
     LoseChargeback,
+    RefuseDelivery,
     ReinstateOrder,
     WriteOffDifference,
 )
@@ -342,3 +345,56 @@ def test_a_fee_for_lateness_is_no_small_difference() -> None:
     assert late.world.order().money.late_fees_minor == 50
     owes(given(late.world, pay(100_000, at=hours(24 * 4 + 12))).world, 50)
     owes(given(late.world, pay(99_990, at=hours(24 * 4 + 12))).world, 50)
+
+
+# --- fees and shipping of what is cancelled
+
+
+def test_the_shipping_of_what_nobody_took_is_not_owed_whichever_came_first() -> None:
+    """Of two units one was refused at the door, the other cancelled: nothing is delivered."""
+    bought = place(shipping_minor=800, payment_method="cash_on_delivery")
+    start = after(bought, pack((1, 1)), dispatch())
+    refuse, rest = money(RefuseDelivery, parcel_id="K"), cancel((1, 1))
+    owes(given(start.world, refuse).world, 5_800)
+    for steps in ((refuse, rest), (rest, refuse), (refuse, cancel())):
+        world = given(start.world, *steps).world
+        owes(world, 0)
+        assert world.order().shipping_cancelled
+    arrived = given(start.world, deliver(), rest).world
+    assert not arrived.order().shipping_cancelled
+
+
+def test_the_money_that_a_cancellation_fee_is_kept_of_stays() -> None:
+    """Of 10000 a fee of 1000 is kept: 9000 can move, and the payment is not voided."""
+    start = after(place(), place("B"), pay(10_000), cancel(at=hours(30)))
+    start.when(move(amount_minor=9_001)).refused("move_exceeds_payment", movable_minor=9_000)
+    start.when(unrecord()).refused("payment_used", kept_minor=1_000)
+    moved = given(start.world, move()).world
+    owes(moved, 0)
+    assert (moved.order().paid_minor, moved.order("B").paid_minor) == (1_000, 9_000)
+    given(start.world, money(ReinstateOrder)).when(unrecord()).topics("order.payment_voided.v1")
+    given(start.world, pay(10_000, "P2")).when(unrecord("P2")).topics("order.payment_voided.v1")
+
+
+@pytest.mark.parametrize("cause", [{"initiator": "seller"}, {"reason_code": "out_of_stock"}])
+def test_a_late_fee_is_waived_when_the_seller_cancels(cause: dict[str, str]) -> None:
+    late = after(FEE, place("A", BIG), money(ChargeLateFee, at=hours(24 * 6)))
+    world = late.when(cancel(at=hours(24 * 7), **cause)).topics(
+        "order.cancelled.v2", "order.late_fee_waived.v1"
+    )
+    owes(world, 0)
+    paid = given(late.world, pay(100_100, at=hours(24 * 6)))
+    world = paid.when(cancel(at=hours(24 * 7), **cause)).world
+    fact = world.events[order_stream("A")][-2]
+    assert isinstance(fact, OrderCancelled)
+    assert (fact.refund_due_minor, world.order().balance_minor) == (100_100, -100_100)
+    owes(given(late.world, cancel(at=hours(24 * 7))).world, 100)
+
+
+def test_a_late_fee_stays_when_the_customer_cancels_or_goods_were_sent() -> None:
+    known = (register(), limit(200_000), FEE, place(payment_method="on_account"))
+    sent = after(*known, pack((1, 1)), dispatch(), money(ChargeLateFee, at=hours(24 * 30)))
+    fee = sent.world.order().money.late_fees_minor
+    world = given(sent.world, cancel((1, 1), initiator="seller", at=hours(24 * 31))).world
+    assert fee > 0
+    owes(world, 5_000 + fee)
