@@ -177,7 +177,7 @@ class UnpaidDispatchAllowed(Event, topic="order.unpaid_dispatch_allowed.v1"):
 
 
 class OrderReinstated(Event, topic="order.reinstated.v1"):
-    """The cancellation of an overdue order is undone, at its old prices, its stock reserved."""
+    """The cancellation of a whole order is undone, at its old prices, its stock reserved."""
 
     payment_id: str | None = None  # that came in time; none when an operator did it
     lines: list[LineQuantity]
