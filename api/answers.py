@@ -241,6 +241,11 @@ class CompensationRecorded(OrderRecorded):
     amount_minor: int
 
 
+class InterceptRecorded(OrderRecorded):
+    parcel_id: str
+    intercept: str  # requested, succeeded, failed
+
+
 class ReturnRecorded(OrderRecorded):
     return_id: str
     return_status: str  # requested, approved, received, closed, denied

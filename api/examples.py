@@ -99,6 +99,7 @@ REMITTANCE = {
     "value_date": "2026-03-05",
 }
 REFUSAL = {"freight_minor": 2400, "reason": "Wrong colour."}
+INTERCEPT = {"reason_code": "changed_mind", "text": "Rang an hour after it had left."}
 PACKING = {"lines": [{"line_no": 1, "quantity": 1}]}
 CANCELLATION = {
     "reason_code": "changed_mind",

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     PARCEL_PACK = "parcel.pack"
     PARCEL_DISPATCH = "parcel.dispatch"
     PARCEL_DELIVER = "parcel.deliver"
+    PARCEL_INTERCEPT = "parcel.intercept"
     REFUND_REQUEST = "refund.request"
     REFUND_APPROVE = "refund.approve"
     REFUND_PAY = "refund.pay"

@@ -1,4 +1,4 @@
-"""Returns and exchanges over HTTP."""
+"""Intercepts, returns and exchanges over HTTP."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, ExchangeRecorded, ReturnReceivedRecorded, ReturnRecorded
+from api.answers import (
+    Answer,
+    ExchangeRecorded,
+    InterceptRecorded,
+    ReturnReceivedRecorded,
+    ReturnRecorded,
+)
 from api.attempts import new_id, new_numbers
 from api.calls import CommandCall, CommandRoute, MatchedCall, example
+from api.context import uuid_text
 from api.examples import (
     EXCHANGE,
+    INTERCEPT,
     RETURN,
     RETURN_APPROVAL,
     RETURN_CLOSING,
@@ -30,8 +38,10 @@ from domain.refund_commands import (
     DenyReturnBody,
     ExchangeBody,
     ExchangeOrder,
+    InterceptBody,
     ReceiveReturn,
     ReceiveReturnBody,
+    RequestIntercept,
     RequestReturn,
     ReturnBody,
 )
@@ -47,6 +57,27 @@ async def _ids(call: CommandCall, order_id: str, return_id: str) -> dict[str, st
 
 
 @router.post(
+    "/v1/orders/{order_id}/parcels/{parcel_id}/intercept",
+    response_model=InterceptRecorded,
+    responses=CHANGING,
+    summary="Ask the carrier to bring a parcel back",
+    **needs(Permission.PARCEL_INTERCEPT),
+)
+async def intercept(
+    call: MatchedCall,
+    order_id: str,
+    parcel_id: str,
+    body: Annotated[InterceptBody, Body(**example("Too late to cancel", INTERCEPT))],
+) -> Answer:
+    """While it is on its way. It has succeeded when the parcel is returning, and failed when it is
+    delivered. What comes back is taken back by a return that names the parcel.
+    """
+    found, parcel = await call.context.order_id(order_id), uuid_text(parcel_id, "parcel")
+    command = call.command(RequestIntercept, body, order_id=found, parcel_id=parcel)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
     "/v1/orders/{order_id}/returns",
     status_code=201,
     response_model=ReturnRecorded,
@@ -59,7 +90,9 @@ async def request(
     order_id: str,
     body: Annotated[ReturnBody, Body(**example("One unit", RETURN))],
 ) -> Answer:
-    """Units that were delivered and are not on their way back, within the windows of the policy."""
+    """Units that were delivered and are not on their way back, within the windows of the policy;
+    with `parcel_id`, what comes back undelivered with that parcel, at any time.
+    """
     await call.context.evidence.require(body.evidence)
     found = await call.context.order_id(order_id)
     command = call.command(RequestReturn, body, order_id=found, return_id=new_id())

@@ -227,6 +227,7 @@ class ReturnShown(BaseModel):
     text: Personal = None
     lines: list[UnitsOfLine]
     received: list[CameBackShown]
+    parcel_id: str | None = Field(description="Of the parcel that came back undelivered")
     evidence: list[str]
     postage: str | None
     label: str | None
@@ -244,6 +245,10 @@ class ParcelShown(BaseModel):
     milestone: str | None
     milestone_at: datetime | None
     estimated_at: datetime | None
+    intercept: str | None = Field(
+        description="requested, succeeded (it comes back), failed (it was delivered); null where "
+        "nobody asked for it"
+    )
     lines: list[UnitsOfLine]
 
 

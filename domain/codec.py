@@ -45,6 +45,7 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.invoiced.v1": ("order.invoiced.v2", _as_it_was),
     "order.credited.v1": ("order.credited.v2", _as_it_was),
     "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
+    "order.return_requested.v1": ("order.return_requested.v2", _as_it_was),
     "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -444,7 +445,18 @@ def _take_back(command: ReturnChange, write: Write) -> None:
     for event in events:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
+            _parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
     _tell_account(command, state, write)
+
+
+def _parcel_came_back(event: ReturnReceived, parcel_id: str | None, write: Write) -> None:
+    """Imported parcels have no stream."""
+    if parcel_id is None or not write.states[parcel_stream(parcel_id)].parcel_id:
+        return
+    stream = parcel_stream(parcel_id)
+    before: Parcel = write.states[stream]
+    write.add(stream, parcel.take_back(before, event.at))
+    _tell_milestone(stream, before, event.at, write)
 
 
 def _restock(event: ReturnReceived, state: Order, write: Write) -> None:
@@ -669,13 +681,16 @@ def _track(command: TrackParcel, write: Write) -> None:
     before: Parcel = write.states[stream]
     write.add(stream, parcel.decide(command, before))
     _tell_orders(stream, write.events.get(stream, []), write)
+    _tell_milestone(stream, before, command.occurred_at, write)
+
+
+def _tell_milestone(stream: StreamName, before: Parcel, at: datetime, write: Write) -> None:
     after: Parcel = write.states[stream]
     milestone = parcel.news_for_orders(before, after)
     if milestone is None:
         return
     for order_id in after.order_ids:
         name = order_stream(order_id)
-        at = command.occurred_at
         write.add(name, order.tell(stream.key, milestone, at, write.states[name]))
 
 

@@ -66,6 +66,7 @@ from domain.refund_commands import (
     FailRefund,
     PayCompensation,
     ReceiveReturn,
+    RequestIntercept,
     RequestReturn,
     RetryRefund,
 )
@@ -144,7 +145,9 @@ def draft_answer(state: Draft, version: int) -> dict[str, Any]:
     }
 
 
-def _made(command: Command, state: Order) -> dict[str, Any]:
+def _made(  # noqa: C901 - a table
+    command: Command, state: Order
+) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
         case (
@@ -175,6 +178,8 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
                 "return_status": state.returns[return_id].status,
                 "refund": _refund(command.refund_id, state) if there else None,
             }
+        case RequestIntercept(parcel_id=parcel_id):
+            return {"parcel_id": parcel_id, "intercept": state.parcels[parcel_id].intercept}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():

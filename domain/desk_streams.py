@@ -211,7 +211,9 @@ def _streams_by_policy(
     command: RequestRefund | AddEvidence | RequestReturn | ApproveReturn | ReceiveReturn,
     loaded: States,
 ) -> set[StreamName]:
-    """What the policy of the order's placement decides on, and the stock that goods go back to."""
+    """What the policy of the order's placement decides on, the stock that goods go back to, and
+    the parcel that they came back with.
+    """
     stream = order_stream(command.order_id)
     state: Order = loaded.get(stream) or Order()
     if not state.placed:
@@ -221,6 +223,9 @@ def _streams_by_policy(
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
         names |= {stock_stream(line.sku, line.location) for line in lines}
+        back = state.returns.get(command.return_id)
+        if back is not None and back.parcel_id is not None:
+            names |= _streams_of_parcel(back.parcel_id, loaded)
     return names
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
@@ -124,7 +125,7 @@ def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:
             raise _packed_needs_stop(line, line.live - line.dispatched)
     units = {no: line.open for no, line in state.lines.items() if line.open > 0}
     if state.parcels and not units:
-        raise Rejected("already_dispatched", "all units have left: a return is the way")
+        raise _already_dispatched("all units have left", [*state.lines], state)
     return units
 
 
@@ -134,6 +135,10 @@ def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
         return item.quantity
     if line.packed > line.dispatched and item.quantity <= line.live - line.dispatched:
         raise _packed_needs_stop(line, item.quantity)
+    if line.dispatched and item.quantity <= line.live:
+        asked, left = quantity_json(item.quantity), quantity_json(line.open)
+        what = f"line {item.line_no}: {asked} asked, {left} can be cancelled, the others have left"
+        raise _already_dispatched(what, [item.line_no], state, asked=asked, open=left)
     raise Rejected(
         "cancel_exceeds_open",
         f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
@@ -141,6 +146,25 @@ def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
         line_no=item.line_no,
         asked=quantity_json(item.quantity),
         open=quantity_json(line.open),
+    )
+
+
+def _already_dispatched(what: str, lines: list[int], state: Order, **facts: Any) -> Rejected:
+    """Names the parcels that the lines left in, and of them those that can still be intercepted."""
+    left = {
+        parcel_id: parcel
+        for parcel_id, parcel in state.parcels.items()
+        if parcel.dispatched and any(item.line_no in lines for item in parcel.lines)
+    }
+    on_its_way = [no for no, parcel in left.items() if parcel.on_its_way]
+    way = f"an intercept can be requested of {', '.join(on_its_way)}" if on_its_way else ""
+    return Rejected(
+        "already_dispatched",
+        f"{what}: {way or 'a return is the way'}",
+        lines=lines,
+        parcels=[*left],
+        intercept=on_its_way,
+        **facts,
     )
 
 

@@ -160,10 +160,9 @@ class Settlement:
 
 
 def settlement(order: Order) -> Settlement:
-    fees = order.fees_minor + order.money.late_fees_minor
-    net = order.net_paid_minor
     owed = order.owed_minor
-    short = max(0, owed - net)
+    fees = 0 if order.void else order.fees_minor + order.money.late_fees_minor
+    net = order.net_paid_minor
     kept = min(net, owed - fees)
     return Settlement(
         paid_minor=order.paid_minor,
@@ -171,7 +170,7 @@ def settlement(order: Order) -> Settlement:
         kept_minor=kept,
         fees_minor=min(max(0, net - kept), fees),
         credit_minor=max(0, net - owed),
-        written_off_minor=min(order.money.written_off_minor, short),
+        written_off_minor=min(order.money.written_off_minor, max(0, owed - net)),
         unpaid_minor=order.unpaid_minor,
         total_minor=owed,
     )

@@ -42,6 +42,7 @@ class Return:
     evidence: tuple[str, ...] = ()
     exchange_order_id: str | None = None  # what went out for it
     exchange_refund_id: str | None = None  # that paid for that
+    parcel_id: str | None = None  # that came back undelivered
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +54,10 @@ class Return:
             return ZERO
         return self.lines.get(line_no, ZERO) - self.received.get(line_no, ZERO)
 
+    def taken(self, line_no: int) -> Decimal:
+        """Units of a line that came back by this return, or may still."""
+        return self.received.get(line_no, ZERO) + self.awaited(line_no)
+
     @property
     def came_whole(self) -> bool:
         return all(self.received.get(no, ZERO) >= units for no, units in self.lines.items())
@@ -62,7 +67,12 @@ def evolve(state: Order, event: ReturnEvent) -> Order:
     match event:
         case ReturnRequested():
             asked = {item.line_no: item.quantity for item in event.lines}
-            one = Return(event.reason, lines=asked, evidence=tuple(event.evidence))
+            one = Return(
+                event.reason,
+                lines=asked,
+                evidence=tuple(event.evidence),
+                parcel_id=event.parcel_id,
+            )
             return _with(state, event.return_id, one)
     known = state.returns.get(event.return_id)
     if known is None:
@@ -102,11 +112,16 @@ def _received(state: Order, event: ReturnReceived, known: Return) -> Order:
 
 def _relieved(state: Order, event: ReturnReceived) -> Order:
     """Goods that came back are not paid for any more: as far as they are still owed, that falls."""
+    back = state.returns[event.return_id]
+    if back.parcel_id in state.money.refused:  # Its goods fell off the total at the door.
+        return state
     owed = state.balance_minor - state.fees_minor - state.money.late_fees_minor
-    lines, units_of = dict(state.lines), dict(state.returns[event.return_id].relieved)
+    lines, units_of = dict(state.lines), dict(back.relieved)
     relieved = 0
     for no in dict.fromkeys(item.line_no for item in event.lines if item.line_no in lines):
-        line, units = lines[no], unrefunded_units(state, event.return_id, no)
+        line = lines[no]
+        sent = max(ZERO, line.sent - line.lowered - line.relieved)
+        units = min(sent, unrefunded_units(state, event.return_id, no))
         whole = line.left_minor(units)
         part = min(whole, max(0, owed - relieved))
         done = units if part == whole > 0 else ZERO
@@ -120,7 +135,7 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
         relieved += part
     if not relieved:
         return state
-    one = replace(state.returns[event.return_id], relieved=units_of)
+    one = replace(back, relieved=units_of)
     state = replace(state, lines=lines, relieved_minor=state.relieved_minor + relieved)
     return _with(state, event.return_id, one)
 
@@ -139,6 +154,35 @@ def unrefunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
     line = state.lines[line_no]
     left = min(came - refunded_units(state, return_id, line_no), line.quantity - line.given_back)
     return max(ZERO, left)
+
+
+def undelivered(one: Return, state: Order) -> bool:
+    """Whether its units never reached the customer. A parcel that was delivered after all, before
+    it came back, counts as any other that was delivered.
+    """
+    parcel = state.parcels.get(one.parcel_id or "")
+    return parcel is not None and not parcel.delivered
+
+
+def back_undelivered(state: Order, line_no: int) -> Decimal:
+    """Units of a line that are in the house again and will not be delivered."""
+    return sum(
+        (
+            one.received.get(line_no, ZERO)
+            for one in state.returns.values()
+            if undelivered(one, state)
+        ),
+        ZERO,
+    )
+
+
+def parcel_is_back(state: Order, parcel_id: str) -> bool:
+    """Whether all units of the order in a parcel were taken back without a delivery."""
+    of_parcel = [one for one in state.returns.values() if one.parcel_id == parcel_id]
+    return bool(of_parcel) and all(
+        sum((one.received.get(item.line_no, ZERO) for one in of_parcel), ZERO) >= item.quantity
+        for item in state.parcels[parcel_id].lines
+    )
 
 
 def refunded_units(state: Order, return_id: str, line_no: int) -> Decimal:

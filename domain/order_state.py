@@ -75,6 +75,7 @@ from domain.payment_facts import (
 )
 from domain.pricing import running_share
 from domain.return_facts import (
+    InterceptRequested,
     OrderExchanged,
     PlacedInExchange,
     ReturnApproved,
@@ -89,6 +90,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ZERO = Decimal(0)
+COMING_BACK = frozenset({"returning", "returned"})  # milestones of a parcel not delivered
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class OrderLine:
     relieved: Decimal = ZERO  # of the returned: units that are owed no longer instead of refunded
     relieved_minor: int = 0  # also for parts of units, whose rest is refunded
     relieved_tax_minor: int = 0
-    returned: Decimal = ZERO  # of the delivered, came back
+    returned: Decimal = ZERO  # came back, delivered before or not
 
     @property
     def quantity(self) -> Decimal:
@@ -181,6 +183,21 @@ class OrderParcel:
     delivered: bool = False
     delivered_at: datetime | None = None
     milestone: str | None = None  # the newest one that the order was told of
+    intercept_requested: bool = False
+
+    @property
+    def on_its_way(self) -> bool:
+        """It left, and has neither arrived nor come back."""
+        return self.dispatched and not self.delivered and self.milestone != "returned"
+
+    @property
+    def intercept(self) -> str | None:
+        """What became of the request to bring it back, if there was one."""
+        if not self.intercept_requested:
+            return None
+        if self.delivered:
+            return "failed"
+        return "succeeded" if self.milestone in COMING_BACK else "requested"
 
 
 @dataclass(frozen=True)
@@ -254,8 +271,10 @@ class Order:
 
         The total less what refunds lowered the price by, and less goods that came back unpaid. A
         refund of what was paid too much or for what was cancelled only gives money back: it lowers
-        what is paid, and nothing of what is owed.
+        what is paid, and nothing of what is owed. A voided order only shows what it was.
         """
+        if self.void:
+            return 0
         fees = self.fees_minor + self.money.late_fees_minor
         lowered = self.lowered_minor + self.relieved_minor + self.withheld_minor
         return max(0, self.total_minor - fees - lowered) + fees
@@ -342,6 +361,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return _delivered(state, event)
         case DeliveryTroubled():
             return _milestone(state, event)
+        case InterceptRequested():
+            return _intercept_requested(state, event)
         case OrderCancelled():
             return _cancelled(state, event)
         case (
@@ -527,6 +548,11 @@ def _delivered(state: Order, event: OrderDelivered) -> Order:
 def _milestone(state: Order, event: DeliveryTroubled) -> Order:
     parcel = state.parcels.get(event.parcel_id, OrderParcel())
     return _with_parcel(state, event.parcel_id, replace(parcel, milestone=event.milestone))
+
+
+def _intercept_requested(state: Order, event: InterceptRequested) -> Order:
+    parcel = state.parcels.get(event.parcel_id, OrderParcel())
+    return _with_parcel(state, event.parcel_id, replace(parcel, intercept_requested=True))
 
 
 def _with_parcel(state: Order, parcel_id: str, parcel: OrderParcel) -> Order:

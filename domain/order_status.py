@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from domain.order_return_state import back_undelivered, parcel_is_back
 from domain.order_state import ZERO, Order
 from domain.parcel_facts import TROUBLES
 
@@ -138,7 +139,7 @@ def _covered_minor(state: Order) -> int:
 
 
 def fulfilment(state: Order) -> str:
-    troubles = {parcel.milestone for parcel in state.parcels.values()} & TROUBLES
+    troubles = _troubles(state)
     if troubles:
         return "lost" if "lost" in troubles else "delivery_exception"
     if delivered_everything(state):
@@ -154,6 +155,12 @@ def fulfilment(state: Order) -> str:
     if state.cases.backordered and _short(state):
         return "backordered"
     return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
+
+
+def _troubles(state: Order) -> set[str | None]:
+    """Of parcels: that one came back is none any more when its units were taken back."""
+    troubled = {no: one.milestone for no, one in state.parcels.items() if one.milestone in TROUBLES}
+    return {told for no, told in troubled.items() if not parcel_is_back(state, no)}
 
 
 def _short(state: Order) -> bool:
@@ -173,8 +180,12 @@ def returns(state: Order) -> str:
 
 
 def delivered_everything(state: Order) -> bool:
+    """What came back undelivered and was taken back is not waited for."""
     arrived = any(parcel.delivered for parcel in state.parcels.values())
-    return arrived and all(line.delivered >= line.live for line in state.lines.values())
+    return arrived and all(
+        line.delivered + back_undelivered(state, no) >= line.live
+        for no, line in state.lines.items()
+    )
 
 
 def dispatched_everything(state: Order) -> bool:

@@ -129,6 +129,7 @@ def _return(fact: ReturnRequested, state: Order, draft: PolicyVersion) -> Decide
         reason=fact.reason,  # type: ignore[arg-type]  # It was one when it was asked for.
         text=None,
         evidence=list(fact.evidence),
+        parcel_id=fact.parcel_id,
         at=fact.at,
     )
     try:

@@ -203,6 +203,7 @@ def cancellation(basis: Basis) -> list[Block]:
         *rules(basis, "cancellation"),
         fact(basis, "cancellation.fee_bound", public=True),
         fact(basis, "cancellation.packed", public=True),
+        fact(basis, "cancellation.intercept", public=True),
         fact(basis, "cancellation.shipping", public=True),
         fact(basis, "cancellation.stock"),
     ]
@@ -213,6 +214,7 @@ def refund(basis: Basis) -> list[Block]:
     said = [
         fact(basis, "refund.bound"),
         fact(basis, "refund.share", public=True),
+        fact(basis, "refund.undelivered", public=True),
         *rules(basis, "refund", "returns"),
     ]
     return _sorted(basis, said)

@@ -103,6 +103,10 @@ FACTS: dict[str, Pair] = {
         "What is packed has to be stopped in the warehouse first; what has left is a return.",
         "已打包的商品须先由仓库拦停；已发出的商品按退货处理。",
     ),
+    "cancellation.intercept": (
+        "Of what is on its way an intercept can be requested; that costs no cancellation fee.",
+        "运输途中的包裹可以申请拦截，不收取取消手续费。",
+    ),
     "cancellation.fee_bound": (
         "The fee is never more than what was paid and not given back.",
         "手续费不超过已付且尚未退还的金额。",
@@ -122,6 +126,10 @@ FACTS: dict[str, Pair] = {
     "refund.share": (
         "A refund of goods takes its share of discount and tax.",
         "商品退款按比例计入折扣和税额。",
+    ),
+    "refund.undelivered": (
+        "What comes back undelivered is taken back at any time and refunded like any return.",
+        "未送达而退回的商品不受退货期限限制，按退货办理退款。",
     ),
     "exceptions.parcel": (
         "An order whose parcel is in trouble or lost is shown as an exception.",
@@ -211,6 +219,7 @@ PERMISSIONS: dict[str, Pair] = {
     "parcel.pack": ("pack parcels", "打包"),
     "parcel.dispatch": ("dispatch parcels", "发货"),
     "parcel.deliver": ("record deliveries", "确认送达"),
+    "parcel.intercept": ("ask carriers to bring parcels back", "申请拦截包裹"),
     "refund.request": ("request refunds", "申请退款"),
     "refund.approve": ("approve refunds", "批准退款"),
     "refund.pay": ("pay refunds", "支付退款"),

@@ -226,6 +226,7 @@ def _return(row: OrderStatus, return_id: str, told: ReturnTold) -> dict[str, Any
         "lines": [
             {"line_no": no, "quantity": quantity_json(units)} for no, units in one.lines.items()
         ],
+        "parcel_id": one.parcel_id,
         "evidence": list(one.evidence),
         "exchange_order_id": one.exchange_order_id,
     }
@@ -241,6 +242,7 @@ def _parcel(row: OrderStatus, parcel_id: str, parcel: Parcel) -> dict[str, Any]:
         "milestone": parcel.milestone,
         "milestone_at": parcel.milestone_at,
         "estimated_at": parcel.estimated_at,
+        "intercept": known.intercept if known else None,
         "lines": [
             {"line_no": item.line_no, "quantity": quantity_json(item.quantity)}
             for item in (known.lines if known else ())

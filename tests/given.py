@@ -64,6 +64,7 @@ from domain.refund_commands import (
     FailRefund,
     PayCompensation,
     ReceiveReturn,
+    RequestIntercept,
     RequestReturn,
     RetryRefund,
 )
@@ -494,6 +495,11 @@ def send_back(
     """Units that were delivered (`deliver` is 48 hours after noon), by default an hour after."""
     body: dict[str, Any] = {"reason": "changed_mind", "order_id": "A", "return_id": return_id}
     return RequestReturn.model_validate(body | _quantities(lines) | {"at": at or hours(49)} | more)
+
+
+def intercept(parcel_id: str = "K", **more: Any) -> RequestIntercept:
+    body = {"order_id": "A", "parcel_id": parcel_id, "reason_code": "changed_mind", "at": hours(30)}
+    return RequestIntercept.model_validate(body | more)
 
 
 def approve_return(return_id: str = "T1", **more: Any) -> ApproveReturn:

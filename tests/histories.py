@@ -242,7 +242,21 @@ class History:
                 yield given.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
             if self.random.random() < 0.8:
                 yield given.deliver(parcel_id, at=self.tick(), name="Li")
+            else:
+                yield from self.brought_back(order_id, parcel_id, line.priced.line_no)
             yield from self.at_the_door(order_id, parcel_id)
+
+    def brought_back(self, order_id: str, parcel_id: str, line_no: int) -> Iterator[Command]:
+        """Intercepted, and taken back undelivered; a late scan may tell otherwise."""
+        of: dict[str, Any] = {"order_id": order_id, "return_id": self.id()}
+        yield given.intercept(parcel_id, order_id=order_id, at=self.tick())
+        yield given.scan("returning", self.tick(), parcel_id)
+        yield given.send_back((line_no, 1), parcel_id=parcel_id, **of, at=self.tick())
+        yield given.approve_return(**of, at=self.tick())
+        refund_id = self.id()
+        yield given.take_back((line_no, 1), **of, refund_id=refund_id, at=self.tick())
+        yield given.scan("delivered", self.tick(), parcel_id)
+        yield given.pay_refund(refund_id, order_id, at=self.tick())
 
     def refunds(self, order_id: str) -> Iterator[Command]:
         refund_id = self.id()

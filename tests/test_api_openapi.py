@@ -85,6 +85,7 @@ INTERFACE = {
     "POST /v1/orders/{}/payments/late-fee/waive",
     "POST /v1/orders/{}/payments/remit",
     "POST /v1/orders/{}/parcels/{}/refuse",
+    "POST /v1/orders/{}/parcels/{}/intercept",
     "POST /v1/orders/{}/reinstate",
     "POST /v1/orders/{}/parcels",
     "POST /v1/orders/{}/cancel",
@@ -332,8 +333,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     rest = {"method": "alipay", "amount_minor": 50_000, "reference": "rest"}
     api.made(f"/v1/orders/{id_}/payments", rest)
     parcel = examples.send(f"{order}/parcels", order_id=id_)["parcel_id"]
-    for name in ("dispatch", "deliver"):
-        examples.send(f"/v1/parcels/{{parcel_id}}/{name}", parcel_id=parcel)
+    examples.send("/v1/parcels/{parcel_id}/dispatch", parcel_id=parcel)
+    examples.send(f"{order}/parcels/{{parcel_id}}/intercept", order_id=id_, parcel_id=parcel)
+    examples.send("/v1/parcels/{parcel_id}/deliver", parcel_id=parcel)
     examples.send(f"{order}/override", order_id=id_)
     send_examples_of_refunds(api, examples, id_)
     send_examples_of_papers(examples)
