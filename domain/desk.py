@@ -481,6 +481,7 @@ def _settle(command: RefundChange, write: Write) -> None:
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
+    _tell_customer(command, state, write)
 
 
 def _take_back(command: ReturnChange, write: Write) -> None:
@@ -491,6 +492,7 @@ def _take_back(command: ReturnChange, write: Write) -> None:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
             _parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
+    _tell_customer(command, state, write)
 
 
 def _parcel_came_back(event: ReturnReceived, parcel_id: str | None, write: Write) -> None:

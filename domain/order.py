@@ -369,7 +369,7 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
     `chargeback_open` whatever reason is given.
     """
     not_disputed(state)
-    due = state.uncovered_minor
+    due = state.missing_minor
     if state.payment_method in PAYS_LATER or not due:
         return []
     if command.unpaid_reason is None:

@@ -32,11 +32,11 @@ from domain.order_commands import (
     PayRefund,
     PlaceOrder,
     RecordPayment,
-    RequestRefund,
 )
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
+from domain.payment_commands import ReinstateOrder
 from domain.payment_terms import ON_ACCOUNT
 
 NOT_COVERED = "not_covered"  # the rule that finds an order sold elsewhere that is not
@@ -56,7 +56,7 @@ def concerned(command: Command, state: Order) -> bool:
             return not ACCOUNT_METHODS.isdisjoint({method, *parts})
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+        case AddNote() | OverrideStatus() | EndOverride():
             return False
         case _ if isinstance(command, CASE_CHANGES) and not isinstance(command, RejectOrder):
             return False
@@ -269,10 +269,8 @@ def _granted(refund: RefundPaid, amount: int, order: Order, at: datetime) -> Eve
 
 
 def _owed(order: Order) -> int:
-    """What an order on account exposes the shop to. Money given back is no new debt."""
-    if order.void or order.payment_method != ON_ACCOUNT:
-        return 0
-    return max(0, order.total_minor - order.money.written_off_minor - order.paid_minor)
+    """What an order on account exposes the shop to."""
+    return 0 if order.void or order.payment_method != ON_ACCOUNT else order.unpaid_minor
 
 
 def _exposure(command: Command, before: Order, after: Order, state: Account) -> list[Event]:
@@ -285,7 +283,7 @@ def _exposure(command: Command, before: Order, after: Order, state: Account) -> 
     if asked > 0:
         by_us = isinstance(command, PlaceOrder) and not _sold_short(after)
         over = _over_limit(asked, after.currency, state)
-        if over is not None and (by_us or isinstance(command, AmendOrder)):
+        if over is not None and (by_us or isinstance(command, AmendOrder | ReinstateOrder)):
             raise over
         return [ExposureTaken(**_exposed(after), amount_minor=asked, at=command.at)]
     if freed > 0:

@@ -35,12 +35,18 @@ class Goods:
 
 
 def request(
-    command: RequestRefund, state: Order, policy: PolicyVersion, *, in_advance: bool = False
+    command: RequestRefund,
+    state: Order,
+    policy: PolicyVersion,
+    *,
+    in_advance: bool = False,
+    at_most: bool = False,
 ) -> list[Event]:
     """Raises Rejected where more is asked than was paid, than a line cost, or than it was sent, and
     where the policy wants evidence. What needs no second person is approved at once.
 
-    `in_advance`: for goods of a return that are still to come.
+    `in_advance`: for goods of a return that are still to come. `at_most`: as far as it was paid,
+    which always goes for what was written off.
     """
     if command.refund_id in state.refunds:
         return []
@@ -49,6 +55,8 @@ def request(
     evidence = command.evidence or (list(back.evidence) if back else [])
     require_evidence(command.reason, evidence, policy.rules.refund)
     goods = _goods(command, back, state, policy.rules, in_advance)
+    if goods.lines:
+        goods = _as_paid(command, back, goods, state, policy.rules, at_most)
     shipping = _shipping_minor(command, goods, state, policy.rules.refund)
     _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
     amount_minor = goods.amount_minor + shipping - goods.fee_minor
@@ -165,6 +173,34 @@ def _goods(
     return Goods(lines, by_lines, tax, restocking_fee_minor(command.reason, back, by_lines, rules))
 
 
+def _as_paid(
+    command: RequestRefund,
+    back: Return | None,
+    goods: Goods,
+    state: Order,
+    rules: PolicyRules,
+    at_most: bool,
+) -> Goods:
+    """Without what was never paid of them, taken of the last line first."""
+    short = goods.amount_minor - state.refundable_minor
+    if not 0 < short < goods.amount_minor:
+        return goods
+    if not at_most and short > state.money.written_off_minor:
+        return goods
+    lines: list[RefundedLine] = []
+    for line in reversed(goods.lines):
+        whole, tax = line.amount_minor or 0, line.tax_minor or 0
+        less = min(short, whole)
+        short -= less
+        part = whole - less
+        rest = {"amount_minor": part, "tax_minor": ratio_half_up(tax * part, whole) if part else 0}
+        lines.insert(0, line.model_copy(update=rest) if less else line)
+    amount_minor = sum(line.amount_minor or 0 for line in lines)
+    tax = sum(line.tax_minor or 0 for line in lines)
+    fee = restocking_fee_minor(command.reason, back, amount_minor, rules)
+    return Goods(lines, amount_minor, tax, fee)
+
+
 def _units(
     command: RequestRefund, back: Return | None, state: Order, in_advance: bool
 ) -> dict[int, Decimal] | None:
@@ -208,14 +244,14 @@ def _refunded_line(line_no: int, units: Decimal, state: Order) -> RefundedLine:
     return RefundedLine(
         line_no=line_no,
         quantity=units,
-        amount_minor=line_share_minor(line, units),
+        amount_minor=line.left_minor(units),
         tax_minor=_line_tax_minor(line, units),
     )
 
 
 def require_line_left(line: OrderLine, asked: Decimal) -> None:
     """Raises Rejected `refund_exceeds_line`."""
-    left = max(line.quantity - line.refunded, ZERO)
+    left = max(line.quantity - line.given_back, ZERO)
     if asked > left:
         line_no = line.priced.line_no
         raise Rejected(
@@ -227,18 +263,9 @@ def require_line_left(line: OrderLine, asked: Decimal) -> None:
         )
 
 
-def line_share_minor(line: OrderLine, units: Decimal) -> int:
-    """What `units` more of a line give back: with its discounts and its tax.
-
-    The running share of all refunded units less what was given back before: the parts sum to the
-    line's gross (R4), also when its price was amended in between.
-    """
-    return max(0, line.share(line.gross_minor, line.refunded + units) - line.refunded_minor)
-
-
 def _line_tax_minor(line: OrderLine, units: Decimal) -> int:
-    tax = line.share(line.priced.tax_minor, line.refunded + units)
-    return max(0, tax - line.refunded_tax_minor)
+    tax = line.share(line.priced.tax_minor, line.given_back + units)
+    return max(0, tax - line.refunded_tax_minor - line.relieved_tax_minor)
 
 
 def _tax_within(amount_minor: int, state: Order) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain.money import ratio_half_up
 from domain.order_money import Payment
+from domain.order_outstanding import to_cover_minor
 from domain.order_state import Order
 from domain.payment_facts import LateFeeDay
 from domain.policy import PolicyVersion
@@ -169,15 +170,27 @@ def next_late_day(order: Order, policy: PolicyVersion) -> date | None:
 
 def _outstanding(order: Order, day: date, calendar: Calendar) -> int:
     """What was missing for goods and shipping on a local day, fees for lateness left out."""
-    money = order.money
-    goods = order.total_minor - money.late_fees_minor - money.written_off_minor
-    held = money.authorised_minor if money.counts_as_paid == "authorised" else 0
-    return max(0, goods - money.collected_minor - held - _paid_by(order, day, calendar))
+    return max(0, _to_cover(order, day, calendar) - _paid_by(order, day, calendar))
+
+
+def _to_cover(order: Order, day: date, calendar: Calendar) -> int:
+    """The least of the day: only what was owed all day is late for a full day. What a time zone
+    makes of the instants is known here only.
+    """
+    points = order.money.to_cover or ((None, to_cover_minor(order)),)
+    begun = [amount for at, amount in points if at is None or local_day(calendar, at) < day]
+    during = [amount for at, amount in points if at is not None and local_day(calendar, at) == day]
+    return min([*(begun or [points[0][1]])[-1:], *during])
 
 
 def _paid_by(order: Order, day: date, calendar: Calendar) -> int:
     days = ((payment, value_day(payment, calendar)) for payment in order.payments.values())
-    return sum(payment.here_minor for payment, valued in days if valued is None or valued <= day)
+    # What a bank took back was here until then; what was voided or moved never was this order's.
+    return sum(
+        payment.here_minor + payment.lost_minor
+        for payment, valued in days
+        if valued is None or valued <= day
+    )
 
 
 def recharged(
