@@ -27,13 +27,20 @@ from domain.payment_commands import (
 )
 from tests import given, papers
 from tests.given import money
-from tests.order_moves import AMOUNTS, CUSTOMERS, METHODS, UNITS, WHICH, Moves, pick
+from tests.order_moves import AMOUNTS, CUSTOMERS, METHODS, UNITS, WHICH, Moves, pick, several
 
 PARTS = st.sampled_from([1, 7, 50, 99, 100, 101])  # per cent of what there is
 PAID_BY = ("alipay", "bank_transfer", "credit_card", "wechat_pay", "store_credit", "on_account")
 WAIVED = st.sampled_from([0, None, 1, 40, 500])
 REASON: dict[str, Any] = {"reason": "r"}
 BY = st.sampled_from([None, None, "store_credit", "alipay", "on_account"])
+REFUND_STEPS = {  # step -> the statuses that it leads on from
+    "approve": ("requested",),
+    "deny": ("requested", "approved", "failed"),
+    "pay": ("approved",),
+    "fail": ("approved", "paid"),
+    "retry": ("failed",),
+}
 FROM_OUTSIDE = ("alipay", "bank_transfer", "credit_card", "wechat_pay")
 
 
@@ -207,30 +214,19 @@ class MoneyMoves(Moves):
                 more |= {"refund_id": self.name(), "order_id": order.order_id}
                 self.run(given.refund(None, (no, units), shipping_minor=shipping, **more))
 
-    @rule(which=WHICH, actor=st.sampled_from(["manager", "manager", "desk"]))
-    def approve_refund(self, which: int, actor: str) -> None:
-        for order, name in self.a_refund(which, "requested"):
-            self.run(given.approve_refund(actor, name, order_id=order))
-
-    @rule(which=WHICH)
-    def deny_refund(self, which: int) -> None:
-        for order, name in self.a_refund(which, "requested", "approved", "failed"):
-            self.run(given.deny_refund(name, order_id=order))
-
-    @rule(which=WHICH, method=BY)
-    def pay_refund(self, which: int, method: str | None) -> None:
-        for order, name in self.a_refund(which, "approved"):
-            self.run(given.pay_refund(name, order, method=method))
-
-    @rule(which=WHICH)
-    def fail_refund(self, which: int) -> None:
-        for order, name in self.a_refund(which, "approved", "paid"):
-            self.run(given.fail_refund(name, order_id=order))
-
-    @rule(which=WHICH)
-    def retry_refund(self, which: int) -> None:
-        for order, name in self.a_refund(which, "failed"):
-            self.run(given.retry_refund(name, order_id=order))
+    @rule(which=WHICH, steps=several(REFUND_STEPS), method=BY)
+    def settle_refunds(self, which: int, steps: list[str], method: str | None) -> None:
+        """Each step with one that it leads on from, mostly."""
+        for n, step in enumerate(steps):
+            for order, name in self.a_refund(which + n, *REFUND_STEPS[step]):
+                command: Any = {
+                    "approve": given.approve_refund("desk" if which % 3 == 0 else "manager"),
+                    "deny": given.deny_refund(),
+                    "pay": given.pay_refund(method=method),
+                    "fail": given.fail_refund(),
+                    "retry": given.retry_refund(),
+                }[step]
+                self.run(command.model_copy(update={"order_id": order, "refund_id": name}))
 
     @rule(which=WHICH, digest=st.sampled_from("ab"))
     def evidence(self, which: int, digest: str) -> None:

@@ -217,7 +217,7 @@ class Book:
                 order.refunds[fact.refund_id].counts = False
             case order_facts.RefundRetried():
                 order.refunds[fact.refund_id].counts = True
-                assert order.refunded() <= order.paid()
+                assert order.net() >= order.kept_back()
             case order_facts.RefundPaid():
                 order.refunds[fact.refund_id].paid += fact.amount_minor
                 self._till(fact.method, -fact.amount_minor)
@@ -245,7 +245,7 @@ class Book:
             parts,
             fact.return_id,
         )
-        assert order.refunded() <= order.paid()
+        assert order.net() >= order.kept_back()
 
     # -- papers ----------------------------------------------------------------------------------
 
@@ -278,16 +278,12 @@ class Book:
             case account_facts.GiftExpired():
                 account.gifts[fact.gift_id] -= fact.amount_minor
                 account.granted -= fact.amount_minor
-            case account_facts.BalanceSpent() | account_facts.BalanceGivenBack():
-                back = isinstance(fact, account_facts.BalanceGivenBack)
-                sign = 1 if back else -1
-                parts = sum(part.amount_minor for part in fact.gifts)
-                assert fact.amount_minor == fact.credit_minor + parts
-                account.credit += sign * fact.credit_minor
-                for part in fact.gifts:
-                    account.gifts[part.gift_id] += sign * part.amount_minor
-                if not back:
-                    account.earliest_first({part.gift_id for part in fact.gifts}, fact.at)
+            case account_facts.BalanceSpent():
+                assert fact.amount_minor == fact.credit_minor + sum_of(fact.gifts)
+                account.spend(fact)
+            case account_facts.BalanceGivenBack():
+                assert fact.amount_minor == fact.credit_minor + sum_of(fact.gifts)
+                account.give_back(fact)
             case account_facts.LimitSet():
                 account.limit = fact.limit_minor
 
@@ -296,3 +292,7 @@ def _count(order: Order, counter: str, units: Iterable[Any], sign: int = 1) -> N
     for one in units:
         line = order.lines[one.line_no]
         setattr(line, counter, getattr(line, counter) + sign * milli(one.quantity))
+
+
+def sum_of(parts: Iterable[account_facts.GiftPart]) -> int:
+    return sum(part.amount_minor for part in parts)

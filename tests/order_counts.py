@@ -5,12 +5,14 @@ Amounts are minor units, units of goods thousandths. None of the ledger's own ar
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from domain import order_facts
+from domain.account_facts import BalanceGivenBack, BalanceSpent, GiftPart
 
 OF_THE_ACCOUNT = frozenset({"store_credit", "gift_balance"})
 EXCHANGE = "exchange"
@@ -127,6 +129,16 @@ class Order:
         parts = [refund.lines.get(line_no, (0, 0)) for refund in self.counting()]
         return sum(units for units, _ in parts), sum(worth for _, worth in parts)
 
+    def kept_back(self) -> int:
+        """What no refund may touch: fees, as far as they were paid, and what a bank asks back."""
+        late = min(self.late_fees(), max(0, self.paid() - (self.total() - self.late_fees())))
+        restocking = sum(refund.fee for refund in self.counting())
+        disputed = sum(
+            min(payment.disputed, max(0, payment.here() - self.given_back(name)))
+            for name, payment in self.payments.items()
+        )
+        return sum(self.fees) + late + restocking + disputed
+
     def exposure(self) -> int:
         on_account = self.method == "on_account" and not self.void
         return max(0, self.total() - self.written_off - self.paid()) if on_account else 0
@@ -142,7 +154,31 @@ class Account:
     gifts: dict[str, int] = field(default_factory=dict)  # what is left of each
     limit: int = 0
     ends: dict[str, datetime] = field(default_factory=dict)
+    # order and payment -> what it took of each gift and of the credit (""), not given back yet
+    spent: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     granted: int = 0  # by hand, gifts among it, less what has expired
+
+    def spend(self, fact: BalanceSpent) -> None:
+        parts = {part.gift_id: part.amount_minor for part in fact.gifts}
+        self.spent[fact.order_id, fact.payment_id] = Counter(parts | {"": fact.credit_minor})
+        self.add(-fact.credit_minor, fact.gifts, -1)
+        self.earliest_first(set(parts), fact.at)
+
+    def give_back(self, fact: BalanceGivenBack) -> None:
+        """To where it came from; of a gift that has ended since it becomes credit."""
+        lapsed = sum(part.amount_minor for part in fact.lapsed)
+        parts = [("", fact.credit_minor - lapsed)]
+        parts += [(part.gift_id, part.amount_minor) for part in (*fact.gifts, *fact.lapsed)]
+        spent = self.spent[fact.order_id, fact.payment_id]
+        spent.subtract(dict(parts))
+        assert min(spent.values()) >= 0
+        assert all(fact.at < self.ends[part.gift_id] for part in fact.gifts)
+        self.add(fact.credit_minor, fact.gifts, 1)
+
+    def add(self, credit: int, gifts: list[GiftPart], sign: int) -> None:
+        self.credit += credit
+        for part in gifts:
+            self.gifts[part.gift_id] += sign * part.amount_minor
 
     def earliest_first(self, touched: set[str], at: datetime) -> None:
         """No gift was taken of while one that ends before it had something left."""

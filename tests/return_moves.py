@@ -9,7 +9,14 @@ from hypothesis.stateful import rule
 
 from domain.order_state import Order
 from tests import given
-from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick
+from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
+
+RETURN_STEPS = {  # step -> the statuses that it leads on from
+    "approve": ("requested",),
+    "deny": ("requested", "approved"),
+    "close": ("received",),
+    "refund": ("received", "closed"),
+}
 
 
 class ReturnMoves(Moves):
@@ -37,16 +44,18 @@ class ReturnMoves(Moves):
             if self.run(command) and at_once:
                 self.run(given.approve_return(name, order_id=order))
 
-    @rule(which=WHICH, no=st.booleans())
-    def decide_return(self, which: int, no: bool) -> None:
-        for order, name in self.a_return(which, "requested"):
-            step: Any = given.deny_return if no else given.approve_return
-            self.run(step(return_id=name, order_id=order.order_id))
-
-    @rule(which=WHICH)
-    def close_return(self, which: int) -> None:
-        for order, name in self.a_return(which, "received"):
-            self.run(given.close_return(name, order_id=order.order_id))
+    @rule(which=WHICH, steps=several(RETURN_STEPS))
+    def settle_returns(self, which: int, steps: list[str]) -> None:
+        """Each step with one that it leads on from, mostly."""
+        for n, step in enumerate(steps):
+            for order, name in self.a_return(which + n, *RETURN_STEPS[step]):
+                command: Any = {
+                    "approve": given.approve_return(name),
+                    "deny": given.deny_return(name),
+                    "close": given.close_return(name),
+                    "refund": given.refund(refund_id=self.name(), return_id=name),
+                }[step]
+                self.run(command.model_copy(update={"order_id": order.order_id}))
 
     @rule(
         which=WHICH,
@@ -65,12 +74,6 @@ class ReturnMoves(Moves):
             ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
             if came:
                 self.run(given.take_back(*came, **ids, refund=refunded))
-
-    @rule(which=WHICH)
-    def refund_what_came_back(self, which: int) -> None:
-        for order, name in self.a_return(which, "received", "closed"):
-            ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
-            self.run(given.refund(None, **ids))
 
     @rule(which=WHICH, units=st.none() | UNITS, price=AMOUNTS)
     def exchange(self, which: int, units: int | str | None, price: int) -> None:
