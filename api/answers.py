@@ -57,7 +57,35 @@ class PlacedLine(BaseModel):
     gross_minor: int
 
 
-class OrderPlaced(OrderRecorded):
+class OpenCase(BaseModel):
+    """`rule`: that found it, null where a person did; `fields`: what is missing or wrong."""
+
+    case_id: str
+    kind: str
+    blocking: bool
+    rule: str | None
+    fields: list[str]
+    figures: dict[str, Any] | None
+
+
+class OpenHold(BaseModel):
+    hold_id: str
+    type: str
+
+
+class Handling(BaseModel):
+    """What stands against an order: its open cases and its holds."""
+
+    stage: str
+    cases: list[OpenCase]
+    holds: list[OpenHold]
+
+
+class Reviewed(OrderRecorded, Handling):
+    """An order after the decision on it."""
+
+
+class OrderPlaced(OrderRecorded, Handling):
     lines: list[PlacedLine]
 
 
@@ -213,6 +241,11 @@ class CompensationRecorded(OrderRecorded):
     amount_minor: int
 
 
+class InterceptRecorded(OrderRecorded):
+    parcel_id: str
+    intercept: str  # requested, succeeded, failed
+
+
 class ReturnRecorded(OrderRecorded):
     return_id: str
     return_status: str  # requested, approved, received, closed, denied
@@ -297,6 +330,23 @@ class FapiaoAnswered(OrderRecorded):
     red_letters: dict[str, str | None]
 
 
+class ExemptionShown(BaseModel):
+    """Why there is no tax: a VATEX code of EN 16931, or the shop's own word with its reason."""
+
+    code: str
+    reason: str | None
+
+
+class RateShown(BaseModel):
+    """What a paper says of one tax rate, or of what is exempt for one reason; minor units."""
+
+    tax_rate_bp: int
+    net_minor: int
+    tax_minor: int
+    gross_minor: int
+    exemption: ExemptionShown | None
+
+
 class PaperListed(BaseModel):
     """`basis`, `reason` and `refund_id` are of credit notes. Amounts are positive in both."""
 
@@ -309,7 +359,7 @@ class PaperListed(BaseModel):
     net_minor: int
     tax_minor: int
     total_minor: int
-    rates: list[dict[str, int]]
+    rates: list[RateShown]
     invoice_number: str | None = None
     basis: str | None = None
     reason: str | None = None

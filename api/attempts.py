@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,11 +15,13 @@ from starlette.types import Scope
 
 from api.problems import Problem, field_problem
 from commands.runner import digest
+from domain import number
 from domain.message import Attempt
 
 IDEMPOTENCY_KEY_BYTES_MAX = 4_096
 IDEMPOTENCY_KEY_STORED_BYTES_MAX = 200  # longer ones are kept as their SHA-256
 CORRELATION_BYTES_MAX = 100
+NUMBER_CANDIDATES = 3  # With a million orders, all are taken once in 700 million placements.
 
 _ACTOR = re.compile(rb"[\x21-\x7e]{1,128}")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -48,6 +51,12 @@ def uuid7() -> UUID:
 
 def new_id() -> str:
     return str(uuid7())
+
+
+def new_numbers() -> tuple[str, ...]:
+    """Candidates for the number of an order, drawn anew for each attempt."""
+    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
+    return tuple(map(number.from_seed, seeds))
 
 
 def headers_of(scope: Scope) -> Headers:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, TypeVar, cast, get_args, get_type_hints
 
 import orjson
 from fastapi import Depends, Header
@@ -58,6 +60,10 @@ class CommandCall:
             return with_ids(kind, body, **ids, at=self.at)
         except ValidationError as error:
             raise _invalid(error) from None
+
+    def valid(self, kind: type[C], values: Mapping[str, Any]) -> C:
+        """The command of values at the time of this call. Raises Problem 422 that names fields."""
+        return cast(C, validated(kind, {**values, "at": self.at}))
 
     async def run(
         self, command: Command, about: StreamName | Unmatched, *, status: int = 200
@@ -207,15 +213,16 @@ class CommandRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         permission = permissions.declared(self)
         assert permission is not None, f"{path} declares no permission"
-        body_type = get_type_hints(endpoint).get("body")
+        hint = get_type_hints(endpoint).get("body")
+        body_types = get_args(hint) if isinstance(hint, UnionType) else hint and (hint,)
         body_bytes_max = (self.openapi_extra or {}).get("x-body-bytes-max", BODY_BYTES_MAX)
-        self.app = _served(endpoint, permission, body_type, body_bytes_max)
+        self.app = _served(endpoint, permission, body_types or (), body_bytes_max)
 
 
 def _served(
     endpoint: Any,
     permission: permissions.Permission,
-    body_type: type[BaseModel] | None,
+    body_types: tuple[type[BaseModel], ...],
     body_bytes_max: int,
 ) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,9 +232,9 @@ def _served(
         permissions.require(sender.actor, permission)
         arguments = dict(scope["path_params"])
         canonical = b"null"
-        if body_type is not None:
+        if body_types:
             canonical, sent = parsed(await read_body(headers, receive, body_bytes_max))
-            arguments["body"] = validated(body_type, sent)
+            arguments["body"] = validated(body_types[0], sent, *body_types[1:])
         attempt = attempts.attempt(
             sender,
             headers,
@@ -300,11 +307,17 @@ def _refuse_repeated_keys(raw: bytes) -> None:
     json.loads(raw or b"{}", object_pairs_hook=once)  # orjson has no hook for pairs.
 
 
-def validated(body_type: type[BaseModel], value: Any) -> BaseModel:
-    """The body as its model. Raises Problem 422 that names every field."""
+def validated(body_type: type[BaseModel], value: Any, *others: type[BaseModel]) -> BaseModel:
+    """The body as its model, or as the first of the others that it is.
+
+    Raises Problem 422 that names every field of the first.
+    """
     try:
         return body_type.__pydantic_validator__.validate_python(value)  # type: ignore[no-any-return]
     except ValidationError as error:
+        for other in others:
+            with suppress(ValidationError):
+                return other.model_validate(value)
         raise _invalid(error) from None
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from api.context import Context, head_of
 from api.events import opener
 from api.problems import Problem
+from commands.shop_rules import tolerances_of
 from domain.matching import Plan, plan
 from domain.movement import MovementKey
-from domain.reconciliation import TOLERANCES
 from domain.scoring import MovementEntry, StatementEntry
 from projections import checkpoint, reconciling, statement_lines, statements
 from projections.reconciling import Sides
@@ -52,19 +54,21 @@ async def compared(context: Context, statement_id: str) -> Compared | None:
         statement = await statements.one(connection, statement_id)
         if statement is None:
             return None
-        sides = await reconciling.sides(connection, statement_id, statement["shop"])
+        shop = statement["shop"]
+        sides = await reconciling.sides(connection, statement_id, shop)
         opened = await opener(connection, context, sides.persons())
-    entries, made = await asyncio.to_thread(_planned, sides, opened)
+        allowed = await tolerances_of(connection, context.store, shop, datetime.now(UTC))
+    entries, made = await asyncio.to_thread(_planned, sides, opened, allowed)
     return Compared(sides, entries, made, position)
 
 
 def _planned(
-    sides: Sides, opened: Any
+    sides: Sides, opened: Any, allowed: Mapping[str, int]
 ) -> tuple[tuple[list[StatementEntry], list[MovementEntry]], Plan]:
     """Seconds of a large statement: not for the loop that answers others meanwhile."""
     lines = reconciling.line_entries(sides.lines, lambda one: opened(one.model_dump()))
     movements = reconciling.movement_entries(sides.movements, lambda one: opened(one.model_dump()))
-    return (lines, movements), plan(lines, movements, TOLERANCES)
+    return (lines, movements), plan(lines, movements, allowed)
 
 
 async def compared_or_missing(context: Context, statement_id: str) -> Compared:

@@ -89,15 +89,18 @@ class Context:
         async with self.pool.connection() as connection:
             yield connection
 
-    async def order_id(self, text: str) -> str:
-        """The UUID of an order by UUID or number. Raises Problem 404."""
+    async def order_id(self, text: str, kind: str = "order") -> str:
+        """The UUID of an order, or of the draft that it was or may become, by UUID or number.
+
+        Raises Problem 404.
+        """
         if is_number(text):
             async with self.reading() as connection:
                 rows = await connection.execute(CLAIMS, [["order_number"], [text]])
                 claim = await rows.fetchone()
             if claim is not None:
                 return str(claim[2])
-        return uuid_text(text, "order")
+        return uuid_text(text, kind)
 
     async def reach(self, projection: str | None, position: int) -> None:
         """Wait until a projection (None: the ledger) has come to a position. Raises Problem 504.

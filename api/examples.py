@@ -42,6 +42,31 @@ ORDER: dict[str, Any] = {
     "total_minor": 21000,
 }
 AMENDMENT = {"lines": [{"line_no": 1, "quantity": 3}], "reason": "The customer wants one more."}
+DRAFT: dict[str, Any] = {
+    "channel": "phone",
+    "currency": "CNY",
+    "lines": [{"sku": "TEA-LONGJING", "name": "Longjing tea, 100 g", "quantity": 2}],
+    "contact": {"phone": "13800000000"},
+}
+QUOTE = {"expires_at": "2031-01-31T18:00:00+08:00", "text": "From ten on, five percent less."}
+ACCEPTANCE = {"offer_no": 1}
+DECLINING = {"offer_no": 1, "reason": "Another shop was cheaper."}
+DISCARDING = {"reason": "The customer rang off."}
+CASE = {
+    "kind": "customer_dispute",
+    "text": "The customer says that they ordered once, not twice.",
+}
+CASE_STEP = {
+    "step": "communicate",
+    "contact": "Mr Wang, by phone",
+    "outcome": "He keeps this one.",
+}
+CASE_CLOSING = {"cause": "customer", "action": "Agreed on the phone to deliver."}
+CASE_REOPENING = {"reason": "He rang again."}
+HOLD = {"type": "fraud", "reason": "The card's owner lives elsewhere."}
+RELEASE = {"reason": "The bank has confirmed the owner."}
+APPROVAL = {"text": "A company that we know."}
+REJECTION = {"reason_code": "not_reachable", "text": "Nobody answers this number."}
 PAYMENT = {"method": "alipay", "amount_minor": 10000, "reference": "2026022822001"}
 AUTHORISATION = {
     "method": "credit_card",
@@ -74,6 +99,7 @@ REMITTANCE = {
     "value_date": "2026-03-05",
 }
 REFUSAL = {"freight_minor": 2400, "reason": "Wrong colour."}
+INTERCEPT = {"reason_code": "changed_mind", "text": "Rang an hour after it had left."}
 PACKING = {"lines": [{"line_no": 1, "quantity": 1}]}
 CANCELLATION = {
     "reason_code": "changed_mind",
@@ -165,6 +191,13 @@ POLICY = {
     },
     "note": "Longer free cancellation for spring.",
 }
+POLICY_TRIAL = {
+    "rules": {"cancellation": {"free_hours": 48}},
+    "placed_from": "2026-03-01T00:00:00+08:00",
+    "placed_to": "2026-04-01T00:00:00+08:00",
+}
+PROCEDURE = {"shop": "main", "readers": ["clerk-7", "warehouse-2"]}
+ACKNOWLEDGEMENT = {"shop": "main"}
 CREDIT = {
     "amount_minor": 2000,
     "cause": "compensation",

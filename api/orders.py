@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Body
@@ -17,11 +16,21 @@ from api.answers import (
     ParcelRecorded,
     PaymentRecorded,
     RefundRecorded,
+    Reviewed,
 )
-from api.attempts import new_id
-from api.calls import Call, CommandCall, CommandRoute, MatchedCall, Unmatched, example
+from api.attempts import new_id, new_numbers
+from api.calls import (
+    Call,
+    CommandCall,
+    CommandRoute,
+    MatchedCall,
+    Unmatched,
+    example,
+    validated,
+)
 from api.examples import (
     AMENDMENT,
+    APPROVAL,
     CANCELLATION,
     NOTE,
     ORDER,
@@ -35,8 +44,10 @@ from api.examples import (
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
-from domain import number, order_preview
+from domain import order_preview
 from domain.desk import order_stream
+from domain.intake_body import OrderAsSoldBody, filled
+from domain.message import Rejected
 from domain.order_commands import (
     AddNote,
     AmendBody,
@@ -63,8 +74,7 @@ from domain.order_commands import (
     VoidBody,
     VoidOrder,
 )
-
-NUMBER_CANDIDATES = 3  # With a million orders, all are taken once in 700 million placements.
+from domain.order_intake import INCOMPLETE
 
 router = APIRouter(route_class=CommandRoute, tags=["orders"])
 
@@ -81,31 +91,54 @@ CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
     **needs(Permission.ORDER_PLACE),
 )
 async def place(
-    call: Call, body: Annotated[PlaceOrderBody, Body(**example("Tea and a cup", ORDER))]
+    call: Call,
+    body: Annotated[PlaceOrderBody | OrderAsSoldBody, Body(**example("Tea and a cup", ORDER))],
 ) -> Answer:
     """Totals, tax and discount shares are computed here; a `total_minor` sent along is checked.
 
     Stock is reserved in the same write. The same shop and `external_ref` is one order for ever.
+    Channels of the shop's own refuse what is wrong or short; an order of a marketplace or an
+    import was sold elsewhere and is recorded as it is: another total, missing parts and short
+    stock open a case each and hold it.
     """
-    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
-    numbers = tuple(map(number.from_seed, seeds))
+    numbers = new_numbers()
+    if isinstance(body, OrderAsSoldBody):
+        return await _place_as_sold(call, body, numbers)
     command = call.command(PlaceOrder, body, order_id=new_id(), numbers=numbers)
     return await call.run(command, Unmatched.NO_VERSION, status=201)
 
 
+async def _place_as_sold(
+    call: CommandCall, body: OrderAsSoldBody, numbers: tuple[str, ...]
+) -> Answer:
+    """Raises Problem 422 that names the fields where the channel refuses what is incomplete."""
+    order_id = new_id()
+    command = call.valid(
+        PlaceOrder, {**filled(body, order_id), "order_id": order_id, "numbers": numbers}
+    )
+    try:
+        return await call.run(command, Unmatched.NO_VERSION, status=201)
+    except Rejected as refusal:
+        if refusal.code == INCOMPLETE:
+            validated(PlaceOrderBody, body.model_dump(exclude_unset=True))
+        raise
+
+
 @router.post(
     "/v1/orders/{order_id}/approve",
-    response_model=OrderRecorded,
+    response_model=Reviewed,
     responses=CHANGING,
-    summary="Approve an order",
-    **needs(Permission.ORDER_APPROVE),
+    summary="Approve an order that waits for review",
+    **needs(Permission.ORDER_REVIEW),
 )
 async def approve(
     call: MatchedCall,
     order_id: str,
-    body: Annotated[ApproveBody, Body(**example("Nothing to say", {}))],
+    body: Annotated[ApproveBody, Body(**example("A known company", APPROVAL))],
 ) -> Answer:
-    """An order that is approved already stays so: 200 without a new event."""
+    """Closes the cases that it waited for; what blocks the order goes on holding it. An order that
+    is approved already stays so: 200 without a new event.
+    """
     found = await call.context.order_id(order_id)
     command = call.command(ApproveOrder, body, order_id=found)
     return await call.run(command, order_stream(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -28,6 +28,8 @@ from domain.order_state import Order
 EVENTS_AT_ONCE = 1_000  # of one order's stream
 DRAWN_AT_ONCE_MAX = 2  # PDF and XML, each some tenths of a second of a processor
 NOT_STORED = {"Cache-Control": "no-store"}  # It may name a person.
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["papers"])
 
@@ -124,7 +126,7 @@ async def paper_xml(reader: Reader, number: str, language: Language_ = None) -> 
     standard has no words for it: a currency with three decimals. Personal values as in the HTML.
     """
     found = await _paper(reader, number, language, "GET /v1/papers/{number}.xml")
-    made = await _drawn(_xml, found)
+    made = await drawn(_xml, found)
     if isinstance(made, str):
         raise Problem(409, "not_expressible", f"{made}.")
     return Response(made, media_type="application/xml", headers=NOT_STORED)
@@ -141,14 +143,14 @@ async def paper_pdf(reader: Reader, number: str, language: Language_ = None) -> 
     as in the HTML.
     """
     found = await _paper(reader, number, language, "GET /v1/papers/{number}.pdf")
-    made = await _drawn(_pdf, found)
+    made = await drawn(_pdf, found)
     return Response(made, media_type="application/pdf", headers=NOT_STORED)
 
 
-async def _drawn(draw: Callable[[PaperShown], Any], paper: PaperShown) -> Any:
+async def drawn(draw: Callable[[T], Any], shown: T) -> Any:
     """In a thread: a request that waits for its turn must not hold up others."""
     async with _drawing:
-        return await asyncio.to_thread(draw, paper)
+        return await asyncio.to_thread(draw, shown)
 
 
 def _xml(paper: PaperShown) -> bytes | str:

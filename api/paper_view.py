@@ -12,14 +12,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from api.paper_words import METHODS, WORDS
+from api.paper_words import DISCOUNTS, WORDS
 from domain import order_state
 from domain.invoice_amounts import FEE, LINE
 from domain.invoice_facts import SHIPPING, OrderCredited, OrderInvoiced, PaperLine, RateSum, Seller
 from domain.message import Event, Sealed
 from domain.money import CURRENCIES, format_minor
-from domain.order_facts import OrderPlaced, ShippingAddressAmended
+from domain.order_facts import Discount, Exemption, OrderPlaced, ShippingAddressAmended
 from domain.order_state import Order
+from domain.policy_words import label
 from domain.values import quantity_json
 
 Paper = OrderInvoiced | OrderCredited
@@ -39,11 +40,14 @@ class PaperShown:
     country: str  # of the customer
     contact: Any = None  # mapping, Sealed or None
     address: Any = None
+    certificate: Any = None  # text, Sealed or None; of the customer's exemption from tax
+    has_certificate: bool = False
 
     @property
     def sealed(self) -> dict[str, Sealed]:
-        both = {"contact": self.contact, "address": self.address}
-        return {name: value for name, value in both.items() if isinstance(value, Sealed)}
+        names = ("contact", "address", "certificate")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if isinstance(value, Sealed)}
 
     def opened(self, values: Mapping[str, Any]) -> PaperShown:
         """With what `values` say in place of the sealed: JSON data, or a word why there is none."""
@@ -135,7 +139,38 @@ class PaperShown:
         return format_minor(minor, currency) if currency in CURRENCIES else str(minor)
 
     def rate(self, one: PaperLine | RateSum) -> str:
-        return f"{percent(one.tax_rate_bp)} %"
+        return self.word("exempt") if one.exemption else f"{percent(one.tax_rate_bp)} %"
+
+    @property
+    def exemptions(self) -> list[Exemption]:
+        """Why something is exempt from tax, each reason once."""
+        return [one.exemption for one in self.paper.rates if one.exemption]
+
+    @property
+    def discounts(self) -> list[Discount]:
+        """By name, within the discounts of the lines."""
+        return (isinstance(self.paper, OrderInvoiced) and self.paper.discounts) or []
+
+    @property
+    def certificate_number(self) -> str | None:
+        """None where the paper needs none, or has none."""
+        if not (self.exemptions and self.has_certificate):
+            return None
+        return self.certificate if isinstance(self.certificate, str) else MASKED
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands below the sums: why there is no tax, and which discounts there were."""
+        told = [f"{self.word('exemption')}: {_reason(one)}" for one in self.exemptions]
+        if self.certificate_number is not None:
+            told.append(f"{self.word('certificate')}: {self.certificate_number}")
+        return [*told, *map(self._discount, self.discounts)]
+
+    def _discount(self, one: Discount) -> str:
+        kind = DISCOUNTS.get(one.kind, {}).get(self.language, one.kind)
+        name = " ".join(part for part in (kind, one.code, f"({one.title})") if part)
+        amount = f"{self.money(one.amount_minor)} {self.paper.currency}"
+        return f"{self.word('discount_included')}: {name} {amount}"
 
     @property
     def columns(self) -> list[str]:
@@ -190,8 +225,12 @@ class PaperShown:
 
     @property
     def terms(self) -> str:
-        method = METHODS.get(self.payment_method, {}).get(self.language, self.payment_method)
+        method = label(self.payment_method, self.language)
         return f"{self.word('payment')}: {method}"
+
+
+def _reason(one: Exemption) -> str:
+    return f"{one.code}, {one.reason}" if one.reason else one.code
 
 
 def percent(rate_bp: int) -> str:
@@ -227,5 +266,7 @@ def shown(events: Iterable[Event], paper_id: str, language: str | None) -> Paper
                 country=country,
                 contact=state.contact,
                 address=state.billing_address or state.shipping_address,
+                certificate=state.exemption_certificate,
+                has_certificate=state.exemption_certificate is not None,
             )
     return None

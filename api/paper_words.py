@@ -1,4 +1,4 @@
-"""The words of papers in Chinese and English."""
+"""The words of papers in Chinese and English, and what of a text can be printed."""
 
 from __future__ import annotations
 
@@ -30,19 +30,24 @@ WORDS: dict[str, dict[str, str]] = {
     "due": {"zh": "应付", "en": "To pay"},
     "shipping": {"zh": "运费", "en": "Shipping"},
     "cancellation_fee": {"zh": "取消手续费", "en": "Cancellation fee"},
+    "exempt": {"zh": "免税", "en": "exempt"},
+    "exemption": {"zh": "免税依据", "en": "Exempt from tax"},
+    "certificate": {"zh": "免税证明编号", "en": "Exemption certificate"},
+    "discount_included": {"zh": "已含优惠", "en": "Discount included"},
     "pcs": {"zh": "件", "en": "pcs"},
     "price_change": {"zh": "价格调整", "en": "change of price"},
     "payment": {"zh": "付款方式", "en": "Payment"},
     "page": {"zh": "第 {page} 页,共 {pages} 页", "en": "Page {page} of {pages}"},
 }
 
-METHODS: dict[str, dict[str, str]] = {
-    "bank_transfer": {"zh": "银行转账", "en": "bank transfer"},
-    "credit_card": {"zh": "信用卡", "en": "credit card"},
-    "alipay": {"zh": "支付宝", "en": "Alipay"},
-    "wechat_pay": {"zh": "微信支付", "en": "WeChat Pay"},
-    "cash_on_delivery": {"zh": "货到付款", "en": "cash on delivery"},
-    "store_credit": {"zh": "账户余额", "en": "store credit"},
-    "gift_balance": {"zh": "礼品卡余额", "en": "gift balance"},
-    "on_account": {"zh": "月结", "en": "on account"},
+DISCOUNTS: dict[str, dict[str, str]] = {
+    "coupon": {"zh": "优惠券", "en": "coupon"},
+    "promotion": {"zh": "促销", "en": "promotion"},
+    "agreement": {"zh": "协议价", "en": "agreement"},
+    "price_difference": {"zh": "差价", "en": "price difference"},
 }
+
+
+def clean(text: str) -> str:
+    """XML has no control characters, not even escaped, and no font has glyphs for them."""
+    return "".join(c if c.isprintable() else " " for c in text)

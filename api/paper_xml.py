@@ -10,8 +10,12 @@ from typing import Any
 from facturx import generate_cii_xml
 
 from api.paper_view import ADDRESS_LINES, PaperShown, percent
-from domain.invoice_facts import OrderCredited, PaperLine
+from api.paper_words import clean
+from domain import exemption
+from domain.exemption import VATEX
+from domain.invoice_facts import OrderCredited, PaperLine, RateSum
 from domain.money import minor_digits
+from domain.order_facts import Exemption
 from domain.values import quantity_json
 
 LEVEL = "en16931"
@@ -45,6 +49,7 @@ MEANS = {
     "cash_on_delivery": "10",
 }
 OTHER_MEANS = "ZZZ"
+EXPORT = "G"  # UNTDID 5305
 
 
 class NotExpressible(Exception):
@@ -59,13 +64,15 @@ def xml(shown: PaperShown) -> bytes:
         raise NotExpressible(f"{shown.paper.currency} is no currency of ISO 4217") from None
     if digits > DIGITS_MAX:
         raise NotExpressible(f"{shown.paper.currency} has {digits} decimals, EN 16931 {DIGITS_MAX}")
+    _require_vat_id_of_exports(shown)
     made: bytes = generate_cii_xml(terms(shown), level=LEVEL, check_schematron=False)
     return made
 
 
-def clean(text: str) -> str:
-    """XML has no control characters, not even escaped."""
-    return "".join(c if c.isprintable() else " " for c in text)
+def _require_vat_id_of_exports(shown: PaperShown) -> None:
+    exports = any(exemption.category(one) == EXPORT for one in shown.exemptions)
+    if exports and not shown.seller.vat_id:
+        raise NotExpressible("EN 16931 wants the seller's VAT number on an export")
 
 
 def terms(shown: PaperShown) -> dict[str, Any]:
@@ -84,15 +91,8 @@ def terms(shown: PaperShown) -> dict[str, Any]:
         "BG-4": _seller(shown),
         "BG-7": _buyer(shown),
         "BG-13": {"name": clean(shown.buyer_name), "country_code": clean(shown.country)},
-        "BG-23": [
-            {
-                "BT-116": money(one.net_minor),
-                "BT-117": money(one.tax_minor),
-                "BT-118": _category(one.tax_rate_bp),
-                "BT-119": percent(one.tax_rate_bp),
-            }
-            for one in paper.rates
-        ],
+        "BG-1": [{"BT-22": clean(text)} for text in shown.remarks],
+        "BG-23": _breakdown(shown),
         "BG-25": [_line(shown, number, line) for number, line in enumerate(paper.lines, start=1)],
         "BT-106": net,
         "BT-109": net,
@@ -117,9 +117,37 @@ def _preceding(shown: PaperShown) -> list[dict[str, Any]]:
     return [{"BT-25": clean(shown.paper.invoice_number), "BT-26": shown.paper.invoice_date}]
 
 
-def _category(rate_bp: int) -> str:
-    """UNTDID 5305: standard rate, or zero rated."""
-    return "S" if rate_bp else "Z"
+def _breakdown(shown: PaperShown) -> list[dict[str, Any]]:
+    """By category and rate: the standard has one entry for all that is exempt, whatever for."""
+    found: dict[tuple[str, int], list[RateSum]] = {}
+    for one in shown.paper.rates:
+        found.setdefault((_category(one), one.tax_rate_bp), []).append(one)
+    return [
+        {
+            "BT-116": shown.money(sum(one.net_minor for one in sums)),
+            "BT-117": shown.money(sum(one.tax_minor for one in sums)),
+            "BT-118": category,
+            "BT-119": percent(rate_bp),
+            **_reasons([one.exemption for one in sums if one.exemption]),
+        }
+        for (category, rate_bp), sums in found.items()
+    ]
+
+
+def _reasons(why: list[Exemption]) -> dict[str, str]:
+    """All reasons as text, and the code where there is one that the standard knows."""
+    if not why:
+        return {}
+    text = {"BT-120": clean("; ".join(dict.fromkeys(map(exemption.words, why))))}
+    codes = {one.code for one in why}
+    return {**text, "BT-121": codes.pop()} if len(codes) == 1 and codes <= VATEX else text
+
+
+def _category(one: PaperLine | RateSum) -> str:
+    """UNTDID 5305: standard rate, zero rated, or what an exemption says."""
+    if one.exemption is not None:
+        return exemption.category(one.exemption)
+    return "S" if one.tax_rate_bp else "Z"
 
 
 def _line(shown: PaperShown, number: int, line: PaperLine) -> dict[str, Any]:
@@ -133,7 +161,7 @@ def _line(shown: PaperShown, number: int, line: PaperLine) -> dict[str, Any]:
         "BT-131": net,
         "BT-146": net,
         "BT-149": units,
-        "BT-151": _category(line.tax_rate_bp),
+        "BT-151": _category(line),
         "BT-152": percent(line.tax_rate_bp),
         "BT-153": clean(shown.line_name(line)),
         **({"BT-155": clean(line.sku)} if line.sku else {}),

@@ -1,25 +1,29 @@
-"""Periods over HTTP: close a month of a shop, and the months that are closing or closed."""
+"""Periods over HTTP: close a month of a shop, the months that are closing or closed, and one of
+them beside the events and the orders.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Path, Query
 
 from api.answers import Answer
 from api.calls import Call, CommandRoute, example
 from api.examples import CLOSING
 from api.permissions import Permission, needs
-from api.problems import responses
+from api.problems import Problem, responses
 from api.reads import Reader, page_router
-from api.statement_views import PeriodRecorded, Periods
-from commands import period_totals
+from api.statement_views import PeriodRecorded, PeriodReport, Periods
+from commands import period_report, period_totals
 from commands.period_totals import TooLong
 from domain.message import Command
 from domain.order_commands import Handle
-from domain.period import ZONE, BeginClosing, Zone
+from domain.period import ZONE, BeginClosing, Month, TotalBody, Zone, kept_minor
 from domain.values import Value
 from projections import checkpoint, periods
 
@@ -84,4 +88,60 @@ async def list_periods(reader: Reader, shop: Handle | None = None) -> Answer:
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, periods.NAME)
         items = await periods.listed(connection, shop)
+    for item in items:
+        item["totals"] = [{**one, "kept_minor": kept_minor(one)} for one in item["totals"]]
     return Answer({"items": items, "position": position})
+
+
+@reads.get(
+    "/v1/periods/{month}",
+    response_model=PeriodReport,
+    responses=responses(401, 403, 422, 503, 504),
+    summary="A month beside its events and its orders",
+    **needs(Permission.PAYMENT_RECONCILE),
+)
+async def one_period(
+    reader: Reader,
+    month: Annotated[Month, Path(examples=["2025-03"])],
+    shop: Handle = "main",
+    zone: Annotated[Zone, Query(description="Of a month that is open")] = ZONE,
+) -> Answer:
+    """Summed from the ledger now: captures less refunds are what is with us of every order with
+    money in the month, so the differences are 0. Late facts point to the month that they are of.
+    """
+    await reader.reach(None)
+    store = reader.context.store
+    try:
+        found = await asyncio.to_thread(
+            period_report.report, store, shop, month, SUM_SECONDS_MAX, zone
+        )
+    except TooLong:
+        detail = "The ledger is too large to be summed at once: `ledger period check` does it."
+        raise Problem(503, "sum_takes_too_long", detail, headers={"Retry-After": "60"}) from None
+    return Answer({"shop": shop, "month": month, **_reported(found)})
+
+
+def _reported(found: period_report.Report) -> dict[str, Any]:
+    totals, stated = found.totals.totals(), found.stated()
+    checked = sum(one.orders for one in found.balances)
+    return {
+        "zone": found.line.zone,
+        "status": found.state.stage,
+        "through_position": found.line.position,
+        "totals": _shown(totals),
+        "stated": None if stated is None else _shown(stated),
+        "equal": None if stated is None else stated == totals,
+        "late": [dict(one) for one in found.totals.late()],
+        "late_count": found.totals.late_count,
+        "balances": [
+            {**asdict(one), "difference_minor": one.events_minor - one.balance_minor}
+            for one in found.balances
+        ],
+        "orders": found.orders,
+        "orders_checked": checked,
+        "position": found.line.position,
+    }
+
+
+def _shown(totals: Iterable[TotalBody]) -> list[dict[str, Any]]:
+    return [{**dict(one), "kept_minor": kept_minor(dict(one))} for one in totals]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from api.problems import Problem
+from domain.procedure_chapters import ALL
 
 
 class Permission(StrEnum):
@@ -14,7 +15,10 @@ class Permission(StrEnum):
     PUBLIC = "public"  # needs nothing, not even an actor
     ORDER_PLACE = "order.place"
     ORDER_READ = "order.read"
-    ORDER_APPROVE = "order.approve"
+    ORDER_DRAFT = "order.draft"
+    ORDER_REVIEW = "order.review"
+    ORDER_HOLD = "order.hold"
+    CASE_MANAGE = "case.manage"
     ORDER_AMEND = "order.amend"
     ORDER_PRICE = "order.price"
     ORDER_CANCEL = "order.cancel"
@@ -37,6 +41,7 @@ class Permission(StrEnum):
     PARCEL_PACK = "parcel.pack"
     PARCEL_DISPATCH = "parcel.dispatch"
     PARCEL_DELIVER = "parcel.deliver"
+    PARCEL_INTERCEPT = "parcel.intercept"
     REFUND_REQUEST = "refund.request"
     REFUND_APPROVE = "refund.approve"
     REFUND_PAY = "refund.pay"
@@ -57,6 +62,9 @@ class Permission(StrEnum):
     CUSTOMER_READ_PERSONAL = "customer.read_personal"
     POLICY_READ = "policy.read"
     POLICY_PUBLISH = "policy.publish"
+    PROCEDURE_READ = "procedure.read"
+    PROCEDURE_ISSUE = "procedure.issue"
+    PROCEDURE_ACKNOWLEDGE = "procedure.acknowledge"
     ACCOUNT_READ = "account.read"
     ACCOUNT_CREDIT = "account.credit"
     ACCOUNT_LIMIT = "account.limit"
@@ -70,6 +78,12 @@ EVERYTHING = frozenset(Permission)
 def granted(_actor: str) -> frozenset[Permission]:
     """What an actor may do. Until accounts exist: everything, and the API listens on loopback."""
     return EVERYTHING
+
+
+def rights() -> dict[str, list[str]]:
+    """Each role's permissions, as they are in force; until accounts exist, one role of all."""
+    named = EVERYTHING - {Permission.PUBLIC}
+    return {ALL: sorted(permission.value for permission in named)}
 
 
 def require(actor: str, permission: Permission) -> None:

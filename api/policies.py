@@ -239,7 +239,7 @@ def _previewed(command: PublishPolicy, state: Policy, language: Language) -> dic
 
 def _refused(command: PublishPolicy, state: Policy) -> list[FieldError]:
     """Everything that stands in the way of publishing."""
-    found = _faults(command.rules)
+    found = draft_faults(command.rules)
     try:
         policy.decide(command, state)
     except Rejected as refusal:
@@ -249,7 +249,7 @@ def _refused(command: PublishPolicy, state: Policy) -> list[FieldError]:
     return found
 
 
-def _faults(rules: PolicyRules) -> list[FieldError]:
+def draft_faults(rules: PolicyRules) -> list[FieldError]:
     return [
         FieldError(field=f"rules.{one.path}", rule=one.code, message=one.message)
         for one in faults(rules)
@@ -272,7 +272,7 @@ async def publish(
     now; orders keep the version that they were placed under. Replaces what was to begin later.
     """
     name = identifier("shop", shop)
-    found = _faults(body.rules)
+    found = draft_faults(body.rules)
     if found:
         raise invalid(found)
     command = call.command(PublishPolicy, body, shop=name, days=public_days(body.rules))

@@ -1,28 +1,33 @@
-"""Returns and exchanges over HTTP."""
+"""Intercepts, returns and exchanges over HTTP."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, ExchangeRecorded, ReturnReceivedRecorded, ReturnRecorded
-from api.attempts import new_id
+from api.answers import (
+    Answer,
+    ExchangeRecorded,
+    InterceptRecorded,
+    ReturnReceivedRecorded,
+    ReturnRecorded,
+)
+from api.attempts import new_id, new_numbers
 from api.calls import CommandCall, CommandRoute, MatchedCall, example
+from api.context import uuid_text
 from api.examples import (
     EXCHANGE,
+    INTERCEPT,
     RETURN,
     RETURN_APPROVAL,
     RETURN_CLOSING,
     RETURN_DENIAL,
     RETURN_RECEIPT,
 )
-from api.orders import NUMBER_CANDIDATES
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
-from domain import number
 from domain.desk import order_stream
 from domain.refund_commands import (
     ApproveReturn,
@@ -33,8 +38,10 @@ from domain.refund_commands import (
     DenyReturnBody,
     ExchangeBody,
     ExchangeOrder,
+    InterceptBody,
     ReceiveReturn,
     ReceiveReturnBody,
+    RequestIntercept,
     RequestReturn,
     ReturnBody,
 )
@@ -50,6 +57,27 @@ async def _ids(call: CommandCall, order_id: str, return_id: str) -> dict[str, st
 
 
 @router.post(
+    "/v1/orders/{order_id}/parcels/{parcel_id}/intercept",
+    response_model=InterceptRecorded,
+    responses=CHANGING,
+    summary="Ask the carrier to bring a parcel back",
+    **needs(Permission.PARCEL_INTERCEPT),
+)
+async def intercept(
+    call: MatchedCall,
+    order_id: str,
+    parcel_id: str,
+    body: Annotated[InterceptBody, Body(**example("Too late to cancel", INTERCEPT))],
+) -> Answer:
+    """While it is on its way. It has succeeded when the parcel is returning, and failed when it is
+    delivered. What comes back is taken back by a return that names the parcel.
+    """
+    found, parcel = await call.context.order_id(order_id), uuid_text(parcel_id, "parcel")
+    command = call.command(RequestIntercept, body, order_id=found, parcel_id=parcel)
+    return await call.run(command, order_stream(found))
+
+
+@router.post(
     "/v1/orders/{order_id}/returns",
     status_code=201,
     response_model=ReturnRecorded,
@@ -62,7 +90,9 @@ async def request(
     order_id: str,
     body: Annotated[ReturnBody, Body(**example("One unit", RETURN))],
 ) -> Answer:
-    """Units that were delivered and are not on their way back, within the windows of the policy."""
+    """Units that were delivered and are not on their way back, within the windows of the policy;
+    with `parcel_id`, what comes back undelivered with that parcel, at any time.
+    """
     await call.context.evidence.require(body.evidence)
     found = await call.context.order_id(order_id)
     command = call.command(RequestReturn, body, order_id=found, return_id=new_id())
@@ -161,7 +191,6 @@ async def exchange(
     require(call.sender.actor, Permission.ORDER_PLACE)
     await call.context.evidence.require(body.evidence)
     found = await call.context.order_id(order_id)
-    seeds = (number.SEED_MIN + secrets.randbelow(900_000_000) for _ in range(NUMBER_CANDIDATES))
     command = call.command(
         ExchangeOrder,
         body,
@@ -169,7 +198,7 @@ async def exchange(
         return_id=new_id(),
         refund_id=new_id(),
         new_order_id=new_id(),
-        numbers=tuple(map(number.from_seed, seeds)),
+        numbers=new_numbers(),
         actor=call.sender.actor,
     )
     return await call.run(command, order_stream(found), status=201)

@@ -13,6 +13,7 @@ from api.reads import (
     PAGE_ITEMS,
     Cursor,
     Limit,
+    ReadCall,
     Reader,
     opened_cursor,
     opened_place,
@@ -64,13 +65,19 @@ async def list_statements(
 async def show(reader: Reader, statement_id: str) -> Answer:
     """What it is, and how many of its lines are in which state."""
     name = known(statement_id)
-    await reader.reach(statement_lines.NAME)
+    await _known_to_both(reader)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, statement_lines.NAME)
         found = await statements.one(connection, name)
     if found is None:
         raise missing(statement_id)
     return Answer({**found, "position": position})
+
+
+async def _known_to_both(reader: ReadCall) -> None:
+    """A statement and its lines are read models of their own, and either may be behind."""
+    await reader.reach(statements.NAME)
+    await reader.reach(statement_lines.NAME)
 
 
 @router.get(
@@ -89,7 +96,7 @@ async def lines(
     name = known(statement_id)
     query = ["lines", name]
     opened = opened_cursor(reader.context, query, cursor)
-    await reader.reach(statement_lines.NAME)
+    await _known_to_both(reader)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, statement_lines.NAME)
         rows = await reconciling.lines_of(connection, name, opened[0] if opened else 0, limit + 1)

@@ -158,9 +158,12 @@ class TakenBy(BaseModel):
 
 
 class MovementShown(BaseModel):
-    """Money of ours: a capture, a paid refund, or a batch that a provider pays out.
+    """Money of ours: a capture, a paid refund, compensation, a lost chargeback, or a batch that a
+    provider pays out.
 
-    `owner`: the order, or the provider's statement. Of a batch gross less fees is the amount.
+    `owner`: the order, or the provider's statement. Gross less fees is the amount: of a batch, and
+    of what a carrier remits. `state`: void when it is worth nothing any more, over_matched when
+    statements have told of more than it is worth.
     """
 
     movement: str
@@ -228,7 +231,11 @@ class PeriodRecorded(Recorded):
 
 
 class PeriodTotalShown(BaseModel):
-    """`month`: when it happened; another than the period's is late and booked here."""
+    """`month`: when it happened; another than the period's is late and booked here.
+
+    `kept_minor` = captured + moved in - moved out - voided - charged back - refunded: by how much
+    more of the orders' payments is with us. Compensation stands apart.
+    """
 
     month: str
     currency: str
@@ -239,6 +246,15 @@ class PeriodTotalShown(BaseModel):
     refunded_minor: int
     fees_minor: int
     written_off_minor: int
+    voided_minor: int
+    moved_in_minor: int
+    moved_out_minor: int
+    charged_back_minor: int
+    compensation_minor: int
+    carrier_fees_minor: int
+    forgiven_minor: int
+    late_fees_minor: int
+    kept_minor: int
 
 
 class LateShown(BaseModel):
@@ -259,6 +275,41 @@ class PeriodShown(BaseModel):
     totals: list[PeriodTotalShown]
     late: list[LateShown]
     late_count: int
+
+
+class PeriodBalance(BaseModel):
+    """Of the orders with money in the month: what the facts of their money come to, and what is
+    with us by the state of each. `differing`: orders for which these are not equal.
+    """
+
+    currency: str
+    orders: int
+    events_minor: int
+    balance_minor: int
+    difference_minor: int
+    differing: int
+
+
+class PeriodReport(BaseModel):
+    """`totals`: as the events have them. `stated`: what the closing said, `equal` when it is the
+    same; both null until the month is closed. `through_position`: the line where the closing began,
+    for an open month the ledger's head.
+    """
+
+    shop: str
+    month: str
+    zone: str
+    status: str
+    through_position: int
+    totals: list[PeriodTotalShown]
+    stated: list[PeriodTotalShown] | None
+    equal: bool | None
+    late: list[LateShown]
+    late_count: int
+    balances: list[PeriodBalance]
+    orders: int
+    orders_checked: int
+    position: int
 
 
 class Periods(BaseModel):

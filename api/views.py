@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import EventShown
+from api.answers import EventShown, ExemptionShown
 
 Units = int | str  # an integer where whole, else a decimal string
 # In clear; {"masked": true} without the permission; {"erased": true} after erasure.
@@ -67,6 +67,15 @@ class OverrideShown(BaseModel):
     position: int
 
 
+class DiscountShown(BaseModel):
+    """A part of the order discount, as it was given."""
+
+    kind: str
+    code: str | None
+    title: str
+    amount_minor: int
+
+
 class LineShown(BaseModel):
     """One line with what has happened to its units. Amounts in minor units, for the whole line."""
 
@@ -82,6 +91,11 @@ class LineShown(BaseModel):
     amount_minor: int
     discount_minor: int
     order_discount_minor: int
+    discount_shares: list[int] = Field(
+        description="Of `order_discount_minor`, by the order's `discounts` in their order; empty "
+        "where the order's discount has no names, or the line came later"
+    )
+    exemption: ExemptionShown | None
     net_minor: int
     tax_minor: int
     gross_minor: int
@@ -213,6 +227,7 @@ class ReturnShown(BaseModel):
     text: Personal = None
     lines: list[UnitsOfLine]
     received: list[CameBackShown]
+    parcel_id: str | None = Field(description="Of the parcel that came back undelivered")
     evidence: list[str]
     postage: str | None
     label: str | None
@@ -230,6 +245,10 @@ class ParcelShown(BaseModel):
     milestone: str | None
     milestone_at: datetime | None
     estimated_at: datetime | None
+    intercept: str | None = Field(
+        description="requested, succeeded (it comes back), failed (it was delivered); null where "
+        "nobody asked for it"
+    )
     lines: list[UnitsOfLine]
 
 
@@ -286,6 +305,9 @@ class OrderShown(BaseModel):
     prices_include_tax: bool
     total_minor: int
     tax_minor: int
+    exemption: ExemptionShown | None = Field(description="Of the whole order from tax")
+    exemption_certificate: Personal
+    discounts: list[DiscountShown]
     shipping_minor: int
     paid_minor: int
     refunded_minor: int

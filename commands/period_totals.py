@@ -7,8 +7,8 @@ positions, so that the largest ledger is read in small statements.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import Connection
@@ -17,17 +17,32 @@ from commands.append import stream_id
 from commands.store import STREAM, Store
 from domain import codec
 from domain.message import Event
-from domain.order_facts import OrderPlaced, PaymentCaptured, RefundFailed, RefundPaid
+from domain.order_facts import (
+    CompensationPaid,
+    OrderPlaced,
+    PaymentCaptured,
+    RefundFailed,
+    RefundPaid,
+)
 from domain.payment_facts import (
     ChargebackLost,
+    DifferenceWrittenOff,
+    LateFeeCharged,
+    LateFeeCorrected,
+    LateFeeWaived,
     PaymentMovedIn,
     PaymentMovedOut,
     PaymentVoided,
 )
-from domain.period import ClosePeriod, MoneyFact, Totals
+from domain.period import ClosePeriod, MoneyFact, Period, Totals, evolve
 from domain.period_facts import ClosingBegan
 from domain.reconciliation_streams import period_stream
-from domain.statement_facts import StatementImported, StatementLineRecorded, StatementMatched
+from domain.statement_facts import (
+    StatementImported,
+    StatementLineRecorded,
+    StatementMatched,
+    StatementUnmatched,
+)
 
 RANGE_EVENTS = 100_000  # positions of one statement
 PERIOD_EVENTS_MAX = 2  # of a period's stream in all its life
@@ -40,12 +55,18 @@ MONEY = (
     ChargebackLost,
     RefundPaid,
     RefundFailed,
+    CompensationPaid,
+    DifferenceWrittenOff,
+    LateFeeCharged,
+    LateFeeCorrected,
+    LateFeeWaived,
     StatementLineRecorded,
     StatementMatched,
+    StatementUnmatched,
 )
 HEADS = (OrderPlaced, StatementImported)  # what says the shop, and the currency or method
 # By the stream's own index; a header is among the first events of its stream.
-FACTS = """SELECT e.position, e.topic, e.state, h.topic, h.state
+FACTS = """SELECT e.position, e.key, e.topic, e.state, h.topic, h.state
 FROM ledger_event e LEFT JOIN LATERAL (
     SELECT p.topic, p.state FROM ledger_event p
     WHERE p.stream_id = e.stream_id AND p.topic = ANY(%s) ORDER BY p.version LIMIT 1
@@ -61,15 +82,29 @@ class Line:
     zone: str
 
 
-def line_of(connection: Connection, store: Store, shop: str, month: str) -> Line | None:
-    """Where the closing of a month began; None for one that is open."""
+@dataclass(slots=True)
+class Seen:
+    """What later facts need of earlier ones: where closings began, positions by month; and what
+    matches of statements wrote off, with its currency, by (statement, match).
+    """
+
+    lines: dict[str, int] = field(default_factory=dict)
+    written_off: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+
+def period_of(
+    connection: Connection, store: Store, shop: str, month: str
+) -> tuple[Period, Line | None]:
+    """A month, and where its closing began; None for one that is open."""
     stream = stream_id(store.namespace, period_stream(shop, month))
+    state, line = Period(), None
     rows = connection.execute(STREAM, [stream, 0, PERIOD_EVENTS_MAX], binary=True)
     for row in rows:
         event = codec.decode(row[5], row[6])
+        state = evolve(state, event)
         if isinstance(event, ClosingBegan):
-            return Line(row[0], event.zone)
-    return None
+            line = Line(row[0], event.zone)
+    return state, line
 
 
 class TooLong(Exception):
@@ -79,41 +114,43 @@ class TooLong(Exception):
 def period_totals(
     connection: Connection, shop: str, month: str, line: Line, deadline: float | None = None
 ) -> Totals:
-    """The sums of all facts that are booked in a month that is closing or closed.
+    """The sums of all facts that are booked in a month that is closing or closed; of an open one,
+    of those up to the line's position.
 
     `deadline`: of time.monotonic(). Raises TooLong.
     """
-    lines: dict[str, int] = {}
-    totals = Totals(month, lines, line.zone)
+    seen = Seen()
+    totals = Totals(month, seen.lines, line.zone)
     for start in range(0, line.position, RANGE_EVENTS):
-        if deadline is not None and time.monotonic() > deadline:
-            raise TooLong(month)
-        _fold(connection, shop, start, min(start + RANGE_EVENTS, line.position), lines, totals)
+        _in_time(deadline, month)
+        end = min(start + RANGE_EVENTS, line.position)
+        totals.add(_facts(connection, shop, start, end, seen))
     return totals
 
 
-def _fold(
-    connection: Connection,
-    shop: str,
-    start: int,
-    end: int,
-    lines: dict[str, int],
-    totals: Totals,
-) -> None:
+def _in_time(deadline: float | None, month: str) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise TooLong(month)
+
+
+def _facts(
+    connection: Connection, shop: str, start: int, end: int, seen: Seen
+) -> Iterator[MoneyFact]:
+    """In the order of the ledger."""
     closing, heads, topics = (stored(kinds) for kinds in ((ClosingBegan,), HEADS, MONEY))
     parameters = [heads, closing, start, end, [*topics, *closing]]
-    for position, topic, state, head_topic, head_state in connection.execute(
+    for position, key, topic, state, head_topic, head_state in connection.execute(
         FACTS, parameters, binary=True
     ):
         event = codec.decode(topic, state)
         if isinstance(event, ClosingBegan):
             if event.shop == shop:  # It moves what comes behind it, never what was before.
-                lines[event.month] = position
+                seen.lines[event.month] = position
             continue
         head = None if head_topic is None else codec.decode(head_topic, head_state)
-        fact = _fact(position, event, head, shop)
+        fact = _fact(position, key, event, head, shop, seen)
         if fact is not None:
-            totals.add([fact])
+            yield fact
 
 
 def stored(kinds: tuple[type[Event], ...]) -> list[str]:
@@ -126,51 +163,64 @@ def stored(kinds: tuple[type[Event], ...]) -> list[str]:
     return sorted(names)
 
 
-def _fact(position: int, event: Event, head: Event | None, shop: str) -> MoneyFact | None:
+def _fact(
+    position: int, key: str, event: Event, head: Event | None, shop: str, seen: Seen
+) -> MoneyFact | None:
     if isinstance(head, OrderPlaced) and head.shop == shop:
-        return _of_order(position, event, head.currency)
+        method = getattr(event, "method", None) or head.payment_method
+        sums = of_order(event)
+        return MoneyFact(position, event.at, key, head.currency, method, sums) if sums else None
     if isinstance(head, StatementImported) and head.shop == shop:
-        return _of_statement(position, event, head.method)
+        currency, sums = _of_statement(event, seen)
+        return MoneyFact(position, event.at, None, currency, head.method, sums) if sums else None
     return None
 
 
-def _of_order(position: int, event: Event, currency: str) -> MoneyFact | None:
+def of_order(event: Event) -> dict[str, int]:  # noqa: C901 - a table
+    """What a fact of an order adds to which sums."""
     match event:
-        case PaymentCaptured(method=method, amount_minor=amount):
-            return MoneyFact(
-                position, event.at, currency, method, captures=1, captured_minor=amount
-            )
-        case PaymentMovedIn(method=method, amount_minor=amount):
-            return MoneyFact(position, event.at, currency, method, captured_minor=amount)
-        case (
-            PaymentVoided(method=method, amount_minor=amount)
-            | PaymentMovedOut(method=method, amount_minor=amount)
-            | ChargebackLost(method=method, amount_minor=amount)
-        ):
-            return MoneyFact(position, event.at, currency, method, captured_minor=-amount)
-        case RefundPaid(method=method, amount_minor=amount):
-            return MoneyFact(position, event.at, currency, method, refunds=1, refunded_minor=amount)
-        case RefundFailed(was_paid=True, method=str(method), amount_minor=amount):
-            return MoneyFact(position, event.at, currency, method, refunded_minor=-amount)
+        case PaymentCaptured(amount_minor=amount):
+            return {"captures": 1, "captured_minor": amount, "carrier_fees_minor": event.fee_minor}
+        case PaymentVoided(amount_minor=amount):
+            return {"voided_minor": amount}
+        case PaymentMovedIn(amount_minor=amount):
+            return {"moved_in_minor": amount}
+        case PaymentMovedOut(amount_minor=amount):
+            return {"moved_out_minor": amount}
+        case ChargebackLost(amount_minor=amount):
+            return {"charged_back_minor": amount}
+        case RefundPaid(amount_minor=amount):
+            return {"refunds": 1, "refunded_minor": amount}
+        case RefundFailed(was_paid=True, amount_minor=amount):
+            return {"refunded_minor": -amount}
+        case CompensationPaid(amount_minor=amount):
+            return {"compensation_minor": amount}
+        case DifferenceWrittenOff(amount_minor=amount):
+            return {"forgiven_minor": amount}
+        case LateFeeCharged(amount_minor=amount):
+            return {"late_fees_minor": amount}
+        case LateFeeCorrected(amount_minor=amount) | LateFeeWaived(amount_minor=amount):
+            return {"late_fees_minor": -amount}
         case _:
-            return None
+            return {}
 
 
-def _of_statement(position: int, event: Event, method: str) -> MoneyFact | None:
+def _of_statement(event: Event, seen: Seen) -> tuple[str, dict[str, int]]:
+    """In which currency, and what."""
     match event:
         case StatementLineRecorded():
             own = -event.amount_minor if event.kind == "fee" else 0
             fees = event.fee_minor + own
-            found = MoneyFact(position, event.at, event.currency, method, fees_minor=fees)
-            return found if fees else None
-        case StatementMatched(difference_minor=difference):
-            if not difference:
-                return None
-            return MoneyFact(
-                position, event.at, event.currency, method, written_off_minor=-difference
-            )
+            return event.currency, {"fees_minor": fees} if fees else {}
+        case StatementMatched(difference_minor=difference) if difference:
+            seen.written_off[event.statement_id, event.match_id] = (event.currency, -difference)
+            return event.currency, {"written_off_minor": -difference}
+        case StatementUnmatched():
+            name = event.statement_id, event.match_id
+            currency, lost = seen.written_off.pop(name, ("", 0))
+            return currency, {"written_off_minor": -lost} if lost else {}
         case _:
-            return None
+            return "", {}
 
 
 def closing(
@@ -182,7 +232,7 @@ def closing(
     """
     deadline = None if seconds_max is None else time.monotonic() + seconds_max
     with store.connect(autocommit=True) as connection:
-        line = line_of(connection, store, shop, month)
+        _, line = period_of(connection, store, shop, month)
         if line is None:
             return None
         totals = period_totals(connection, shop, month, line, deadline)

@@ -197,9 +197,10 @@ def not_found(refusal: Rejected) -> bool:
 
 def kept_for_ever(refusal: Rejected) -> bool:
     """Whether the same attempt is refused again, whatever has changed. Not where something does not
-    exist, which it may later, nor where all numbers drawn were taken: the next try draws others.
+    exist, which it may later; nor where all numbers drawn were taken: the next try draws others;
+    nor what was not complete, which is put right and sent again under the same name.
     """
-    return not not_found(refusal) and refusal.code != desk.NUMBERS_TAKEN
+    return not not_found(refusal) and refusal.code not in desk.NOT_FOR_EVER
 
 
 def refusal_json(refusal: Rejected) -> str:

@@ -31,7 +31,7 @@ from domain.account_facts import (
 from domain.customer import person_of
 from domain.frozen import replace
 from domain.message import Event, Rejected
-from domain.money import format_minor
+from domain.money import shown_minor
 
 LIABILITY_MINOR_MAX = 10**15  # of one account
 GIFTS_OPEN_MAX = 500  # with something left; a payment may take of all of them
@@ -207,12 +207,12 @@ def _grant(command: GrantCredit, state: Account) -> list[Event]:
     if state.credit_minor + amount < 0:
         raise Rejected(
             "correction_exceeds_credit",
-            f"{shown(-amount, command.currency)} to take back, "
-            f"{shown(state.credit_minor, command.currency)} of credit there",
+            f"{shown_minor(-amount, command.currency)} to take back, "
+            f"{shown_minor(state.credit_minor, command.currency)} of credit there",
             asked_minor=-amount,
             credit_minor=state.credit_minor,
         )
-    _require_room(amount, state)
+    _require_room(amount, command.currency, state)
     return [
         CreditGranted(
             customer_id=command.customer_id,
@@ -254,7 +254,7 @@ def _require_same(command: IssueGift, known: Gift) -> None:
     if (known.amount_minor, known.expires_at) != (command.amount_minor, command.expires_at):
         raise Rejected(
             "gift_differs",
-            f"gift {command.gift_id} is {shown(known.amount_minor, command.currency)} "
+            f"gift {command.gift_id} is {shown_minor(known.amount_minor, command.currency)} "
             f"until {known.expires_at.isoformat()}",
             gift_id=command.gift_id,
             amount_minor=known.amount_minor,
@@ -274,15 +274,16 @@ def _require_issuable(command: IssueGift, state: Account) -> None:
         raise Rejected(
             "too_many_gifts", f"{open_gifts} gifts are open, the most there may be", open=open_gifts
         )
-    _require_room(command.amount_minor, state)
+    _require_room(command.amount_minor, command.currency, state)
 
 
-def _require_room(amount: int, state: Account) -> None:
+def _require_room(amount: int, currency: str, state: Account) -> None:
     if state.liability_minor + amount > LIABILITY_MINOR_MAX:
         raise Rejected(
             "account_too_large",
-            f"{amount} more than {state.liability_minor} is above {LIABILITY_MINOR_MAX}, "
-            "the most in an account",
+            f"{shown_minor(amount, currency)} more than "
+            f"{shown_minor(state.liability_minor, currency)} is above "
+            f"{shown_minor(LIABILITY_MINOR_MAX, currency)}, the most in an account",
             liability_minor=state.liability_minor,
             asked_minor=amount,
         )
@@ -322,11 +323,3 @@ def _expire(command: ExpireGifts, state: Account) -> list[Event]:
 
 def _sum(parts: Iterable[GiftPart]) -> int:
     return sum(part.amount_minor for part in parts)
-
-
-def shown(amount_minor: int, currency: str) -> str:
-    """As people read it; imports may have a currency that nobody knows."""
-    try:
-        return format_minor(amount_minor, currency)
-    except ValueError:
-        return str(amount_minor)

@@ -11,13 +11,16 @@ from pydantic import BaseModel, TypeAdapter
 
 from domain import (  # noqa: F401 - all topics
     account_facts,
+    case_facts,
     customer,
+    draft_facts,
     invoice_facts,
     order_facts,
     parcel_facts,
     payment_facts,
     period_facts,
     policy,
+    procedure,
     return_facts,
     statement_facts,
     stock_item,
@@ -35,9 +38,15 @@ def _as_it_was(state: dict[str, Any]) -> dict[str, Any]:
 UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change of the state)
     "order.placed.v1": ("order.placed.v2", _as_it_was),
     "order.placed.v2": ("order.placed.v3", _as_it_was),
+    "order.placed.v3": ("order.placed.v4", _as_it_was),
     "order.payment_captured.v1": ("order.payment_captured.v2", _as_it_was),
     "order.cancelled.v1": ("order.cancelled.v2", _as_it_was),
+    "order.lines_amended.v1": ("order.lines_amended.v2", _as_it_was),
+    "order.invoiced.v1": ("order.invoiced.v2", _as_it_was),
+    "order.credited.v1": ("order.credited.v2", _as_it_was),
     "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
+    "order.return_requested.v1": ("order.return_requested.v2", _as_it_was),
+    "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 
 _clear_json: TypeAdapter[Any] = TypeAdapter(Any)

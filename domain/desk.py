@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from domain import (
     account,
     customer,
+    draft,
     fapiao,
     invoice,
     movement,
     order,
     order_account,
+    order_case,
     order_commands,
     order_exchange,
     order_lines,
@@ -28,6 +31,7 @@ from domain import (
     parcel,
     period,
     policy,
+    procedure,
     reconciliation,
     reconciliation_streams,
     refund_settlement,
@@ -42,12 +46,14 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     external_ref_claim,
     fresh,
     known_at_once,
@@ -56,13 +62,23 @@ from domain.desk_streams import (
     paper_claim,
     parcel_stream,
     persons,
-    policy_stream,
+    procedure_stream,
     series_stream,
     stock_stream,
     streams,
     target,
     tracking_claim,
 )
+from domain.draft_commands import (
+    DRAFT_COMMANDS,
+    AcceptQuote,
+    ConfirmDraft,
+    DraftChange,
+    OrderDraft,
+    StartDraft,
+)
+from domain.draft_state import Draft
+from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -89,6 +105,7 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
@@ -96,7 +113,8 @@ from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
-from domain.policy import Policy, PolicyVersion, PublishPolicy
+from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
@@ -109,6 +127,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
 __all__ = [
     "AGGREGATES",
+    "NOT_FOR_EVER",
     "NUMBERS_TAKEN",
     "Claim",
     "States",
@@ -117,6 +136,7 @@ __all__ = [
     "answer",
     "customer_stream",
     "decide",
+    "draft_stream",
     "evolve",
     "external_ref_claim",
     "fresh",
@@ -129,6 +149,7 @@ __all__ = [
     "parcel_stream",
     "persons",
     "policy_stream",
+    "procedure_stream",
     "series_stream",
     "stock_stream",
     "streams",
@@ -139,13 +160,17 @@ __all__ = [
 Claim = tuple[str, str, str]  # kind, key, owner
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
+# The next try may find it otherwise.
+NOT_FOR_EVER = frozenset({NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
 
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
+    "draft": (Draft(), evolve_draft),
     "parcel": (Parcel(), parcel.evolve),
     "stock_item": (StockItem(), stock_item.evolve),
     "customer": (Customer(), customer.evolve),
     "policy": (Policy(), policy.evolve),
+    "procedure": (Procedure(), procedure.evolve),
     "account": (Account(), account.evolve),
     "invoice_series": (InvoiceSeries(), invoice.evolve),
     "statement": (statement.Statement(), statement.evolve),
@@ -225,6 +250,8 @@ def decide(  # noqa: C901 - a table
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, states[stream]))
+        case IssueProcedure() | AcknowledgeProcedure():
+            _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             _change_account(command, write)
         case IssueInvoice() | IssueCreditNote():
@@ -233,6 +260,10 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            _change_draft(command, write)  # type: ignore[arg-type]
+        case _ if isinstance(command, CASE_CHANGES):
+            _change_case(command, write)  # type: ignore[arg-type]
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -247,6 +278,16 @@ def decide(  # noqa: C901 - a table
     return write.decision()
 
 
+def _change_procedure(command: ProcedureCommand, write: Write) -> None:
+    stream = procedure_stream(command.shop)
+    state: Procedure = write.states[stream]
+    if isinstance(command, AcknowledgeProcedure):
+        write.add(stream, procedure.acknowledge(command, state))
+        return
+    in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    write.add(stream, procedure.issue(command, state, in_force))
+
+
 def _place(
     command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
 ) -> None:
@@ -256,11 +297,10 @@ def _place(
         return
     if command.external_ref is not None:
         _claim_external_ref(command, command.external_ref, write)
-    number = _free_number(command, write)
-    write.claims.append(_claim(number_claim(number), command.order_id))
+    number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _kept(write), rules, region)
+    placed = order.place(command, number, _free(write), rules, region)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
@@ -280,11 +320,46 @@ def _claim_external_ref(command: PlaceOrder, external_ref: str, write: Write) ->
     write.claims.append(_claim(name, command.order_id))
 
 
-def _free_number(command: PlaceOrder, write: Write) -> str:
-    for number in command.numbers:
-        if write.states[number_claim(number)] is None:
+def _free_number(numbers: Iterable[str], owner: str, write: Write) -> str:
+    """Claims it, unless the owner has it already: an order has the number of its draft."""
+    for number in numbers:
+        name = number_claim(number)
+        if write.states[name] is None:
+            write.claims.append(_claim(name, owner))
+        if write.states[name] in {None, owner}:
             return number
     raise Rejected(NUMBERS_TAKEN, "none of the candidates is free: try again")
+
+
+def _start_draft(command: StartDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    if write.states[stream].status:
+        return
+    number = _free_number(command.numbers, command.draft_id, write)
+    write.add(stream, draft.start(command, number))
+
+
+def _change_draft(command: StartDraft | DraftChange | OrderDraft, write: Write) -> None:
+    stream = draft_stream(command.draft_id)
+    match command:
+        case StartDraft():
+            _start_draft(command, write)
+        case ConfirmDraft() | AcceptQuote():
+            _order_draft(command, write)
+        case _:
+            write.add(stream, draft.decide(command, write.states[stream]))
+
+
+def _order_draft(command: OrderDraft, write: Write) -> None:
+    """The order and the end of its draft in one write, by the rules of any placement."""
+    stream = draft_stream(command.draft_id)
+    state: Draft = write.states[stream]
+    placing = draft.placement(command, state)
+    if placing is None:
+        return
+    _place(placing, write, state.region or "")
+    placed: Order = write.states[order_stream(command.draft_id)]
+    write.add(stream, draft.ordered(command, state, placed.total_minor))
 
 
 def _register_customer(command: PlaceOrder, write: Write) -> None:
@@ -321,6 +396,13 @@ def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    _tell_account(command, state, write)
+
+
+def _change_case(command: CaseChange, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_case.decide(command, state, _rules(state, write))
+    _add_to_order(order_stream(command.order_id), facts, write)
     _tell_account(command, state, write)
 
 
@@ -362,6 +444,17 @@ def _take_back(command: ReturnChange, write: Write) -> None:
     for event in events:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
+            _parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
+
+
+def _parcel_came_back(event: ReturnReceived, parcel_id: str | None, write: Write) -> None:
+    """Imported parcels have no stream."""
+    if parcel_id is None or not write.states[parcel_stream(parcel_id)].parcel_id:
+        return
+    stream = parcel_stream(parcel_id)
+    before: Parcel = write.states[stream]
+    write.add(stream, parcel.take_back(before, event.at))
+    _tell_milestone(stream, before, event.at, write)
 
 
 def _restock(event: ReturnReceived, state: Order, write: Write) -> None:
@@ -586,13 +679,16 @@ def _track(command: TrackParcel, write: Write) -> None:
     before: Parcel = write.states[stream]
     write.add(stream, parcel.decide(command, before))
     _tell_orders(stream, write.events.get(stream, []), write)
+    _tell_milestone(stream, before, command.occurred_at, write)
+
+
+def _tell_milestone(stream: StreamName, before: Parcel, at: datetime, write: Write) -> None:
     after: Parcel = write.states[stream]
     milestone = parcel.news_for_orders(before, after)
     if milestone is None:
         return
     for order_id in after.order_ids:
         name = order_stream(order_id)
-        at = command.occurred_at
         write.add(name, order.tell(stream.key, milestone, at, write.states[name]))
 
 

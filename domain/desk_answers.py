@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,17 +15,21 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CASE_CHANGES
 from domain.customer import RecordCustomer
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
+    draft_stream,
     order_stream,
     parcel_stream,
-    policy_stream,
+    procedure_stream,
     stock_stream,
     target,
 )
+from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT
+from domain.draft_state import Draft
 from domain.invoice_commands import (
     IssueCreditNote,
     IssueInvoice,
@@ -47,7 +52,8 @@ from domain.order_commands import (
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
-from domain.policy import PublishPolicy, in_force
+from domain.policy import PublishPolicy, in_force, policy_stream
+from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.refund_commands import (
     AddEvidence,
     ApproveRefund,
@@ -60,6 +66,7 @@ from domain.refund_commands import (
     FailRefund,
     PayCompensation,
     ReceiveReturn,
+    RequestIntercept,
     RequestReturn,
     RetryRefund,
 )
@@ -67,7 +74,7 @@ from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
 
-def answer(
+def answer(  # noqa: C901 - a table
     command: Command, states_after: States, versions: Mapping[StreamName, int]
 ) -> dict[str, Any]:
     """What the client is told, as JSON data: no position, no personal data."""
@@ -81,10 +88,15 @@ def answer(
             return {"customer_id": customer_id, "version": version, "status": "registered"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
+        case IssueProcedure() | AcknowledgeProcedure():
+            return _procedure_answer(command, states_after, versions)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation.answer(command, states_after, versions)
+        case _ if isinstance(command, DRAFT_COMMANDS) and not isinstance(command, ORDER_DRAFT):
+            stream = draft_stream(target(command))
+            return draft_answer(states_after[stream], versions[stream])
         case MovePayment():
             return _moved_answer(command, states_after, versions)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -117,7 +129,25 @@ def order_answer(state: Order, version: int) -> dict[str, Any]:
     }
 
 
-def _made(command: Command, state: Order) -> dict[str, Any]:
+def draft_answer(state: Draft, version: int) -> dict[str, Any]:
+    """`total_minor` is None as long as it cannot be priced; `offer_no` is of the last quote."""
+    found, offer = state.checked, state.offer
+    return {
+        "draft_id": state.draft_id,
+        "number": state.number,
+        "version": version,
+        "status": state.status,
+        "total_minor": state.total_minor,
+        "missing": [*found.missing],
+        "refused": [dataclasses.asdict(fault) for fault in found.refused],
+        "offer_no": offer and offer.offer_no,
+        "expires_at": offer and offer.expires_at.isoformat(),
+    }
+
+
+def _made(  # noqa: C901 - a table
+    command: Command, state: Order
+) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
         case (
@@ -148,6 +178,8 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
                 "return_status": state.returns[return_id].status,
                 "refund": _refund(command.refund_id, state) if there else None,
             }
+        case RequestIntercept(parcel_id=parcel_id):
+            return {"parcel_id": parcel_id, "intercept": state.parcels[parcel_id].intercept}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():
@@ -159,12 +191,37 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
                 "fapiao_number": known.number,
                 "red_letters": dict(known.red_letters),
             }
-        case PlaceOrder():
+        case _ if isinstance(command, CASE_CHANGES):
+            return _case(command, state)
+        case _ if isinstance(command, (PlaceOrder, *ORDER_DRAFT)):
             inclusive = state.prices_include_tax
             lines = [line.priced for line in state.lines.values()]
-            return {"lines": [order_lines.line_answer(line, inclusive) for line in lines]}
+            told = [order_lines.line_answer(line, inclusive) for line in lines]
+            return {"lines": told, **_handling(state)}
         case _:
             return {}
+
+
+def _case(command: Any, state: Order) -> dict[str, Any]:
+    """The ids that the command made or named, and what stands against the order by now."""
+    names = ("case_id", "step_id", "hold_id")
+    made = {name: getattr(command, name) for name in names if hasattr(command, name)}
+    return {**made, **_handling(state)}
+
+
+def _handling(state: Order) -> dict[str, Any]:
+    """The stage, open cases and holds."""
+    cases = state.cases
+    return {
+        "stage": order_status.stage(state),
+        "cases": [
+            {"case_id": key, "kind": case.kind, "blocking": case.blocking, "rule": case.rule}
+            | {"fields": list(case.fields), "figures": case.figures}
+            for key, case in cases.cases.items()
+            if case.open
+        ],
+        "holds": [{"hold_id": key, "type": hold.type} for key, hold in cases.holds.items()],
+    }
 
 
 def _paper(paper_id: str, state: Order) -> dict[str, Any]:
@@ -301,6 +358,25 @@ def _policy_answer(
         "policy_version": in_force(states[stream], begins).version,
         "effective_from": begins.isoformat(),
         "status": "scheduled" if begins > command.at else "in_force",
+    }
+
+
+def _procedure_answer(
+    command: ProcedureCommand, states: States, versions: Mapping[StreamName, int]
+) -> dict[str, Any]:
+    """Of the version that was acknowledged, else the newest."""
+    stream = procedure_stream(command.shop)
+    state: Procedure = states[stream]
+    known = isinstance(command, AcknowledgeProcedure) and state.version(command.version)
+    version = known or state.newest
+    assert version is not None, "one was issued, or the command was refused"
+    return {
+        "shop": command.shop,
+        "version": versions[stream],
+        "status": "acknowledged" if known else "issued",
+        "procedure_version": version.issued.version,
+        "digest": version.issued.digest,
+        "outstanding": version.outstanding,
     }
 
 

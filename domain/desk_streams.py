@@ -8,6 +8,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    draft,
     invoice,
     order,
     order_account,
@@ -22,10 +23,20 @@ from domain.account_commands import (
     IssueGift,
     SetCreditLimit,
 )
+from domain.case_commands import CloseCase, RejectOrder
 from domain.customer import RecordCustomer
+from domain.draft_commands import (
+    DRAFT_COMMANDS,
+    ORDER_DRAFT,
+    OfferQuote,
+    OrderDraft,
+    SaveDraft,
+    StartDraft,
+)
+from domain.draft_state import Draft
 from domain.invoice import InvoiceSeries, Issue
 from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
-from domain.message import Command, StreamName
+from domain.message import Command, Rejected, StreamName
 from domain.order_commands import (
     AmendOrder,
     CancelOrder,
@@ -50,7 +61,8 @@ from domain.payment_commands import (
     RecordRemittance,
     RefuseDelivery,
 )
-from domain.policy import PublishPolicy
+from domain.policy import PublishPolicy, policy_stream
+from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
@@ -67,6 +79,10 @@ def order_stream(order_id: str) -> StreamName:
     return StreamName("order", order_id)
 
 
+def draft_stream(draft_id: str) -> StreamName:
+    return StreamName("draft", draft_id)
+
+
 def parcel_stream(parcel_id: str) -> StreamName:
     return StreamName("parcel", parcel_id)
 
@@ -79,8 +95,8 @@ def customer_stream(customer_id: str) -> StreamName:
     return StreamName("customer", customer_id)
 
 
-def policy_stream(shop: str) -> StreamName:
-    return StreamName("policy", shop)
+def procedure_stream(shop: str) -> StreamName:
+    return StreamName("procedure", shop)
 
 
 def account_stream(customer_id: str, currency: str) -> StreamName:
@@ -115,7 +131,7 @@ def target(command: Command) -> str:
             return stock_item.stream_key(command.sku, command.location)
         case RecordCustomer():
             return command.customer_id
-        case PublishPolicy():
+        case PublishPolicy() | IssueProcedure() | AcknowledgeProcedure():
             return command.shop
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
             return account.stream_key(command.customer_id, command.currency)
@@ -123,6 +139,8 @@ def target(command: Command) -> str:
             return command.parcel_id
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.own_stream(command).key
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            return command.draft_id  # type: ignore[attr-defined, no-any-return]
         case _:
             order_id: str = getattr(command, "order_id", "")
             return order_id
@@ -141,6 +159,10 @@ def streams(  # noqa: C901 - a table
             return frozenset({customer_stream(command.customer_id)})
         case PublishPolicy():
             return frozenset({policy_stream(command.shop)})
+        case IssueProcedure():
+            return frozenset({procedure_stream(command.shop), policy_stream(command.shop)})
+        case AcknowledgeProcedure():
+            return frozenset({procedure_stream(command.shop)})
         case GrantCredit() | IssueGift() | SetCreditLimit():
             of_account = account_stream(command.customer_id, command.currency)
             return frozenset({of_account, customer_stream(command.customer_id)})
@@ -156,7 +178,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
-        case AmendOrder() | CancelOrder() | VoidOrder():
+        case CloseCase():
+            return frozenset(_streams_of_payment(order_stream(command.order_id), loaded))
+        case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():
             return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
@@ -169,6 +193,12 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case StartDraft():
+            return fresh(command)
+        case _ if isinstance(command, ORDER_DRAFT):
+            return _streams_of_ordering(command, loaded)  # type: ignore[arg-type]
+        case _ if isinstance(command, DRAFT_COMMANDS):
+            return frozenset({draft_stream(target(command))})
         case RequestRefund() | AddEvidence() | RequestReturn() | ApproveReturn() | ReceiveReturn():
             return frozenset(_streams_by_policy(command, loaded))
         case ExchangeOrder():
@@ -181,7 +211,9 @@ def _streams_by_policy(
     command: RequestRefund | AddEvidence | RequestReturn | ApproveReturn | ReceiveReturn,
     loaded: States,
 ) -> set[StreamName]:
-    """What the policy of the order's placement decides on, and the stock that goods go back to."""
+    """What the policy of the order's placement decides on, the stock that goods go back to, and
+    the parcel that they came back with.
+    """
     stream = order_stream(command.order_id)
     state: Order = loaded.get(stream) or Order()
     if not state.placed:
@@ -191,6 +223,9 @@ def _streams_by_policy(
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
         names |= {stock_stream(line.sku, line.location) for line in lines}
+        back = state.returns.get(command.return_id)
+        if back is not None and back.parcel_id is not None:
+            names |= _streams_of_parcel(back.parcel_id, loaded)
     return names
 
 
@@ -215,6 +250,17 @@ def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
     if command.payment_method in order_account.TOUCHING_METHODS:
         names |= {account_stream(command.customer_id, command.currency)}
     return names
+
+
+def _streams_of_ordering(command: OrderDraft, loaded: States) -> frozenset[StreamName]:
+    """The draft, the order with its id, and what placing it needs, unless it is refused before."""
+    names = frozenset({draft_stream(command.draft_id), order_stream(command.draft_id)})
+    state: Draft = loaded.get(draft_stream(command.draft_id)) or Draft()
+    try:
+        placing = draft.placement(command, state)
+    except Rejected:
+        return names
+    return names if placing is None else names | _streams_of_placing(placing)
 
 
 def _account_of(
@@ -282,7 +328,7 @@ def _streams_of_tracking(command: TrackParcel, loaded: States) -> set[StreamName
 
 
 def _streams_of_change(
-    command: AmendOrder | CancelOrder | VoidOrder, loaded: States
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, loaded: States
 ) -> set[StreamName]:
     stream = order_stream(command.order_id)
     state: Order = loaded.get(stream) or Order()
@@ -290,7 +336,7 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
-    if isinstance(command, CancelOrder):
+    if isinstance(command, CancelOrder | RejectOrder):
         names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
         added = [item for item in command.lines or [] if item.line_no is None]
@@ -309,7 +355,9 @@ def _streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
     return {stream, series_stream(where), paper_claim(invoice.next_number(where, series))}
 
 
-def _stock_may_change(command: AmendOrder | CancelOrder | VoidOrder, line: OrderLine) -> bool:
+def _stock_may_change(
+    command: AmendOrder | CancelOrder | RejectOrder | VoidOrder, line: OrderLine
+) -> bool:
     """Only a change of quantity touches stock (R7)."""
     if not isinstance(command, AmendOrder):
         return line.reserved > 0
@@ -328,6 +376,8 @@ _KNOWN_AT_ONCE: tuple[type[Command], ...] = (
     AdjustStock,
     RecordCustomer,
     PublishPolicy,
+    IssueProcedure,
+    AcknowledgeProcedure,
     *ACCOUNT_CHANGES,
 )
 
@@ -342,6 +392,8 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset(names)
         case PackParcel():
             return frozenset({parcel_stream(command.parcel_id)})
+        case StartDraft():
+            return frozenset({draft_stream(command.draft_id), *map(number_claim, command.numbers)})
         case ExchangeOrder():
             return frozenset(
                 {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
@@ -352,12 +404,14 @@ def fresh(command: Command) -> frozenset[StreamName]:
 
 def persons(command: Command, states: States) -> frozenset[str]:
     """Whose keys the facts of a command may be sealed under, so that they can be fetched first."""
-    names = {state.person for state in states.values() if isinstance(state, Order | Parcel)}
+    names = {state.person for state in states.values() if isinstance(state, Order | Parcel | Draft)}
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
         case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
             names.add(order.payer_of(command.order_id))
+        case StartDraft() | SaveDraft() | OfferQuote():
+            names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))
         case _:
             names |= reconciliation_streams.persons(command, states)
     return frozenset(names - {""})

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from domain import pricing
+from domain import discount, pricing
 from domain.customer import person_of
-from domain.history_record import UNKNOWN, FoundAddress, FoundLine, FoundOrder, Paid, Record
+from domain.history_record import (
+    FoundAddress,
+    FoundExemption,
+    FoundLine,
+    FoundOrder,
+    Paid,
+    Record,
+)
 from domain.money import ratio_half_up, split
 from domain.order import payer_of
-from domain.order_facts import Line, OrderPlaced
+from domain.order_facts import Discount, Exemption, Line, OrderPlaced
 from domain.order_lines import CATEGORY_UNKNOWN, price_text
 from domain.order_state import ZERO
 from domain.pricing import PricedInput, PricingProblem
-from domain.values import Address
+from domain.values import UNKNOWN, Address
 
 DIFFERENCE = "difference"  # sku and category of the line that makes up for a total of theirs
 
@@ -23,6 +30,7 @@ def placed(record: Record, order_id: str, order_number: str, irregular: set[str]
     """The placement of a record; adds the kinds of what it notices to `irregular`."""
     order = record.order
     lines, tax, shipping_tax = _lines(order, irregular)
+    lines = _exempt(_by_discount(lines, order, irregular), order, irregular)
     total = _sum(order, lines, shipping_tax)
     if order.total_minor not in {None, total}:
         assert order.total_minor is not None
@@ -41,12 +49,15 @@ def placed(record: Record, order_id: str, order_number: str, irregular: set[str]
         currency=order.currency,
         lines=lines,
         prices_include_tax=order.prices_include_tax,
-        discount_minor=order.discount_minor,
+        discount_minor=order.order_discount_minor,
+        discounts=_named(order) or None,
         shipping_minor=order.shipping_minor,
         shipping_tax_rate_bp=order.shipping_tax_rate_bp,
         shipping_tax_minor=shipping_tax,
         tax_minor=tax,
         total_minor=total,
+        exemption=_exemption(order.exemption),
+        exemption_certificate=order.exemption_certificate,
         contact=order.contact,
         shipping_address=address,
         billing_address=_address(order.billing_address),
@@ -106,7 +117,7 @@ def _priced(order: FoundOrder, prices: Sequence[Decimal]) -> tuple[list[Line], i
             PricedInput(number, line.quantity, price, line.discount_minor, line.tax_rate_bp)
             for number, (line, price) in enumerate(zip(order.lines, prices, strict=True), start=1)
         ],
-        discount_minor=order.discount_minor,
+        discount_minor=order.order_discount_minor,
         shipping_minor=order.shipping_minor,
         shipping_tax_rate_bp=order.shipping_tax_rate_bp,
         prices_include_tax=order.prices_include_tax,
@@ -126,13 +137,50 @@ def _as_found(order: FoundOrder, prices: Sequence[Decimal]) -> tuple[list[Line],
         _exact(line.quantity, price) for line, price in zip(order.lines, prices, strict=True)
     ]
     weights = [max(0, amount) for amount in amounts]
-    shares = split(order.discount_minor, weights) if weights else []
+    shares = split(order.order_discount_minor, weights) if weights else []
     lines: list[Line] = []
     for found, price, amount, share in zip(order.lines, prices, amounts, shares, strict=True):
         tax = _tax(amount - found.discount_minor - share, found.tax_rate_bp, order)
         lines.append(_line(found, price, len(lines) + 1, amount, share, tax))
     shipping_tax = _tax(order.shipping_minor, order.shipping_tax_rate_bp, order)
     return lines, sum(line.tax_minor for line in lines) + shipping_tax, shipping_tax
+
+
+def _named(order: FoundOrder) -> list[Discount]:
+    return [Discount(**dict(one)) for one in order.discounts]
+
+
+def _exemption(found: FoundExemption | None) -> Exemption | None:
+    return None if found is None else Exemption(code=found.code, reason=found.reason)
+
+
+def _by_discount(lines: list[Line], order: FoundOrder, irregular: set[str]) -> list[Line]:
+    """What each named discount gave, where names and sums agree; the names are kept anyway."""
+    named = _named(order)
+    line_shares = [line.order_discount_minor for line in lines]
+    if not named:
+        return lines
+    amounts = [one.amount_minor for one in named]
+    if sum(amounts) != sum(line_shares) or min([*amounts, *line_shares]) < 0:
+        irregular.add("discounts_differ")
+        return lines
+    shares = discount.shares(named, line_shares)
+    return [
+        line.model_copy(update={"discount_shares": parts})
+        for line, parts in zip(lines, shares, strict=True)
+    ]
+
+
+def _exempt(lines: list[Line], order: FoundOrder, irregular: set[str]) -> list[Line]:
+    """A line that was taxed was not exempt, whatever the source says."""
+    made = []
+    for line, found in zip(lines, order.lines, strict=True):
+        why = _exemption(found.exemption or order.exemption)
+        if why is not None and line.tax_rate_bp:
+            irregular.add("exempt_but_taxed")
+            why = None
+        made.append(line if why is None else line.model_copy(update={"exemption": why}))
+    return made
 
 
 def _exact(quantity: Decimal, price: Decimal) -> int:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from domain.discount import DISCOUNTS_MAX
 from domain.money import CURRENCIES
 from domain.order_commands import Handle
 from domain.times import recordable
@@ -22,6 +23,7 @@ from domain.values import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
     QUANTITY_MAX,
+    UNKNOWN,
     Contact,
     Identifier,
     LongText,
@@ -36,7 +38,6 @@ KINDS_MAX = 50  # of irregularities that the source's reader names
 VERBATIM_BYTES_MAX = 65_536
 VERBATIM_DEPTH_MAX = 20
 
-UNKNOWN = "unknown"  # for what our facts need and the source does not say
 IMPORT = "import"  # key of what the import found out, within an order's `verbatim`
 MISSING = "-"  # for a part of an address that the source does not know
 
@@ -111,6 +112,22 @@ class FoundAddress(Value):
     country: Text = MISSING
 
 
+class FoundExemption(Value):
+    """Why there is no tax, in whichever words."""
+
+    code: Identifier
+    reason: Text | None = None
+
+
+class FoundDiscount(Value):
+    """A part of the order discount by its name."""
+
+    kind: Identifier
+    code: Identifier | None = None
+    title: Text
+    amount_minor: Amount
+
+
 class FoundLine(Value):
     """A line; its number is its place in the list, from 1."""
 
@@ -123,6 +140,7 @@ class FoundLine(Value):
     unit_price: FoundPrice | None = None  # decimal of major units
     unit_cost_minor: Amount | None = None
     tax_rate_bp: RateBp = 0
+    exemption: FoundExemption | None = None
     discount_minor: Amount = 0
     location: Identifier = "main"
 
@@ -150,9 +168,12 @@ class FoundOrder(Value):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     lines: list[FoundLine] = Field(default_factory=list, max_length=LINES_MAX)
     prices_include_tax: bool = True
-    discount_minor: Amount = 0
+    discount_minor: Amount | None = None  # the sum of `discounts` when absent
+    discounts: list[FoundDiscount] = Field(default_factory=list, max_length=DISCOUNTS_MAX)
     shipping_minor: Amount = 0
     shipping_tax_rate_bp: RateBp = 0
+    exemption: FoundExemption | None = None
+    exemption_certificate: ShortText | None = None
     contact: Contact | None = None
     shipping_address: FoundAddress | None = None
     billing_address: FoundAddress | None = None
@@ -161,6 +182,12 @@ class FoundOrder(Value):
     note: LongText | None = None
     total_minor: Amount | None = None
     verbatim: Annotated[Verbatim, AfterValidator(_without_import)] | None = None
+
+    @property
+    def order_discount_minor(self) -> int:
+        if self.discount_minor is None:
+            return sum(one.amount_minor for one in self.discounts)
+        return self.discount_minor
 
     @field_validator("lines")
     @classmethod

@@ -26,7 +26,9 @@ from domain.invoice_facts import (
 )
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
+from domain.order_facts import Discount
 from domain.order_lines import known_line
+from domain.order_money import shown
 from domain.order_state import ZERO, Order
 from domain.values import quantity_json
 
@@ -123,6 +125,7 @@ def invoice(command: IssueInvoice, state: Order, where: Issue, taken: NumberTake
         seller=where.terms.seller(),
         lines=lines,
         rates=invoice_amounts.rates(lines),
+        discounts=_named_discounts(lines, state),
         net_minor=total - tax,
         tax_minor=tax,
         total_minor=total,
@@ -130,6 +133,13 @@ def invoice(command: IssueInvoice, state: Order, where: Issue, taken: NumberTake
         trigger=command.trigger,
         at=command.at,
     )
+
+
+def _named_discounts(lines: list[PaperLine], state: Order) -> list[Discount] | None:
+    if not state.discounts:
+        return None
+    known = invoice_amounts.charges(state)
+    return invoice_amounts.named_discounts(lines, known, state.discounts)
 
 
 def _invoice_lines(command: IssueInvoice, state: Order) -> list[PaperLine]:
@@ -168,11 +178,13 @@ def _require_owed(total: int, state: Order) -> None:
     owed = {ref: charge.owed.gross for ref, charge in invoice_amounts.charges(state).items()}
     done = invoice_amounts.billed(state)
     before = sum(min(one.gross, owed.get(ref, 0)) for ref, one in done.items())
-    left = max(0, state.total_minor - before)
+    whole = invoice_amounts.billable_minor(state)
+    left = max(0, whole - before)
     if total > left:
         raise Rejected(
             "invoice_exceeds_owed",
-            f"{total} asked, {left} of {state.total_minor} are not invoiced",
+            f"{shown(total, state)} asked, {shown(left, state)} of {shown(whole, state)} are not "
+            "invoiced",
             asked_minor=total,
             open_minor=left,
         )
@@ -196,6 +208,7 @@ def invoice_line(charge: Charge, one: Amount) -> PaperLine:
         unit_price_minor=charge.unit_price_minor,
         discount_minor=discount,
         tax_rate_bp=charge.tax_rate_bp,
+        exemption=charge.exemption,
         net_minor=one.gross - one.tax,
         tax_minor=one.tax,
         gross_minor=one.gross,

@@ -4,16 +4,22 @@ Per charge (a line, shipping, a fee) three sums are kept apart: what is owed by 
 for it (invoices less corrections and reductions), and what was credited because money was given
 back for what is still owed. Owed less billed is open: above zero it may be invoiced, below zero it
 has to be credited. So when nothing is open, the papers say what the order says, by line and rate.
+
+A credit note stands for money given back only as far as that is so by now (`standing`): where the
+payout failed, or what was refunded is owed no more, the note is like one that followed a fall, and
+what it took off too much is open and invoiced again. A fee for lateness is on no paper: it is
+damages for the delay, not a price for a supply, it grows by the day and may be waived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.invoice_facts import SHIPPING, PaperLine, RateSum
-from domain.money import ratio_half_up
+from domain.money import ratio_half_up, split
+from domain.order_facts import Discount, Exemption
 from domain.order_papers import CreditNote, Invoice
 from domain.order_state import ZERO, Order, OrderLine
 from domain.pricing import running_share
@@ -62,6 +68,8 @@ class Charge:
     unit: str = "pcs"
     unit_price_minor: str | None = None
     discount_minor: int = 0  # within what is owed
+    discount_shares: tuple[int, ...] = ()  # of it, by the order's named discounts
+    exemption: Exemption | None = None
 
 
 def charges(state: Order) -> dict[str, Charge]:
@@ -70,7 +78,8 @@ def charges(state: Order) -> dict[str, Charge]:
     if state.shipping_minor and not state.shipping_cancelled:
         owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
         rate = state.papers.shipping_tax_rate_bp
-        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed)
+        why = None if rate else state.exemption  # History may tax what it calls exempt.
+        found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=why)
     for nth, fee in enumerate(state.fees, start=1):
         owed = Amount(ONE, fee.amount_minor, fee.tax_minor)
         found[f"{FEE}{nth}"] = Charge(f"{FEE}{nth}", CANCELLATION_FEE, fee.tax_rate_bp, owed)
@@ -89,6 +98,10 @@ def _of_line(line: OrderLine) -> Charge:
         unit=priced.unit,
         unit_price_minor=priced.unit_price_minor,
         discount_minor=discount - line.share(discount, line.gone),
+        discount_shares=tuple(
+            share - line.share(share, line.gone) for share in priced.discount_shares or ()
+        ),
+        exemption=priced.exemption,
     )
 
 
@@ -105,12 +118,62 @@ def summed(papers: Iterable[Invoice | CreditNote]) -> dict[str, Amount]:
     return sums
 
 
+def given_minor(state: Order) -> int:
+    """Refunds of what is still owed. Money back that was paid too much, or for what was cancelled,
+    lowers no price by itself.
+    """
+    paid = state.paid_minor - state.late_fees_paid_minor  # These are not refunded.
+    return max(0, min(billable_minor(state), paid) - (paid - state.refunded_minor))
+
+
+def billable_minor(state: Order) -> int:
+    """What is owed by now and stands on papers: all but the fee for lateness."""
+    return state.total_minor - state.money.late_fees_minor
+
+
+def standing(state: Order) -> dict[str, Amount]:
+    """What credit notes say of money given back that was given back, and for what is still owed.
+
+    The oldest notes first, those last whose refund was denied or failed.
+    """
+    left = given_minor(state)
+    if not left:
+        return {}
+    owed = {ref: charge.owed for ref, charge in charges(state).items()}
+    found: dict[str, Amount] = {}
+    for note in sorted(_after_refunds(state), key=lambda one: _fell_through(one, state)):
+        for line in note.lines:
+            before = found.get(line.ref, NOTHING)
+            one = _up_to(amount(line), left, owed.get(line.ref, NOTHING) - before)
+            found[line.ref] = before + one
+            left -= one.gross
+    return found
+
+
+def _after_refunds(state: Order) -> list[CreditNote]:
+    return [note for note in state.papers.credit_notes.values() if note.basis == "refund"]
+
+
+def _fell_through(note: CreditNote, state: Order) -> bool:
+    refund = state.refunds.get(note.refund_id or "")
+    return refund is not None and not refund.counts
+
+
+def _up_to(whole: Amount, left: int, owed: Amount) -> Amount:
+    """With the tax of its share; all that is owed, with the tax of that."""
+    part = max(0, min(whole.gross, left, owed.gross))
+    units = whole.units if part == whole.gross else ZERO
+    if part == owed.gross:
+        return Amount(units, part, owed.tax)
+    return Amount(units, part, ratio_half_up(whole.tax * part, whole.gross) if part else 0)
+
+
 def billed(state: Order) -> dict[str, Amount]:
     """Invoices less the credit notes that made room for another invoice, or followed a fall."""
     papers = state.papers
-    less = summed(note for note in papers.credit_notes.values() if note.basis != "refund")
+    less, stands = summed(papers.credit_notes.values()), standing(state)
     return {
-        ref: whole - less.get(ref, NOTHING)
+        ref: whole - (less.get(ref, NOTHING) - stands.get(ref, NOTHING))
         for ref, whole in summed(papers.invoices.values()).items()
     }
 
@@ -150,14 +213,8 @@ def _within(over: Amount, left: Amount) -> Amount:
 
 
 def given_back_minor(state: Order) -> int:
-    """Refunds of what is still owed that no credit note tells of yet.
-
-    Money back that was paid too much, or for what was cancelled, lowers no price by itself.
-    """
-    kept = min(state.total_minor, state.paid_minor)
-    notes = state.papers.credit_notes.values()
-    told = sum(note.total_minor for note in notes if note.basis == "refund")
-    return max(0, kept - state.net_paid_minor - told)
+    """Refunds of what is still owed that no credit note tells of yet."""
+    return given_minor(state) - sum(one.gross for one in standing(state).values())
 
 
 def next_units(charge: Charge, done: Amount, units: Decimal) -> Amount:
@@ -178,15 +235,44 @@ def credited_part(line: Amount, left: Amount, units: Decimal, gross: int) -> Amo
     return Amount(units, gross, min(max(tax, min(0, left.tax)), max(0, left.tax)))
 
 
-def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
-    """The lines by tax rate, the highest first."""
-    sums: dict[int, tuple[int, int]] = {}
+def named_discounts(
+    lines: Iterable[PaperLine], known: Mapping[str, Charge], discounts: Sequence[Discount]
+) -> list[Discount]:
+    """What each named discount gave of the lines' discounts; what has no name is the rest."""
+    sums = [0] * len(discounts)
     for line in lines:
-        gross, tax = sums.get(line.tax_rate_bp, (0, 0))
-        sums[line.tax_rate_bp] = (gross + line.gross_minor, tax + line.tax_minor)
+        charge = known[line.ref]
+        named = charge.discount_shares
+        unnamed = max(0, charge.discount_minor - sum(named))
+        if line.discount_minor > 0 and any(named):
+            _, *parts = split(line.discount_minor, [unnamed, *named])
+            sums = [total + part for total, part in zip(sums, parts, strict=True)]
     return [
-        RateSum(tax_rate_bp=rate, net_minor=gross - tax, tax_minor=tax, gross_minor=gross)
-        for rate, (gross, tax) in sorted(sums.items(), reverse=True)
+        one.model_copy(update={"amount_minor": total})
+        for one, total in zip(discounts, sums, strict=True)
+        if total
+    ]
+
+
+def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
+    """The lines by tax rate, the highest first; what is exempt last and by its reason."""
+    sums: dict[tuple[int, str, str], tuple[int, int]] = {}
+    exemptions: dict[tuple[int, str, str], Exemption | None] = {}
+    for line in lines:
+        why = line.exemption
+        key = (line.tax_rate_bp, why.code if why else "", (why and why.reason) or "")
+        gross, tax = sums.get(key, (0, 0))
+        sums[key] = (gross + line.gross_minor, tax + line.tax_minor)
+        exemptions[key] = why
+    return [
+        RateSum(
+            tax_rate_bp=key[0],
+            net_minor=gross - tax,
+            tax_minor=tax,
+            gross_minor=gross,
+            exemption=exemptions[key],
+        )
+        for key, (gross, tax) in sorted(sums.items(), key=lambda one: (-one[0][0], one[0][1:]))
     ]
 
 

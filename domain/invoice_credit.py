@@ -23,6 +23,7 @@ from domain.invoice_commands import IssueCreditNote
 from domain.invoice_facts import SHIPPING, Basis, PaperLine
 from domain.message import Rejected
 from domain.money import split
+from domain.order_money import shown
 from domain.order_papers import AskedRefund, Invoice
 from domain.order_state import ZERO, Order
 from domain.pricing import running_share
@@ -65,7 +66,7 @@ def _off(command: IssueCreditNote, state: Order, invoice: Invoice) -> Credit:
         return _correction(command, state, invoice)
     over = excess(state, invoice)
     if over:
-        return _reduction(command, invoice, over)
+        return _reduction(command, state, invoice, over)
     return _after_refund(command, state, invoice)
 
 
@@ -73,11 +74,13 @@ def _correction(command: IssueCreditNote, state: Order, invoice: Invoice) -> Cre
     left = room(state, invoice)
     if not command.by_lines and command.amount_minor is None:
         return _made(invoice, "correction", left)
-    parts = _asked(command, invoice, left)
+    parts = _asked(command, state, invoice, left)
     return _made(invoice, "correction", parts)
 
 
-def _reduction(command: IssueCreditNote, invoice: Invoice, over: Mapping[str, Amount]) -> Credit:
+def _reduction(
+    command: IssueCreditNote, state: Order, invoice: Invoice, over: Mapping[str, Amount]
+) -> Credit:
     """All of it at once, with the tax that makes the papers say what the order says.
 
     What is asked by amount must agree; a refund only tells which money went back for it.
@@ -86,7 +89,8 @@ def _reduction(command: IssueCreditNote, invoice: Invoice, over: Mapping[str, Am
     if command.by_lines or command.amount_minor not in {None, total}:
         raise Rejected(
             "reduction_comes_first",
-            f"{total} of invoice {invoice.number} are owed no more: credit that first",
+            f"{shown(total, state)} of invoice {invoice.number} are owed no more: credit that "
+            "first",
             invoice_number=invoice.number,
             reduction_minor=total,
         )
@@ -99,12 +103,13 @@ def _after_refund(command: IssueCreditNote, state: Order, invoice: Invoice) -> C
     due, left = given_back_minor(state), room(state, invoice)
     if not command.by_lines and command.amount_minor is None:
         raise Rejected("nothing_to_credit", "no more is invoiced than is owed")
-    parts = _asked(command, invoice, left)
+    parts = _asked(command, state, invoice, left)
     total = sum(one.gross for one in parts.values())
     if total > due:
         raise Rejected(
             "credit_exceeds_refunds",
-            f"{total} asked, {due} were given back for what is owed and not credited yet",
+            f"{shown(total, state)} asked, {shown(due, state)} were given back for what is owed "
+            "and not credited yet",
             asked_minor=total,
             open_minor=due,
         )
@@ -113,13 +118,18 @@ def _after_refund(command: IssueCreditNote, state: Order, invoice: Invoice) -> C
 
 def refund_parts(refund_id: str, state: Order, invoice: Invoice) -> dict[str, Amount]:
     """What a refund takes off an invoice by ref; {} when nothing. Raises Rejected."""
+    refund = state.refunds.get(refund_id)
+    if refund is not None and not refund.counts:
+        return {}
     left = room(state, invoice)
     wanted = _at_most(_of_refund(refund_id, state, left), given_back_minor(state))
     return _parts(invoice, left, wanted)
 
 
 def _of_refund(refund_id: str, state: Order, left: Mapping[str, Amount]) -> Wanted:
-    """What the refund gave back, less what earlier credit notes say of it."""
+    """What the refund gave back, less what earlier credit notes say of it. What was kept of the
+    goods for restocking is still their price: the tax falls by what went back only.
+    """
     refund = state.papers.refunds.get(refund_id)
     if refund is None:
         raise Rejected("refund_not_found", refund_id=refund_id)
@@ -129,8 +139,11 @@ def _of_refund(refund_id: str, state: Order, left: Mapping[str, Amount]) -> Want
     told = {ref: one.gross for ref, one in summed(notes).items()}
     if not refund.lines:
         return _spread_refund(refund, told, left)
+    worth = [item.amount_minor or 0 for item in refund.lines]
+    fees = split(refund.fee_minor, worth) if refund.fee_minor else [0] * len(worth)
     wanted = {
-        f"{LINE}{item.line_no}": (item.quantity, item.amount_minor or 0) for item in refund.lines
+        f"{LINE}{item.line_no}": (item.quantity, gross - fee)
+        for item, gross, fee in zip(refund.lines, worth, fees, strict=True)
     } | {SHIPPING: (ZERO, refund.shipping_minor)}
     return {
         ref: (
@@ -167,11 +180,11 @@ def _spread(asked: int, left: Mapping[str, Amount]) -> Wanted:
 
 
 def _asked(
-    command: IssueCreditNote, invoice: Invoice, left: Mapping[str, Amount]
+    command: IssueCreditNote, state: Order, invoice: Invoice, left: Mapping[str, Amount]
 ) -> dict[str, Amount]:
     """What the command names. Raises Rejected where it is more than is left of the invoice."""
     if command.amount_minor is not None:
-        _require_room(command.amount_minor, _total(left), "the invoice")
+        _require_room(command.amount_minor, _total(left), f"invoice {invoice.number}", state)
         return _parts(invoice, left, _spread(command.amount_minor, left))
     lines = {line.ref: amount(line) for line in invoice.lines}
     wanted: Wanted = {}
@@ -188,7 +201,7 @@ def _asked(
             )
         wanted[ref] = (item.quantity, _worth_of_units(whole, rest, item.quantity))
     if command.shipping_minor:
-        _require_room(command.shipping_minor, _gross(left, SHIPPING), "shipping")
+        _require_room(command.shipping_minor, _gross(left, SHIPPING), "shipping", state)
         wanted[SHIPPING] = (ZERO, command.shipping_minor)
     return _parts(invoice, left, wanted)
 
@@ -201,11 +214,11 @@ def _worth_of_units(whole: Amount, rest: Amount, units: Decimal) -> int:
     return min(max(0, more), max(0, rest.gross))
 
 
-def _require_room(asked: int, left: int, what: str) -> None:
+def _require_room(asked: int, left: int, what: str, state: Order) -> None:
     if asked > left:
         raise Rejected(
             "credit_exceeds_invoice",
-            f"{asked} asked, {left} left of {what}",
+            f"{shown(asked, state)} asked, {shown(left, state)} left of {what}",
             asked_minor=asked,
             left_minor=left,
         )

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Literal
 
 from domain.message import Event, Made, Personal
+from domain.order_facts import Discount, Exemption
 from domain.values import Quantity
 
 PaperKind = Literal["invoice", "credit_note"]
@@ -67,18 +68,20 @@ class PaperLine(Made):
     net_minor: int
     tax_minor: int
     gross_minor: int
+    exemption: Exemption | None = None
 
 
 class RateSum(Made):
-    """The lines of one tax rate added up, in minor units."""
+    """The lines of one tax rate added up, or those exempt for one reason; in minor units."""
 
     tax_rate_bp: int
     net_minor: int
     tax_minor: int
     gross_minor: int
+    exemption: Exemption | None = None
 
 
-class OrderInvoiced(Event, topic="order.invoiced.v1"):
+class OrderInvoiced(Event, topic="order.invoiced.v2"):
     paper_id: str
     number: str
     issue_date: date
@@ -87,6 +90,7 @@ class OrderInvoiced(Event, topic="order.invoiced.v1"):
     seller: Seller
     lines: list[PaperLine]
     rates: list[RateSum]  # the highest first
+    discounts: list[Discount] | None = None  # those by name within the lines' discounts
     net_minor: int
     tax_minor: int
     total_minor: int
@@ -94,7 +98,7 @@ class OrderInvoiced(Event, topic="order.invoiced.v1"):
     trigger: str = "request"  # what made the shop write it
 
 
-class OrderCredited(Event, topic="order.credited.v1"):
+class OrderCredited(Event, topic="order.credited.v2"):
     """A credit note: amounts are positive and lower those of the invoice it names."""
 
     person: str

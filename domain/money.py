@@ -98,3 +98,11 @@ def format_minor(amount: Minor, currency: Currency) -> str:
     sign = "-" if amount < 0 else ""
     text = str(abs(amount)).rjust(digits + 1, "0")
     return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
+
+
+def shown_minor(amount: Minor, currency: Currency) -> str:
+    """As people read it; imports may have a currency that nobody knows."""
+    try:
+        return format_minor(amount, currency)
+    except ValueError:
+        return str(amount)

@@ -18,7 +18,7 @@ from domain.statement_facts import MovementKind, MovementReconciled, MovementRel
 
 
 class MovementKey(NamedTuple):
-    """As in MovementPart: the order and its payment or refund, the statement and its batch."""
+    """As in MovementPart: the order and its payment, refund, …, the statement and its batch."""
 
     kind: MovementKind
     owner: str
@@ -65,6 +65,16 @@ def open_minor(state: Movement, available: Available) -> int:
     return available.amount_minor - state.taken_minor
 
 
+def require_worth(key: MovementKey, available: Available, state: Movement) -> None:
+    """Raises Rejected `movement_void` for what no money stands for."""
+    if not available.amount_minor and not state.taken_minor:
+        raise Rejected(
+            "movement_void",
+            f"{key.stream_key} is worth nothing: it was voided, or is not paid, or failed",
+            movement=key.stream_key,
+        )
+
+
 def reconcile(
     key: MovementKey,
     amount_minor: int,
@@ -73,7 +83,10 @@ def reconcile(
     match: tuple[str, str],
     at: datetime,
 ) -> list[Event]:
-    """Raises Rejected `movement_matched` where more is asked than is open."""
+    """Raises Rejected `movement_matched` where more is asked than is open. What was told of and
+    then fell away is open the other way round: of a refund that failed the statement tells again
+    when the money comes back.
+    """
     left = open_minor(state, available)
     if amount_minor == 0 or amount_minor * left <= 0 or abs(amount_minor) > abs(left):
         raise Rejected(

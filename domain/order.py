@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from domain import order_cancellation, order_cash, order_preview, order_refund, refund_settlement
+from domain import (
+    exemption,
+    order_cancellation,
+    order_cash,
+    order_preview,
+    order_refund,
+    refund_settlement,
+)
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
     AddNote,
     AmendOrder,
-    ApproveOrder,
     CancelOrder,
     DispatchParcel,
     EndOverride,
@@ -33,7 +39,6 @@ from domain.order_facts import (
     DeliveryTroubled,
     LineQuantity,
     LinesAmended,
-    OrderApproved,
     OrderDelivered,
     OrderDispatched,
     OrderNoted,
@@ -45,8 +50,12 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_lines import Kept, amended, known_line, priced_order
+from domain.order_hold import not_held
+from domain.order_intake import consequences, sold
+from domain.order_lines import Kept, amended, known_line
+from domain.order_money import shown
 from domain.order_payment import not_void, payer_of
+from domain.order_reinstating import Free
 from domain.order_state import Order, Override, evolve
 from domain.order_status import PAYS_LATER, shown_value
 from domain.payment_facts import UnpaidDispatchAllowed
@@ -73,7 +82,7 @@ def nothing_paid(state: Order) -> None:
     if any(not one.voided for one in state.payments.values()) or state.money.authorised_minor:
         raise Rejected(
             "void_after_payment",
-            f"{state.paid_minor} were paid: cancel the order and refund",
+            f"{shown(state.paid_minor, state)} were paid: cancel the order and refund",
             paid_minor=state.paid_minor,
         )
 
@@ -88,13 +97,12 @@ def nothing_packed(state: Order) -> None:
 
 
 RULES: dict[type[Command], tuple[Rule, ...]] = {
-    ApproveOrder: (not_void, not_cancelled),
     AmendOrder: (not_void, not_cancelled),
     CancelOrder: (not_void,),
     RequestRefund: (not_void,),
     VoidOrder: (nothing_paid, nothing_packed),
-    PackParcel: (not_void, not_cancelled, approved),
-    DispatchParcel: (not_void,),
+    PackParcel: (not_void, not_cancelled, not_held, approved),
+    DispatchParcel: (not_void, not_held),
 }
 
 
@@ -111,8 +119,6 @@ def decide(
     """
     _require(command, state)
     match command:
-        case ApproveOrder():
-            return [] if state.approved else [OrderApproved(by="operator", at=command.at)]
         case AmendOrder():
             return _amend(command, state, kept)
         case CancelOrder():
@@ -141,15 +147,17 @@ def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -
 def place(
     command: PlaceOrder,
     number: str,
-    kept: Kept,
+    free: Free,
     policy: PolicyVersion = DEFAULTS,
     region: str | None = None,
 ) -> list[Event]:
-    """The facts of an order that is not there yet. Raises Rejected. `kept`: as for `decide`;
-    `region`: of an address that is sealed, since it was taken over from another order.
+    """The facts of an order that is not there yet. Raises Rejected.
+
+    `free`: units to promise, of the (sku, location) pairs with a stock record; `region`: of an
+    address that is sealed, since it was taken over from another order.
     """
-    totals, lines = priced_order(command, kept)
-    _require_same_total(command.total_minor, totals.total_minor)
+    found = sold(command, free, policy)
+    made = found.sum
     placed = OrderPlaced(
         order_id=command.order_id,
         number=number,
@@ -158,14 +166,17 @@ def place(
         customer_id=command.customer_id,
         person=person_of(command.customer_id),
         currency=command.currency,
-        lines=lines,
+        lines=made.lines,
         prices_include_tax=command.prices_include_tax,
-        discount_minor=command.discount_minor,
-        shipping_minor=command.shipping_minor,
+        discount_minor=made.discount_minor,
+        discounts=made.discounts or None,
+        shipping_minor=made.shipping_minor,
         shipping_tax_rate_bp=command.shipping_tax_rate_bp,
-        shipping_tax_minor=totals.shipping_tax_minor,
-        tax_minor=totals.tax_minor,
-        total_minor=totals.total_minor,
+        shipping_tax_minor=made.shipping_tax_minor,
+        tax_minor=made.tax_minor,
+        total_minor=made.total_minor,
+        exemption=exemption.fact(command.exemption),
+        exemption_certificate=command.exemption_certificate,
         contact=command.contact,
         shipping_address=command.shipping_address,
         billing_address=command.billing_address,
@@ -177,23 +188,15 @@ def place(
         policy_version=policy.version,
         due_at=due_at(command.payment_method, command.at, policy),
         counts_as_paid=policy.rules.status.counts_as_paid,
+        verbatim=found.source,
         at=command.at,
     )
-    # Whatever passed validation is complete; policies that make an order wait come later.
-    return [placed, OrderApproved(at=command.at)]
+    return [placed, *consequences(command, found, policy)]
 
 
-def _require_same_total(sent: int | None, computed: int) -> None:
-    if sent not in {None, computed}:
-        raise Rejected(
-            "total_differs",
-            f"{sent} sent, {computed} computed",
-            sent_minor=sent,
-            total_minor=computed,
-        )
-
-
-def _region(address: Address) -> str:
+def _region(address: Address | None) -> str | None:
+    if address is None:
+        return None
     return f"{address.country}-{address.region}" if address.region else address.country
 
 
@@ -374,7 +377,8 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
     if command.unpaid_reason is None:
         raise Rejected(
             "not_paid",
-            f"order {state.number}: {due} of {state.total_minor} are due",
+            f"order {state.number}: {shown(due, state)} of {shown(state.total_minor, state)} are "
+            "due",
             order_id=state.order_id,
             due_minor=due,
         )

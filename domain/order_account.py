@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 from uuid import UUID, uuid5
 
-from domain.account import Account, Spend, evolve, shown
+from domain.account import Account, Spend, evolve
 from domain.account_facts import (
     BalanceGivenBack,
     BalanceSpent,
@@ -20,12 +20,13 @@ from domain.account_facts import (
     ExposureTaken,
     GiftPart,
 )
+from domain.case_commands import CASE_CHANGES, RejectOrder
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
+from domain.money import shown_minor
 from domain.order_commands import (
     AddNote,
     AmendOrder,
-    ApproveOrder,
     EndOverride,
     OverrideStatus,
     PayRefund,
@@ -34,11 +35,11 @@ from domain.order_commands import (
     RequestRefund,
 )
 from domain.order_facts import PaymentCaptured, RefundPaid
+from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
 
 ON_ACCOUNT = "on_account"
-OUT_OF_ACCOUNT = frozenset({"store_credit", "gift_balance"})  # money that the account holds
-TOUCHING_METHODS = OUT_OF_ACCOUNT | {ON_ACCOUNT}
+TOUCHING_METHODS = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 _PLACING = UUID("0c8f9d3e-5a55-4bb2-9d5a-6f1de2f7a001")  # namespace of payments at the placing
 
@@ -51,10 +52,12 @@ def concerned(command: Command, state: Order) -> bool:
         case PayRefund(refund_id=refund_id, method=method):
             refund = state.refunds.get(refund_id)
             methods = {method} if method else set(refund.parts if refund else ())
-            return not OUT_OF_ACCOUNT.isdisjoint(methods)
+            return not ACCOUNT_METHODS.isdisjoint(methods)
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case ApproveOrder() | RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+        case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+            return False
+        case _ if isinstance(command, CASE_CHANGES) and not isinstance(command, RejectOrder):
             return False
         case _:  # Rather once too often: what an order owes must not change unnoticed.
             return state.payment_method == ON_ACCOUNT
@@ -64,7 +67,7 @@ def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
     """The capture of what an order still costs that is paid out of the account. `payer`: whose key
     would seal one. The payment's id follows from the order's: a retry makes the same.
     """
-    if state.payment_method not in OUT_OF_ACCOUNT or state.unpaid_minor == 0:
+    if state.payment_method not in ACCOUNT_METHODS or state.unpaid_minor == 0:
         return []
     return [
         PaymentCaptured(
@@ -81,7 +84,7 @@ def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
 def needs_account(before: Order, after: Order, facts: Iterable[Event]) -> bool:
     """Whether facts of an order cannot stand without those of the account."""
     return _owed(before) != _owed(after) or any(
-        isinstance(fact, PaymentCaptured | RefundPaid) and fact.method in OUT_OF_ACCOUNT
+        isinstance(fact, PaymentCaptured | RefundPaid) and fact.method in ACCOUNT_METHODS
         for fact in facts
     )
 
@@ -105,13 +108,13 @@ def follow(
 
 def _of_fact(fact: Event, order: Order, at: datetime, state: Account) -> list[Event]:
     match fact:
-        case PaymentCaptured(method=method) if method in OUT_OF_ACCOUNT:
+        case PaymentCaptured(method=method) if method in ACCOUNT_METHODS:
             return [_spend(fact, order, at, state)]
         case PaymentCaptured(method=method) if method == ON_ACCOUNT:
             raise Rejected(
                 "on_account_is_no_payment", "on account is a term: record how the money came"
             )
-        case RefundPaid(method=method) if method in OUT_OF_ACCOUNT:
+        case RefundPaid(method=method) if method in ACCOUNT_METHODS:
             return _give_back(fact, order, at, state)
         case _:
             return []
@@ -158,7 +161,8 @@ def _insufficient(
     currency = order.currency
     return Rejected(
         "insufficient_credit",
-        f"{shown(payment.amount_minor, currency)} asked, {shown(credit + gifts, currency)} there",
+        f"{shown_minor(payment.amount_minor, currency)} asked, "
+        f"{shown_minor(credit + gifts, currency)} there",
         asked_minor=payment.amount_minor,
         available_minor=credit + gifts,
         credit_minor=credit,
@@ -286,8 +290,9 @@ def _require_limit(asked: int, currency: str, state: Account) -> None:
     if asked > state.limit_left_minor:
         raise Rejected(
             "credit_limit_exceeded",
-            f"{shown(asked, currency)} asked, {shown(state.limit_left_minor, currency)} left of "
-            f"{shown(state.limit_minor, currency)}",
+            f"{shown_minor(asked, currency)} asked, "
+            f"{shown_minor(state.limit_left_minor, currency)} left of "
+            f"{shown_minor(state.limit_minor, currency)}",
             limit_minor=state.limit_minor,
             exposure_minor=state.exposure_minor,
             asked_minor=asked,

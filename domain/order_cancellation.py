@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_commands import CancelOrder, LineQuantityBody
 from domain.order_facts import LineQuantity, OrderCancelled
 from domain.order_lines import known_line
+from domain.order_money import shown
 from domain.order_state import Order, OrderLine
 from domain.policy import PolicyVersion
 from domain.policy_rules import CancellationRules
@@ -33,8 +35,8 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
     lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
     goods = sum(line.amount_minor or 0 for line in lines)
-    fee = _fee(command, goods, state, policy.rules.cancellation)
-    _require_same_fee(command.expected_fee_minor, fee)
+    fee = fee_minor(command, goods, state, policy.rules.cancellation)
+    _require_same_fee(command.expected_fee_minor, fee, state)
     rate_bp = policy.rules.cancellation.fee_tax_rate_bp
     owed = state.total_minor - goods - shipping + fee
     return [
@@ -60,22 +62,24 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     ]
 
 
-def _fee(command: CancelOrder, goods_minor: int, state: Order, rules: CancellationRules) -> int:
+def fee_minor(
+    asked: CancelOrder | OrderCancelled, goods_minor: int, state: Order, rules: CancellationRules
+) -> int:
     """Free at first, and always when the seller is the cause; never above what is there to keep:
     what was paid, not given back, and not kept as a fee before.
     """
     assert state.placed_at is not None
-    free = command.at <= state.placed_at + timedelta(hours=rules.free_hours)
-    if free or command.initiator == "seller" or command.reason_code in rules.no_fee_reasons:
+    free = asked.at <= state.placed_at + timedelta(hours=rules.free_hours)
+    if free or asked.initiator == "seller" or asked.reason_code in rules.no_fee_reasons:
         return 0
     return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 
 
-def _require_same_fee(expected: int | None, fee: int) -> None:
+def _require_same_fee(expected: int | None, fee: int, state: Order) -> None:
     if expected not in {None, fee}:
         raise Rejected(
             "fee_differs",
-            f"{expected} expected, the fee is {fee}",
+            f"{shown(expected or 0, state)} expected, the fee is {shown(fee, state)}",
             expected_minor=expected,
             fee_minor=fee,
         )
@@ -95,7 +99,7 @@ def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:
             raise _packed_needs_stop(line, line.live - line.dispatched)
     units = {no: line.open for no, line in state.lines.items() if line.open > 0}
     if state.parcels and not units:
-        raise Rejected("already_dispatched", "all units have left: a return is the way")
+        raise _already_dispatched("all units have left", [*state.lines], state)
     return units
 
 
@@ -105,6 +109,10 @@ def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
         return item.quantity
     if line.packed > line.dispatched and item.quantity <= line.live - line.dispatched:
         raise _packed_needs_stop(line, item.quantity)
+    if line.dispatched and item.quantity <= line.live:
+        asked, left = quantity_json(item.quantity), quantity_json(line.open)
+        what = f"line {item.line_no}: {asked} asked, {left} can be cancelled, the others have left"
+        raise _already_dispatched(what, [item.line_no], state, asked=asked, open=left)
     raise Rejected(
         "cancel_exceeds_open",
         f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
@@ -112,6 +120,25 @@ def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
         line_no=item.line_no,
         asked=quantity_json(item.quantity),
         open=quantity_json(line.open),
+    )
+
+
+def _already_dispatched(what: str, lines: list[int], state: Order, **facts: Any) -> Rejected:
+    """Names the parcels that the lines left in, and of them those that can still be intercepted."""
+    left = {
+        parcel_id: parcel
+        for parcel_id, parcel in state.parcels.items()
+        if parcel.dispatched and any(item.line_no in lines for item in parcel.lines)
+    }
+    on_its_way = [no for no, parcel in left.items() if parcel.on_its_way]
+    way = f"an intercept can be requested of {', '.join(on_its_way)}" if on_its_way else ""
+    return Rejected(
+        "already_dispatched",
+        f"{what}: {way or 'a return is the way'}",
+        lines=lines,
+        parcels=[*left],
+        intercept=on_its_way,
+        **facts,
     )
 
 

@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from domain.discount import DiscountBodies, DiscountBody
+from domain.exemption import ExemptionBody
 from domain.message import Command
 from domain.money import CURRENCIES
 from domain.order_facts import PaymentPart
@@ -39,6 +41,7 @@ from domain.values import (
     LongText,
     Quantity,
     RateBp,
+    ShortText,
     Text,
     Value,
 )
@@ -86,6 +89,7 @@ RefundReason = Literal[
     "overpayment",
     "other",
 ]
+CaseCause = Literal["system", "operator", "customer", "supplier", "carrier"]
 Dimension = Literal["stage", "payment", "fulfilment", "return"]
 
 # What each dimension can be; DOMAIN.md, "Order".
@@ -203,8 +207,14 @@ class LineBody(Value):
     unit_price: Annotated[UnitPrice | None, Field(validate_default=True)] = None
     unit_cost_minor: AmountMinor | None = None
     tax_rate_bp: RateBp = 0
+    exemption: ExemptionBody | None = None  # from tax: then there is no rate
     discount_minor: AmountMinor = 0
     location: Location = "main"
+
+    @field_validator("exemption")
+    @classmethod
+    def _no_rate(cls, value: ExemptionBody | None, info: ValidationInfo) -> ExemptionBody | None:
+        return _refuse_a_rate(value, info)
 
     @field_validator("unit_price")
     @classmethod
@@ -231,8 +241,14 @@ class AmendLineBody(Value):
     unit_price: Annotated[UnitPrice | None, Field(validate_default=True)] = None
     unit_cost_minor: AmountMinor | None = None
     tax_rate_bp: RateBp | None = None
+    exemption: ExemptionBody | None = None  # of a new line
     discount_minor: AmountMinor | None = None
     location: Location | None = None
+
+    @field_validator("exemption")
+    @classmethod
+    def _no_rate(cls, value: ExemptionBody | None, info: ValidationInfo) -> ExemptionBody | None:
+        return _refuse_a_rate(value, info)
 
     @field_validator("sku", "name", "quantity")
     @classmethod
@@ -256,6 +272,14 @@ def _refuse_two_prices(value: str | None, info: ValidationInfo) -> None:
         raise ValueError("give unit_price_minor or unit_price, not both")
 
 
+def _refuse_a_rate(value: ExemptionBody | None, info: ValidationInfo) -> ExemptionBody | None:
+    """The price is what was agreed: no tax is taken out of it by calling it exempt."""
+    rate = info.data.get("tax_rate_bp")
+    if value is not None and rate:
+        raise ValueError(f"what is exempt from tax has no rate: tax_rate_bp is {rate}, not 0")
+    return value
+
+
 class PlaceOrderBody(Value):
     """What is bought, by whom, where it goes and how it is paid."""
 
@@ -265,9 +289,12 @@ class PlaceOrderBody(Value):
     currency: CurrencyCode
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=LINES_MAX)]
     prices_include_tax: StrictBool = True
-    discount_minor: AmountMinor = 0
+    discount_minor: AmountMinor | None = None  # on the order; the sum of `discounts` when absent
+    discounts: DiscountBodies | None = None  # the same by name
     shipping_minor: AmountMinor = 0
     shipping_tax_rate_bp: RateBp = 0
+    exemption: ExemptionBody | None = None  # of the order with its shipping from tax
+    exemption_certificate: ShortText | None = None  # number of the customer's
     contact: Contact
     shipping_address: PostalAddress
     billing_address: PostalAddress | None = None
@@ -277,9 +304,48 @@ class PlaceOrderBody(Value):
     note: LongText | None = None
     total_minor: AmountMinor | None = None
 
+    @property
+    def order_discount_minor(self) -> int:
+        if self.discount_minor is None:
+            return sum(one.amount_minor for one in self.discounts or ())
+        return self.discount_minor
+
+    @field_validator("discounts")
+    @classmethod
+    def _sum_of_the_parts(
+        cls, value: list[DiscountBody] | None, info: ValidationInfo
+    ) -> list[DiscountBody] | None:
+        total, parts = info.data.get("discount_minor"), sum(d.amount_minor for d in value or ())
+        if value and total not in {None, parts}:
+            raise ValueError(f"sum to {parts}, discount_minor is {total}: leave one out")
+        return value
+
+    @field_validator("exemption")
+    @classmethod
+    def _no_rates(cls, value: ExemptionBody | None, info: ValidationInfo) -> ExemptionBody | None:
+        lines = enumerate(info.data.get("lines", ()) if value is not None else ())
+        rated = [f"lines.{number}.tax_rate_bp" for number, line in lines if line.tax_rate_bp]
+        if value is not None and info.data.get("shipping_tax_rate_bp"):
+            rated.append("shipping_tax_rate_bp")
+        if rated:
+            raise ValueError(f"an order exempt from tax has no rates: {', '.join(rated)}")
+        return value
+
+    @field_validator("exemption_certificate")
+    @classmethod
+    def _for_something_exempt(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or info.data.get("exemption", ...) is not None:
+            return value
+        if all(line.exemption is None for line in info.data.get("lines", ())):
+            raise ValueError("nothing of the order is exempt from tax")
+        return value
+
 
 class ApproveBody(Value):
-    """Nothing to say."""
+    """What the reviewer says, and the cause of what had made the order wait."""
+
+    text: Text | None = None
+    cause: CaseCause = "customer"
 
 
 class AmendBody(Value):
@@ -456,7 +522,14 @@ class VoidBody(Value):
 
 
 class PlaceOrder(PlaceOrderBody, Command):
+    """What was sold elsewhere may lack parts: `missing` names them (intake_body.py)."""
+
     order_id: Id
+    contact: Contact | None  # type: ignore[assignment]
+    shipping_address: PostalAddress | Address | None  # type: ignore[assignment]
+    billing_address: PostalAddress | Address | None = None  # type: ignore[assignment]
+    payment_method: PaymentMethod | Literal["unknown"]  # type: ignore[assignment]
+    missing: tuple[str, ...] = ()
     # Candidates for the sayable number: the first that nobody has is taken.
     numbers: Annotated[tuple[str, ...], Field(min_length=1, max_length=NUMBERS_MAX)]
 
@@ -536,8 +609,7 @@ class VoidOrder(VoidBody, Command):
 
 
 OrderChange = (
-    ApproveOrder
-    | AmendOrder
+    AmendOrder
     | CancelOrder
     | RequestRefund
     | PayRefund

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from domain import order_refund, order_return
-from domain.message import Event
+from domain.message import Event, Rejected
 from domain.order_commands import PlaceOrder, RequestRefund
-from domain.order_facts import PaymentCaptured, RefundPaid, RefundRequested
-from domain.order_payment_undone import EXCHANGE
+from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_money import EXCHANGE
 from domain.order_state import Order, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import ExchangeOrder
@@ -67,7 +67,11 @@ def _moved(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[
 
 
 def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
-    """The new order: where nothing else is said, to the same person at the same place."""
+    """The new order: where nothing else is said, to the same person at the same place, exempt from
+    tax as the old one was. Raises Rejected `line_is_exempt`.
+    """
+    if state.exemption is not None:
+        _require_no_rates(command, state.exemption)
     given: dict[str, Any] = {
         "shop": state.shop,
         "channel": command.channel,
@@ -78,6 +82,8 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "discount_minor": command.discount_minor,
         "shipping_minor": command.shipping_minor,
         "shipping_tax_rate_bp": command.shipping_tax_rate_bp,
+        "exemption": state.exemption,
+        "exemption_certificate": state.exemption_certificate,
         "contact": command.contact or state.contact,
         "shipping_address": command.shipping_address or state.shipping_address,
         "billing_address": state.billing_address,
@@ -88,6 +94,18 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "at": command.at,
     }
     return PlaceOrder.model_construct(**given)  # Its parts were validated; old ones are sealed.
+
+
+def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:
+    """Of the new lines and their shipping."""
+    rates = [*(line.tax_rate_bp for line in command.new_lines), command.shipping_tax_rate_bp]
+    if any(rates):
+        raise Rejected(
+            "line_is_exempt",
+            f"{max(rates)} bp asked, 0 allowed: the order is exempt from tax ({by.code})",
+            asked_bp=max(rates),
+            allowed_bp=0,
+        )
 
 
 def paid(command: ExchangeOrder, old: Order) -> list[Event]:

@@ -12,6 +12,22 @@ from domain.message import Event, Made, Personal
 from domain.values import Address, Contact, Quantity
 
 
+class Exemption(Made):
+    """Why a sale bears no tax: printed with it, and fixed when it was sold."""
+
+    code: str  # VATEX of EN 16931, or a word of the shop's own
+    reason: str | None = None  # of law, so nothing personal
+
+
+class Discount(Made):
+    """A part of the order discount by its name."""
+
+    kind: str  # coupon, promotion, agreement, price_difference
+    code: str | None = None
+    title: str
+    amount_minor: int
+
+
 class Line(Made):
     """One SKU of an order, priced. Amounts are minor units for the whole line; see ADR 0002.
 
@@ -30,11 +46,14 @@ class Line(Made):
     amount_minor: int
     discount_minor: int = 0
     order_discount_minor: int = 0  # its share, fixed for ever
+    # Of the share, what each of the order's named discounts gave, in their order.
+    discount_shares: list[int] | None = None
     base_minor: int
     tax_minor: int
     location: str = "main"
     # Units promised in stock from now on; 0 where the sku is not stock-kept.
     reserved: Quantity = Decimal(0)
+    exemption: Exemption | None = None  # from tax: the rate is 0
 
 
 class LineQuantity(Made):
@@ -44,7 +63,7 @@ class LineQuantity(Made):
     amount_minor: int | None = None
 
 
-class OrderPlaced(Event, topic="order.placed.v3"):
+class OrderPlaced(Event, topic="order.placed.v4"):
     order_id: str
     number: str
     shop: str
@@ -55,11 +74,14 @@ class OrderPlaced(Event, topic="order.placed.v3"):
     lines: list[Line]
     prices_include_tax: bool
     discount_minor: int = 0  # of the order, already shared out to the lines
+    discounts: list[Discount] | None = None  # its parts by name, where they have names
     shipping_minor: int = 0
     shipping_tax_rate_bp: int = 0
     shipping_tax_minor: int = 0
     tax_minor: int  # lines and shipping
     total_minor: int  # what the customer owes
+    exemption: Exemption | None = None  # of all lines and the shipping, also of lines added later
+    exemption_certificate: Personal[str] | None = None  # number of the customer's
     contact: Personal[Contact] | None = None
     shipping_address: Personal[Address] | None = None
     billing_address: Personal[Address] | None = None
@@ -80,7 +102,7 @@ class OrderApproved(Event, topic="order.approved.v1"):
     by: str = "policy"  # `policy` when every check passed, `operator` when a person did
 
 
-class LinesAmended(Event, topic="order.lines_amended.v1"):
+class LinesAmended(Event, topic="order.lines_amended.v2"):
     """Lines changed, added or removed: those before and after, and the new totals."""
 
     person: str

@@ -11,7 +11,8 @@ from datetime import datetime
 from domain import order_cancellation, order_reinstating
 from domain.message import Event, Rejected
 from domain.order_commands import CancelOrder
-from domain.order_payment import Decider, not_void, shown
+from domain.order_money import shown
+from domain.order_payment import Decider, not_void
 from domain.order_reinstating import OVERDUE, Free
 from domain.order_state import Order
 from domain.order_status import PAYS_LATER

@@ -1,21 +1,22 @@
 """Lines of an order as they are priced at placement and changed by an amendment.
 
-What was fixed at placement stays: a line's share of the order discount, its tax rate, its sku and
-location. Another line's amendment or cancellation moves none of them.
+What was fixed at placement stays: a line's share of the order discount, its tax rate or exemption,
+its sku and location. Another line's amendment or cancellation moves none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from domain import discount, exemption
 from domain.message import Rejected
-from domain.money import Currency
+from domain.money import Currency, shown_minor
 from domain.order_commands import AmendLineBody, AmendOrder, LineBody, PlaceOrder
-from domain.order_facts import Line
+from domain.order_facts import Discount, Exemption, Line
 from domain.order_state import ZERO, Order, OrderLine, gross_minor, order_line, repriced
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
@@ -30,7 +31,7 @@ from domain.pricing import (
 )
 from domain.values import quantity_json
 
-Kept = frozenset[tuple[str, str]]  # (sku, location) pairs that have a stock record
+Kept = Container[tuple[str, str]]  # (sku, location) pairs that have a stock record
 
 CATEGORY_UNKNOWN = "uncategorised"
 
@@ -46,18 +47,30 @@ class Amendment:
 
 
 @contextmanager
-def pricing_rules() -> Iterator[None]:
+def pricing_rules(currency: str) -> Iterator[None]:
     """What cannot be priced is refused under the code of the pricing rule."""
     try:
         yield
     except PricingProblem as problem:
-        raise Rejected(problem.code, problem.detail, **problem.facts) from problem
+        told = _told(problem, currency)
+        raise Rejected(problem.code, told, **problem.facts) from problem
+
+
+def _told(problem: PricingProblem, currency: str) -> str:
+    """Of a discount that is too large, with amounts as people read them: prices know none."""
+    if not problem.code.startswith("discount_exceeds"):
+        return problem.detail
+    facts: Mapping[str, Any] = problem.facts
+    asked, allowed = facts["asked_minor"], facts["allowed_minor"]
+    line = f"line {facts['line_no']}: " if "line_no" in facts else ""
+    most = shown_minor(allowed, currency)
+    return f"{line}{shown_minor(asked, currency)} asked as discount, {most} can be"
 
 
 def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
     """Totals and lines of an order to place, numbered from 1. Raises Rejected."""
     prices = [_unit_price(line, command.currency) for line in command.lines]
-    with pricing_rules():
+    with pricing_rules(command.currency):
         totals = price(
             [
                 _priced_input(number, line.quantity, price, line.discount_minor, line.tax_rate_bp)
@@ -65,7 +78,7 @@ def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
                     zip(command.lines, prices, strict=True), start=1
                 )
             ],
-            discount_minor=command.discount_minor,
+            discount_minor=command.order_discount_minor,
             shipping_minor=command.shipping_minor,
             shipping_tax_rate_bp=command.shipping_tax_rate_bp,
             prices_include_tax=command.prices_include_tax,
@@ -74,14 +87,42 @@ def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
         _line(body, price, amounts, kept)
         for body, price, amounts in zip(command.lines, prices, totals.lines, strict=True)
     ]
+    if command.exemption is not None:
+        lines = _exempt(lines, exemption.fact(command.exemption))
+    if command.discounts:
+        lines = _by_discount(lines, discount.facts(command.discounts))
     return totals, lines
+
+
+def require_same_total(sent: int | None, computed: int) -> None:
+    """Raises Rejected. `sent`: what the sender says that it comes to, if anything."""
+    if sent not in {None, computed}:
+        raise Rejected(
+            "total_differs",
+            f"{sent} sent, {computed} computed",
+            sent_minor=sent,
+            total_minor=computed,
+        )
+
+
+def _exempt(lines: list[Line], by: Exemption | None) -> list[Line]:
+    """By the order's exemption where a line has none of its own."""
+    return [line if line.exemption else line.model_copy(update={"exemption": by}) for line in lines]
+
+
+def _by_discount(lines: list[Line], discounts: list[Discount]) -> list[Line]:
+    shares = discount.shares(discounts, [line.order_discount_minor for line in lines])
+    return [
+        line.model_copy(update={"discount_shares": parts})
+        for line, parts in zip(lines, shares, strict=True)
+    ]
 
 
 def amended(command: AmendOrder, state: Order, kept: Kept) -> Amendment | None:
     """What the command changes of the lines; None when nothing. Raises Rejected."""
     lines = dict(state.lines)
     next_line_no = state.last_line_no + 1
-    with pricing_rules():
+    with pricing_rules(state.currency):
         for item in command.lines or []:
             if item.line_no is None:
                 added = _added(item, next_line_no, state, kept)
@@ -201,6 +242,13 @@ def _require_fixed_parts(item: AmendLineBody, old: Line) -> None:
             line_no=old.line_no,
             tax_rate_bp=old.tax_rate_bp,
         )
+    if item.exemption is not None and exemption.fact(item.exemption) != old.exemption:
+        raise Rejected(
+            "exemption_is_frozen",
+            f"line {old.line_no}: whether it is exempt from tax was fixed when it was sold",
+            line_no=old.line_no,
+            exemption=old.exemption and old.exemption.code,
+        )
     if item.sku not in {None, old.sku} or item.location not in {None, old.location}:
         raise Rejected(
             "line_is_another_item",
@@ -216,6 +264,7 @@ def _added(item: AmendLineBody, line_no: int, state: Order, kept: Kept) -> Line:
     assert item.sku is not None
     assert item.name is not None
     assert item.quantity is not None
+    _require_no_rate(item, line_no, state)
     price = _amended_price(item, state.currency, None)
     amounts = price_line(
         _priced_input(
@@ -234,9 +283,23 @@ def _added(item: AmendLineBody, line_no: int, state: Order, kept: Kept) -> Line:
         unit_price=item.unit_price,
         unit_cost_minor=item.unit_cost_minor,
         tax_rate_bp=item.tax_rate_bp or 0,
+        exemption=item.exemption,
         location=item.location or "main",
     )
-    return _line(body, price, amounts, kept)
+    line = _line(body, price, amounts, kept)
+    return line if state.exemption is None else _exempt([line], state.exemption)[0]
+
+
+def _require_no_rate(item: AmendLineBody, line_no: int, state: Order) -> None:
+    if state.exemption is not None and item.tax_rate_bp:
+        raise Rejected(
+            "line_is_exempt",
+            f"line {line_no}: {item.tax_rate_bp} bp asked, 0 allowed: the order is exempt from tax "
+            f"({state.exemption.code})",
+            line_no=line_no,
+            asked_bp=item.tax_rate_bp,
+            allowed_bp=0,
+        )
 
 
 def _amended_price(item: AmendLineBody, currency: Currency, before: Decimal | None) -> Decimal:
@@ -279,6 +342,7 @@ def _line(body: LineBody, unit_price: Decimal, amounts: PricedLine, kept: Kept) 
         tax_rate_bp=body.tax_rate_bp,
         location=body.location,
         reserved=body.quantity if (body.sku, body.location) in kept else ZERO,
+        exemption=exemption.fact(body.exemption),
         **_amounts(amounts),
     )
 

@@ -11,11 +11,17 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
+from domain.money import shown_minor
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced
 from domain.payment_facts import LateFeeDay
 
 if TYPE_CHECKING:
     from domain.order_state import Order
+
+ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
+# Money that stays in the house: no bank tells of it.
+INTERNAL_METHODS = ACCOUNT_METHODS | {EXCHANGE}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Payment:
     received_at: datetime | None = None
     carrier: str | None = None  # that remitted it
     collected_minor: int = 0  # of it, what the carrier was known to have collected
+    fee_minor: int = 0  # of the amount, what carrier or provider kept: the rest reached us
+    moved_from: tuple[str, str] | None = None  # the order and payment that it came in by
 
     @property
     def here_minor(self) -> int:
@@ -147,19 +155,19 @@ class Settlement:
 
 
 def settlement(order: Order) -> Settlement:
-    fees = order.fees_minor + order.money.late_fees_minor
+    owed = order.owed_minor
+    fees = 0 if order.void else order.fees_minor + order.money.late_fees_minor
     net = order.net_paid_minor
-    short = max(0, order.total_minor - net)
-    kept = min(net, order.total_minor - fees)
+    kept = min(net, owed - fees)
     return Settlement(
         paid_minor=order.paid_minor,
         refunded_minor=order.refunded_minor,
         kept_minor=kept,
         fees_minor=min(max(0, net - kept), fees),
-        credit_minor=max(0, net - order.total_minor),
-        written_off_minor=min(order.money.written_off_minor, short),
+        credit_minor=max(0, net - owed),
+        written_off_minor=min(order.money.written_off_minor, max(0, owed - net)),
         unpaid_minor=order.unpaid_minor,
-        total_minor=order.total_minor,
+        total_minor=owed,
     )
 
 
@@ -182,3 +190,8 @@ def cancelled(money: Money, event: OrderCancelled) -> Money:
         tax_minor=event.tax_minor,
     )
     return replace(money, cancellation=gone)
+
+
+def shown(amount_minor: int, order: Order) -> str:
+    """As people read it; imports may have a currency that nobody knows."""
+    return shown_minor(amount_minor, order.currency)

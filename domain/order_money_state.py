@@ -112,6 +112,7 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         received_at=event.at,
         carrier=event.carrier,
         collected_minor=min(event.amount_minor, state.money.collected.get(event.carrier or "", 0)),
+        fee_minor=event.fee_minor,
     )
     state = _with_payment(state, event.payment_id, payment, event.amount_minor)
     if event.authorisation_id is not None:
@@ -172,6 +173,7 @@ def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
         reference=event.reference,
         value_date=event.value_date,
         received_at=event.received_at,
+        moved_from=(event.from_order_id, event.from_payment_id),
     )
     return _settled(_with_payment(state, event.payment_id, payment, event.amount_minor))
 

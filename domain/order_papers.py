@@ -67,6 +67,7 @@ class AskedRefund:
     shipping_minor: int
     lines: tuple[LineQuantity, ...]
     reason: str
+    fee_minor: int = 0  # kept of what the lines are worth
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,13 @@ def evolve(papers: Papers, event: Event) -> Papers:
 
 
 def asked(papers: Papers, event: RefundRequested) -> Papers:
-    refund = AskedRefund(event.amount_minor, event.shipping_minor, tuple(event.lines), event.reason)
+    refund = AskedRefund(
+        event.amount_minor,
+        event.shipping_minor,
+        tuple(event.lines),
+        event.reason,
+        event.fee_minor,
+    )
     return replace(papers, refunds={**papers.refunds, event.refund_id: refund})
 
 

@@ -11,10 +11,10 @@ from functools import reduce
 from typing import Any
 
 from domain.message import Command, Event, Rejected
-from domain.money import format_minor
 from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
-from domain.order_money import Authorisation
+from domain.order_hold import may_capture
+from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
 from domain.order_reinstating import Free, reinstated_by_payment
 from domain.order_state import Order, evolve
 from domain.payment_commands import (
@@ -39,7 +39,6 @@ from domain.payment_terms import ON_ACCOUNT, recharged, value_day
 from domain.policy import PolicyVersion
 from domain.policy_rules import amount as amount_in
 
-ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
 NEVER_HELD = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 
@@ -82,7 +81,7 @@ def _is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) ->
     if (known.method, known.amount_minor) != (method, amount_minor):
         raise Rejected(
             "payment_differs",
-            f"payment {payment_id} is {known.amount_minor} by {known.method}",
+            f"payment {payment_id} is {shown(known.amount_minor, state)} by {known.method}",
             payment_id=payment_id,
             amount_minor=known.amount_minor,
             method=known.method,
@@ -95,6 +94,7 @@ def capture(
 ) -> list[Event]:
     """A part of what is held, never more. Raises Rejected `capture_exceeds_authorised`."""
     not_void(state)
+    may_capture(state)
     held = _authorisation(command.authorisation_id, state)
     amount = held.open_minor if command.amount_minor is None else command.amount_minor
     known = state.payments.get(command.payment_id)
@@ -345,14 +345,6 @@ def fail(
             at=command.occurred_at or command.at,
         )
     ]
-
-
-def shown(amount_minor: int, state: Order) -> str:
-    """As people read it; imports may have a currency that nobody knows."""
-    try:
-        return format_minor(amount_minor, state.currency)
-    except ValueError:
-        return str(amount_minor)
 
 
 Decider = Callable[[Any, Order, PolicyVersion, Free], Iterable[Event]]

@@ -7,8 +7,8 @@ what was refunded as well, and then both are told.
 from __future__ import annotations
 
 from domain.message import Command, Event, Rejected
-from domain.order_money import Chargeback, Payment
-from domain.order_payment import Decider, not_void, received, shown
+from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment, shown
+from domain.order_payment import Decider, not_void, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import (
@@ -27,9 +27,6 @@ from domain.payment_facts import (
     PaymentVoided,
 )
 from domain.policy import PolicyVersion
-
-EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
-ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
 
 
 def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free) -> list[Event]:

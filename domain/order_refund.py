@@ -12,10 +12,11 @@ from decimal import Decimal
 
 from domain import refund_terms
 from domain.message import Event, Rejected
-from domain.money import format_minor, ratio_half_up
+from domain.money import ratio_half_up
 from domain.order_commands import RequestRefund
 from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
 from domain.order_lines import known_line
+from domain.order_money import shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import ZERO, Order, OrderLine
 from domain.policy import PolicyVersion
@@ -81,7 +82,7 @@ def _require_as_previewed(expected: int | None, asked: int, state: Order) -> Non
     if expected not in {None, asked}:
         raise Rejected(
             "refund_differs",
-            f"{_shown(expected or 0, state)} expected, it comes to {_shown(asked, state)}",
+            f"{shown(expected or 0, state)} expected, it comes to {shown(asked, state)}",
             expected_minor=expected,
             amount_minor=asked,
         )
@@ -135,13 +136,13 @@ def _goods(
     if command.amount_minor not in {None, by_lines}:
         raise Rejected(
             "refund_amount_differs",
-            f"{_shown(command.amount_minor or 0, state)} asked, the lines come to "
-            f"{_shown(by_lines, state)}",
+            f"{shown(command.amount_minor or 0, state)} asked, the lines come to "
+            f"{shown(by_lines, state)}",
             asked_minor=command.amount_minor,
             lines_minor=by_lines,
         )
     tax = sum(line.tax_minor or 0 for line in lines)
-    return Goods(lines, by_lines, tax, _restocking_fee(command.reason, back, by_lines, rules))
+    return Goods(lines, by_lines, tax, restocking_fee_minor(command.reason, back, by_lines, rules))
 
 
 def _units(
@@ -227,7 +228,9 @@ def _tax_within(amount_minor: int, state: Order) -> int:
     return ratio_half_up(amount_minor * tax, owed) if owed > 0 else 0
 
 
-def _restocking_fee(reason: str, back: Return | None, goods_minor: int, rules: PolicyRules) -> int:
+def restocking_fee_minor(
+    reason: str, back: Return | None, goods_minor: int, rules: PolicyRules
+) -> int:
     if back is None or reason in rules.refund.seller_reasons:
         return 0
     return ratio_half_up(goods_minor * rules.returns.restocking_fee_bp, 10_000)
@@ -269,7 +272,7 @@ def require_shipping_left(asked: int, state: Order) -> None:
     if asked > left:
         raise Rejected(
             "refund_exceeds_shipping",
-            f"{_shown(asked, state)} asked, {_shown(left, state)} refundable",
+            f"{shown(asked, state)} asked, {shown(left, state)} refundable",
             asked_minor=asked,
             refundable_minor=left,
         )
@@ -307,7 +310,7 @@ def require_paid(whole_minor: int, state: Order) -> None:
 def _exceeds_paid(amount_minor: int, left: int, state: Order) -> Rejected:
     return Rejected(
         "refund_exceeds_paid",
-        f"{_shown(amount_minor, state)} asked, {_shown(left, state)} refundable",
+        f"{shown(amount_minor, state)} asked, {shown(left, state)} refundable",
         asked_minor=amount_minor,
         refundable_minor=left,
     )
@@ -325,8 +328,8 @@ def _chosen(command: RequestRefund, amount_minor: int, state: Order) -> list[Pay
     if command.payments is not None and named != amount_minor:
         raise Rejected(
             "refund_payments_differ",
-            f"the payments come to {_shown(named, state)}, "
-            f"the refund to {_shown(amount_minor, state)}",
+            f"the payments come to {shown(named, state)}, "
+            f"the refund to {shown(amount_minor, state)}",
             payments_minor=named,
             refund_minor=amount_minor,
         )
@@ -341,7 +344,7 @@ def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
     if asked > payment.refundable_minor:
         raise Rejected(
             "refund_exceeds_payment",
-            f"{_shown(asked, state)} asked, {_shown(payment.refundable_minor, state)} refundable",
+            f"{shown(asked, state)} asked, {shown(payment.refundable_minor, state)} refundable",
             payment_id=payment_id,
             asked_minor=asked,
             refundable_minor=payment.refundable_minor,
@@ -359,11 +362,3 @@ def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:
     if missing:  # Imported payments may have given back more than they brought.
         raise _exceeds_paid(amount_minor, amount_minor - missing, state)
     return parts
-
-
-def _shown(amount_minor: int, state: Order) -> str:
-    """As people read it; imports may have a currency that nobody knows."""
-    try:
-        return format_minor(amount_minor, state.currency)
-    except ValueError:
-        return str(amount_minor)

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from domain import order_refund
+from domain import order_refund, order_undelivered
 from domain.message import Event, Rejected
 from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
-from domain.order_return_state import Return, refunded_units
+from domain.order_return_state import Return, refunded_units, undelivered
 from domain.order_state import ZERO, Order, OrderLine, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -23,6 +23,7 @@ from domain.refund_commands import (
     DenyReturn,
     ExchangeOrder,
     ReceiveReturn,
+    RequestIntercept,
     RequestReturn,
     ReturnChange,
 )
@@ -44,6 +45,8 @@ FAULTS = frozenset({"quality_problem", "damaged", "wrong_item", "not_as_describe
 def decide(command: ReturnChange, state: Order, policy: PolicyVersion | None) -> list[Event]:
     """Raises Rejected. `policy`: of the order's placement, where the command asks for it."""
     match command:
+        case RequestIntercept():
+            return order_undelivered.request_intercept(command, state)
         case RequestReturn():
             assert policy is not None
             return request(command, state, policy)
@@ -65,15 +68,21 @@ def decide(command: ReturnChange, state: Order, policy: PolicyVersion | None) ->
 def request(
     command: RequestReturn | ExchangeOrder, state: Order, policy: PolicyVersion
 ) -> list[Event]:
-    """Raises Rejected for more than was delivered and has not come back, and what is too late."""
+    """Raises Rejected for more than was delivered and has not come back, and what is too late; for
+    a parcel that came back undelivered, for more than was in it.
+    """
     if command.return_id in state.returns:
         return []
     require_evidence(command.reason, command.evidence, policy.rules.refund)
-    for item in command.lines:
-        line = known_line(state, item.line_no)
-        _require_delivered(item, line, state)
-        _require_category(command.reason, line, policy)
-        _require_window(command, item, state, policy)
+    parcel_id = command.parcel_id if isinstance(command, RequestReturn) else None
+    if parcel_id is not None:
+        order_undelivered.require_coming_back(parcel_id, command.lines, state)
+    else:
+        for item in command.lines:
+            line = known_line(state, item.line_no)
+            _require_delivered(item, line, state)
+            _require_category(command.reason, line, policy)
+            _require_window(command, item, state, policy)
     return [
         ReturnRequested(
             person=state.person,
@@ -83,18 +92,20 @@ def request(
             text=command.text,
             evidence=command.evidence,
             policy_version=policy.version,
+            parcel_id=parcel_id,
             at=command.at,
         )
     ]
 
 
-def _coming(state: Order, line_no: int) -> Decimal:
-    """Units that other returns wait for."""
-    return sum((one.awaited(line_no) for one in state.returns.values()), ZERO)
+def _gone(state: Order, line_no: int) -> Decimal:
+    """Of the delivered units, those that came back and those that other returns wait for."""
+    delivered = (one for one in state.returns.values() if not undelivered(one, state))
+    return sum((one.taken(line_no) for one in delivered), ZERO)
 
 
 def _require_delivered(item: LineQuantityBody, line: OrderLine, state: Order) -> None:
-    left = line.delivered - line.returned - _coming(state, item.line_no)
+    left = line.delivered - _gone(state, item.line_no)
     if item.quantity > left:
         raise Rejected(
             "return_exceeds_delivered",
@@ -129,7 +140,7 @@ def _require_window(
     days = rules.quality_days if command.reason in FAULTS else rules.no_reason_days
     line, delivered = state.lines[item.line_no], _deliveries(item.line_no, days, state, policy)
     in_time = sum((units for due, units in delivered if command.at <= due.at), ZERO)
-    gone = line.returned + _coming(state, item.line_no)
+    gone = _gone(state, item.line_no)
     left = in_time - max(ZERO, gone - (line.delivered - in_time))
     if item.quantity > left:
         raise Rejected(
@@ -267,12 +278,16 @@ def _refund(
     state: Order,
     policy: PolicyVersion,
 ) -> list[Event]:
-    """Of what came and was not given back in advance. That nothing was paid for it, or is paid by
-    now, must not keep goods from being received.
+    """Of what came and was not given back in advance. That nothing was paid for it, or it was given
+    back before (as lost), must not keep goods from being received.
     """
     received = state.returns[command.return_id].received
     left = {
-        no: min(units, received[no] - refunded_units(state, command.return_id, no))
+        no: min(
+            units,
+            received[no] - refunded_units(state, command.return_id, no),
+            state.lines[no].quantity - state.lines[no].refunded,
+        )
         for no, units in came.items()
     }
     lines = [

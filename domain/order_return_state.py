@@ -40,6 +40,7 @@ class Return:
     evidence: tuple[str, ...] = ()
     exchange_order_id: str | None = None  # what went out for it
     exchange_refund_id: str | None = None  # that paid for that
+    parcel_id: str | None = None  # that came back undelivered
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +52,10 @@ class Return:
             return ZERO
         return self.lines.get(line_no, ZERO) - self.received.get(line_no, ZERO)
 
+    def taken(self, line_no: int) -> Decimal:
+        """Units of a line that came back by this return, or may still."""
+        return self.received.get(line_no, ZERO) + self.awaited(line_no)
+
     @property
     def came_whole(self) -> bool:
         return all(self.received.get(no, ZERO) >= units for no, units in self.lines.items())
@@ -60,7 +65,12 @@ def evolve(state: Order, event: ReturnEvent) -> Order:
     match event:
         case ReturnRequested():
             asked = {item.line_no: item.quantity for item in event.lines}
-            one = Return(event.reason, lines=asked, evidence=tuple(event.evidence))
+            one = Return(
+                event.reason,
+                lines=asked,
+                evidence=tuple(event.evidence),
+                parcel_id=event.parcel_id,
+            )
             return _with(state, event.return_id, one)
     known = state.returns.get(event.return_id)
     if known is None:
@@ -96,6 +106,35 @@ def _received(state: Order, event: ReturnReceived, known: Return) -> Order:
             lines[item.line_no] = replace(line, returned=line.returned + item.quantity)
     one = replace(known, status="received", received=received, received_at=event.at)
     return _with(replace(state, lines=lines), event.return_id, one)
+
+
+def undelivered(one: Return, state: Order) -> bool:
+    """Whether its units never reached the customer. A parcel that was delivered after all, before
+    it came back, counts as any other that was delivered.
+    """
+    parcel = state.parcels.get(one.parcel_id or "")
+    return parcel is not None and not parcel.delivered
+
+
+def back_undelivered(state: Order, line_no: int) -> Decimal:
+    """Units of a line that are in the house again and will not be delivered."""
+    return sum(
+        (
+            one.received.get(line_no, ZERO)
+            for one in state.returns.values()
+            if undelivered(one, state)
+        ),
+        ZERO,
+    )
+
+
+def parcel_is_back(state: Order, parcel_id: str) -> bool:
+    """Whether all units of the order in a parcel were taken back without a delivery."""
+    of_parcel = [one for one in state.returns.values() if one.parcel_id == parcel_id]
+    return bool(of_parcel) and all(
+        sum((one.received.get(item.line_no, ZERO) for one in of_parcel), ZERO) >= item.quantity
+        for item in state.parcels[parcel_id].lines
+    )
 
 
 def refunded_units(state: Order, return_id: str, line_no: int) -> Decimal:

@@ -13,19 +13,30 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from domain import (
+    order_cases,
     order_money,
     order_money_state,
     order_papers,
     order_refund_state,
     order_return_state,
 )
+from domain.case_facts import (
+    CASE_FACTS,
+    HoldReleased,
+    OrderHeld,
+    OrderReviewed,
+    UnitsBackordered,
+)
 from domain.frozen import replace
 from domain.message import Event, Sealed
+from domain.order_cases import Cases
 from domain.order_facts import (
     BillingAddressAmended,
     CompensationPaid,
     ContactAmended,
     DeliveryTroubled,
+    Discount,
+    Exemption,
     FeedbackGiven,
     Line,
     LineQuantity,
@@ -63,6 +74,7 @@ from domain.payment_facts import (
 )
 from domain.pricing import running_share
 from domain.return_facts import (
+    InterceptRequested,
     OrderExchanged,
     PlacedInExchange,
     ReturnApproved,
@@ -77,6 +89,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ZERO = Decimal(0)
+COMING_BACK = frozenset({"returning", "returned"})  # milestones of a parcel not delivered
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class OrderLine:
     refunded: Decimal = ZERO
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
-    returned: Decimal = ZERO  # of the delivered, came back
+    returned: Decimal = ZERO  # came back, delivered before or not
 
     @property
     def quantity(self) -> Decimal:
@@ -145,6 +158,21 @@ class OrderParcel:
     delivered: bool = False
     delivered_at: datetime | None = None
     milestone: str | None = None  # the newest one that the order was told of
+    intercept_requested: bool = False
+
+    @property
+    def on_its_way(self) -> bool:
+        """It left, and has neither arrived nor come back."""
+        return self.dispatched and not self.delivered and self.milestone != "returned"
+
+    @property
+    def intercept(self) -> str | None:
+        """What became of the request to bring it back, if there was one."""
+        if not self.intercept_requested:
+            return None
+        if self.delivered:
+            return "failed"
+        return "succeeded" if self.milestone in COMING_BACK else "requested"
 
 
 @dataclass(frozen=True)
@@ -173,6 +201,9 @@ class Order:
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
     fees: tuple[Fee, ...] = ()  # for cancellations
+    exemption: Exemption | None = None  # of the order with its shipping from tax
+    exemption_certificate: str | Sealed | None = None
+    discounts: tuple[Discount, ...] = ()  # by name, as they were given
     total_minor: int = 0  # what is owed, before payments, fees included
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
@@ -200,6 +231,7 @@ class Order:
         return sum(fee.amount_minor for fee in self.fees)
 
     money: Money = order_money.NONE
+    cases: Cases = order_cases.NONE
 
     @property
     def net_paid_minor(self) -> int:
@@ -219,9 +251,14 @@ class Order:
         return max(0, self.net_paid_minor - kept - withheld)
 
     @property
+    def owed_minor(self) -> int:
+        """The total, as long as anybody owes it: a voided order only shows what it was."""
+        return 0 if self.void else self.total_minor
+
+    @property
     def unpaid_minor(self) -> int:
         """What is missing before the goods may leave: money given back is missing again."""
-        return max(0, self.total_minor - self.money.written_off_minor - self.net_paid_minor)
+        return max(0, self.owed_minor - self.money.written_off_minor - self.net_paid_minor)
 
     @property
     def uncovered_minor(self) -> int:
@@ -237,9 +274,9 @@ class Order:
         lowers a credit but makes no debt. What a carrier collected is the carrier's debt.
         """
         settled = self.paid_minor + self.money.written_off_minor + self.money.collected_minor
-        if settled < self.total_minor:
-            return self.total_minor - settled
-        return min(0, self.total_minor - self.net_paid_minor)
+        if settled < self.owed_minor:
+            return self.owed_minor - settled
+        return min(0, self.owed_minor - self.net_paid_minor)
 
 
 def evolve(state: Order, event: Event) -> Order:
@@ -273,6 +310,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return _delivered(state, event)
         case DeliveryTroubled():
             return _milestone(state, event)
+        case InterceptRequested():
+            return _intercept_requested(state, event)
         case OrderCancelled():
             return _cancelled(state, event)
         case (
@@ -313,6 +352,8 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return replace(_released(state, event.released), void=True)
         case _ if isinstance(event, PaperFact):
             return replace(state, papers=order_papers.evolve(state.papers, event))
+        case _ if isinstance(event, CASE_FACTS):
+            return replace(state, cases=order_cases.evolve(state.cases, event))  # type: ignore[arg-type]
         case _ if isinstance(event, PAYMENT_FACTS):
             return order_money_state.evolve(state, event)  # type: ignore[arg-type]
         case _:
@@ -337,6 +378,9 @@ def _placed(event: OrderPlaced) -> Order:
         last_line_no=max((line.line_no for line in event.lines), default=0),
         shipping_minor=event.shipping_minor + shipping_tax,
         shipping_tax_minor=event.shipping_tax_minor,
+        exemption=event.exemption,
+        exemption_certificate=event.exemption_certificate,
+        discounts=tuple(event.discounts or ()),
         total_minor=event.total_minor,
         contact=event.contact,
         shipping_address=event.shipping_address,
@@ -345,6 +389,17 @@ def _placed(event: OrderPlaced) -> Order:
         promised_at=event.promised_at,
         papers=order_papers.begun(event.shipping_tax_rate_bp),
         money=order_money.begun(event),
+    )
+
+
+def impersonal(order: Order) -> Order:
+    """Without what is about a person, not even sealed: for who needs figures only."""
+    return replace(
+        order,
+        contact=None,
+        shipping_address=None,
+        billing_address=None,
+        exemption_certificate=None,
     )
 
 
@@ -438,6 +493,11 @@ def _milestone(state: Order, event: DeliveryTroubled) -> Order:
     return _with_parcel(state, event.parcel_id, replace(parcel, milestone=event.milestone))
 
 
+def _intercept_requested(state: Order, event: InterceptRequested) -> Order:
+    parcel = state.parcels.get(event.parcel_id, OrderParcel())
+    return _with_parcel(state, event.parcel_id, replace(parcel, intercept_requested=True))
+
+
 def _with_parcel(state: Order, parcel_id: str, parcel: OrderParcel) -> Order:
     return replace(state, parcels={**state.parcels, parcel_id: parcel})
 
@@ -461,6 +521,8 @@ def _fee(event: OrderCancelled) -> Fee:
 # The dimensions of the status that a fact belongs to: it ends an override of theirs.
 _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     OrderApproved: frozenset({"stage"}),
+    **dict.fromkeys((OrderHeld, HoldReleased, OrderReviewed), frozenset({"stage"})),
+    UnitsBackordered: frozenset({"fulfilment"}),
     OrderCancelled: frozenset({"stage"}),
     OrderVoided: frozenset({"stage"}),
     OrderPacked: frozenset({"stage", "fulfilment"}),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from domain.order_return_state import back_undelivered, parcel_is_back
 from domain.order_state import ZERO, Order
 from domain.parcel_facts import TROUBLES
 
@@ -103,10 +104,14 @@ def stage(state: Order) -> str:
     if state.void:
         return "void"
     if state.cancelled:
-        return "cancelled"
+        return "rejected" if state.cases.rejected else "cancelled"
+    if state.cases.holds:
+        return "on_hold"
     if state.parcels:
         return "in_progress"
-    return "approved" if state.approved else "received"
+    if state.approved:
+        return "approved"
+    return "in_review" if state.cases.withhold_approval else "received"
 
 
 def payment(state: Order) -> str:
@@ -131,7 +136,7 @@ def _covered_minor(state: Order) -> int:
 
 
 def fulfilment(state: Order) -> str:
-    troubles = {parcel.milestone for parcel in state.parcels.values()} & TROUBLES
+    troubles = _troubles(state)
     if troubles:
         return "lost" if "lost" in troubles else "delivery_exception"
     if delivered_everything(state):
@@ -144,7 +149,21 @@ def fulfilment(state: Order) -> str:
         return "partially_shipped"
     if state.parcels:
         return "packed"
+    if state.cases.backordered and _short(state):
+        return "backordered"
     return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
+
+
+def _troubles(state: Order) -> set[str | None]:
+    """Of parcels: that one came back is none any more when its units were taken back."""
+    troubled = {no: one.milestone for no, one in state.parcels.items() if one.milestone in TROUBLES}
+    return {told for no, told in troubled.items() if not parcel_is_back(state, no)}
+
+
+def _short(state: Order) -> bool:
+    """Units that were accepted without stock are still wanted and have none promised."""
+    lines = (state.lines.get(no) for no in state.cases.backordered)
+    return any(line is not None and line.live > line.reserved for line in lines)
 
 
 # What waits for somebody stands before what is done.
@@ -158,8 +177,12 @@ def returns(state: Order) -> str:
 
 
 def delivered_everything(state: Order) -> bool:
+    """What came back undelivered and was taken back is not waited for."""
     arrived = any(parcel.delivered for parcel in state.parcels.values())
-    return arrived and all(line.delivered >= line.live for line in state.lines.values())
+    return arrived and all(
+        line.delivered + back_undelivered(state, no) >= line.live
+        for no, line in state.lines.items()
+    )
 
 
 def dispatched_everything(state: Order) -> bool:
@@ -186,13 +209,14 @@ def _is_prepared(shown: Dimensions, state: Order) -> bool:
     return shown.fulfilment == "packed" or state.payment_method in PAYS_LATER
 
 
+_TROUBLED = frozenset({"delivery_exception", "lost"})
 _SHIPPED = frozenset({"partially_shipped", "shipped", "partially_delivered"})
 _UNREVIEWED = frozenset({"draft", "received", "in_review", "on_hold"})
 
 # A void order stands before all: it is hidden from lists, and nothing else matters of it.
 _HEADLINES: tuple[tuple[str, Callable[[Dimensions, Order], bool]], ...] = (
     ("void", lambda shown, _: shown.stage == "void"),
-    ("exception", lambda shown, _: shown.fulfilment in {"delivery_exception", "lost"}),
+    ("exception", lambda shown, state: state.cases.blocked or shown.fulfilment in _TROUBLED),
     ("refunding", lambda _, state: refund_is_open(state)),
     ("refunded", lambda shown, _: shown.payment == "refunded"),
     ("cancelled", lambda shown, _: shown.stage in {"cancelled", "rejected"}),

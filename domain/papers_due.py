@@ -9,7 +9,7 @@ from domain.fapiao import due_red_letters
 from domain.invoice_amounts import LINE, excess, given_back_minor, open_amounts
 from domain.invoice_credit import refund_parts
 from domain.invoice_facts import SHIPPING
-from domain.order_state import Order
+from domain.order_state import Order, OrderLine
 
 # The shop's own word; `request` waits for the customer's.
 TRIGGERS = ("dispatch", "payment", "completion", "request")
@@ -98,7 +98,11 @@ def _dispatched(state: Order, refs: set[str]) -> tuple[InvoiceDue, ...]:
         gone = line.dispatched - line.refused - (line.quantity - line.gone - one.units)
         if f"{LINE}{no}" in refs and min(gone, one.units) > 0:
             lines[no] = min(gone, one.units)
-    if not lines:
-        return ()
+    if not lines:  # What else is owed (a fee, a price that rose) waits for no parcel any more.
+        return () if any(_to_leave(line) for line in state.lines.values()) else (InvoiceDue(),)
     whole = all(lines.get(int(ref.removeprefix(LINE))) == left[ref].units for ref in refs)
     return (InvoiceDue(None if whole else lines),)
+
+
+def _to_leave(line: OrderLine) -> bool:
+    return line.live > line.dispatched

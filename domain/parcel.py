@@ -239,6 +239,22 @@ def _track(command: TrackParcel, state: Parcel) -> list[Event]:
     return [scan, _delivered(state, "carrier", command.occurred_at)] if arrived else [scan]
 
 
+def take_back(state: Parcel, at: datetime) -> list[Event]:
+    """Its goods are in the house: it came back, whatever the carrier tells later."""
+    if not state.dispatched or state.milestone in FINAL:
+        return []
+    return [
+        ParcelTracked(
+            parcel_id=state.parcel_id,
+            order_ids=list(state.order_ids),
+            person=state.person,
+            milestone="returned",
+            scan_id=scan_id(state.carrier, state.tracking_number, "returned", at),
+            at=at,
+        )
+    ]
+
+
 def news_for_orders(before: Parcel, after: Parcel) -> str | None:
     """The milestone that the orders must show: a trouble, or the end of one.
 

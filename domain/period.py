@@ -7,12 +7,8 @@ month that is open, with the month they belong to as pointer. Nothing before the
 more, since positions have no gap, so the totals can be summed at leisure; `PeriodClosed` states
 them, and whoever folds the ledger again gets the same.
 
-The line alone decides for every fact, also for imports that know of no period (`Booked`). A money
-command that wants its fact to say where it is booked names the streams of `months` among those it
-reads (`period_key`), calls `booked_on`, and writes the month into its event. It only reads them;
-the append checks their versions, so a closing that began in between makes it stale, and decided
-again it books into the next month. It cannot conflict with anything else: a month's stream has two
-events in all its life.
+The line alone decides for every fact (`booked`), also for imports that know of no period. So no
+fact says itself where it is booked: it could only repeat what its position says.
 """
 
 from __future__ import annotations
@@ -34,6 +30,7 @@ from domain.values import Text, Value
 ZONE = "Asia/Shanghai"  # of a shop that says nothing else
 LATE_FACTS_MAX = 1_000  # listed in the event; all are counted and summed
 TOTALS_MAX = 5_000
+_KEYS = ("month", "currency", "method")  # of a total
 
 _ZONES = available_timezones()
 
@@ -47,6 +44,7 @@ def _zone(name: str) -> str:
 Month = Annotated[str, Field(pattern=r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$")]
 Zone = Annotated[str, AfterValidator(_zone)]
 Count = Annotated[int, Field(ge=0, strict=True)]
+Sum = Annotated[int, Field(strict=True)]
 
 
 class TotalBody(Value):
@@ -56,11 +54,19 @@ class TotalBody(Value):
     currency: CurrencyCode
     method: Text
     captures: Count = 0
-    captured_minor: Annotated[int, Field(strict=True)] = 0
+    captured_minor: Sum = 0
     refunds: Count = 0
-    refunded_minor: Annotated[int, Field(strict=True)] = 0
-    fees_minor: Annotated[int, Field(strict=True)] = 0
-    written_off_minor: Annotated[int, Field(strict=True)] = 0
+    refunded_minor: Sum = 0
+    fees_minor: Sum = 0
+    written_off_minor: Sum = 0
+    voided_minor: Sum = 0
+    moved_in_minor: Sum = 0
+    moved_out_minor: Sum = 0
+    charged_back_minor: Sum = 0
+    compensation_minor: Sum = 0
+    carrier_fees_minor: Sum = 0
+    forgiven_minor: Sum = 0
+    late_fees_minor: Sum = 0
 
 
 class LateBody(Value):
@@ -95,10 +101,6 @@ class Period:
     late: tuple[LateFact, ...] = ()
     late_count: int = 0
     through_position: int = 0
-
-    @property
-    def takes_facts(self) -> bool:
-        return self.stage == "open"
 
 
 def evolve(state: Period, event: Event) -> Period:
@@ -192,17 +194,6 @@ def _first_day(month: str) -> date:
     return date.fromisoformat(f"{month}-01")
 
 
-def months(occurred_at: datetime, at: datetime, zone: str = ZONE) -> list[str]:
-    """The months that a fact may be booked in: its own, and those up to the one of `at`, which is
-    never over and so is open. A fact that commands may tell of is from 1990 on (domain/times.py).
-    """
-    last = month_of(at, zone)
-    found = [min(month_of(occurred_at, zone), last)]
-    while found[-1] < last:
-        found.append(following(found[-1]))
-    return found
-
-
 @dataclass(frozen=True)
 class Booking:
     """The period that a fact is booked in; `late_for` is its own month where that was closed."""
@@ -211,53 +202,39 @@ class Booking:
     late_for: str | None = None
 
 
-def booked_on(
-    periods: Mapping[str, Period], occurred_at: datetime, at: datetime, zone: str = ZONE
-) -> Booking:
-    """Where a fact of `occurred_at` belongs that the ledger learns of at `at`.
-
-    `periods`: the states of `months`, by month; one that is missing counts as open.
-    """
-    own, *_ = candidates = months(occurred_at, at, zone)
-    for month in candidates:
-        if periods.get(month, _OPEN).takes_facts:
-            return Booking(month, None if month == own else own)
-    raise AssertionError(f"{candidates[-1]} is closed before it is over")
-
-
-_OPEN = Period()
-
-
 # -- totals ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MoneyFact:
-    """What one recorded fact adds to the totals of the period that it is booked in."""
+    """What one recorded fact adds to the totals of the period that it is booked in: of the names in
+    SUMMED those that it has to do with.
+    """
 
     position: int
     occurred_at: datetime
+    order_id: str | None  # None for what a statement tells
     currency: str
     method: str
-    captures: int = 0
-    captured_minor: int = 0
-    refunds: int = 0
-    refunded_minor: int = 0
-    fees_minor: int = 0
-    written_off_minor: int = 0
+    sums: Mapping[str, int]
 
 
-_SUMS = ("captures", "captured_minor", "refunds", "refunded_minor", "fees_minor")
-SUMMED = (*_SUMS, "written_off_minor")
+def kept_minor(sums: Mapping[str, int]) -> int:
+    """Of the sums of a PeriodTotal, by name: by how much more of the orders' payments is with us.
+    Compensation is no part of it.
+    """
+    plus = ("captured_minor", "moved_in_minor")
+    minus = ("moved_out_minor", "voided_minor", "charged_back_minor", "refunded_minor")
+    return sum(sums.get(one, 0) for one in plus) - sum(sums.get(one, 0) for one in minus)
+
+
+SUMMED = tuple(name for name in PeriodTotal.model_fields if name not in _KEYS)
 
 
 def booked(
     occurred_at: datetime, position: int, lines: Mapping[str, int], zone: str = ZONE
 ) -> Booking:
-    """Where a recorded fact is booked: `lines` are the positions at which closings began, by month.
-
-    The same answer as `booked_on` gave when it was recorded, for all facts alike.
-    """
+    """Where a recorded fact is booked. `lines`: where closings began, positions by month."""
     own = month = month_of(occurred_at, zone)
     while position > lines.get(month, position):
         month = following(month)
@@ -272,6 +249,7 @@ class Totals:
         self._sums: dict[tuple[str, str, str], dict[str, int]] = {}
         self._late: list[LateFact] = []
         self.late_count = 0
+        self.orders: set[str] = set()  # with money in the period
 
     def add(self, facts: Iterable[MoneyFact]) -> None:
         for fact in facts:
@@ -284,8 +262,10 @@ class Totals:
             sums = self._sums.setdefault(
                 (own, fact.currency, fact.method), dict.fromkeys(SUMMED, 0)
             )
-            for name in SUMMED:
-                sums[name] += getattr(fact, name)
+            if fact.order_id is not None:
+                self.orders.add(fact.order_id)
+            for name, value in fact.sums.items():
+                sums[name] += value
 
     def _add_late(self, fact: LateFact) -> None:
         self.late_count += 1

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from domain.message import Command, Event, Rejected
+from domain.message import Command, Event, Rejected, StreamName
 from domain.order_commands import Handle
 from domain.policy_calendar import DEFAULT_DAYS, CalendarDays, calendar_of
 from domain.policy_faults import faults
@@ -70,7 +70,12 @@ class PolicyVersion:
         return self.effective_from or SINCE_EVER
 
 
-DEFAULTS = PolicyVersion(0, PolicyRules(), DEFAULT_DAYS, calendar_of(PolicyRules(), DEFAULT_DAYS))
+def drafted(rules: PolicyRules, days: CalendarDays) -> PolicyVersion:
+    """Rules that nobody has published."""
+    return PolicyVersion(0, rules, days, calendar_of(rules, days))
+
+
+DEFAULTS = drafted(PolicyRules(), DEFAULT_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,10 @@ class Policy:
     @property
     def newest(self) -> int:
         return len(self.versions) - 1
+
+
+def policy_stream(shop: str) -> StreamName:
+    return StreamName("policy", shop)
 
 
 def in_force(state: Policy, at: datetime) -> PolicyVersion:

@@ -260,4 +260,12 @@ LABELS: dict[str, Pair] = {
     "fraud": ("fraud", "欺诈"),
     "missed_dispatch": ("late dispatch", "未按时发货"),
     "missed_promise": ("broken promise", "未按承诺送达"),
+    "bank_transfer": ("bank transfer", "银行转账"),
+    "credit_card": ("credit card", "信用卡"),
+    "alipay": ("Alipay", "支付宝"),
+    "wechat_pay": ("WeChat Pay", "微信支付"),
+    "cash_on_delivery": ("cash on delivery", "货到付款"),
+    "store_credit": ("store credit", "账户余额"),
+    "gift_balance": ("gift balance", "礼品卡余额"),
+    "on_account": ("on account", "月结"),
 }

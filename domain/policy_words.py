@@ -58,7 +58,7 @@ def changes(old: Rules, new: Rules, language: Language, prefix: str = "") -> lis
 
 
 def title(section: str, language: Language) -> str:
-    return _in(TITLES[section], language)
+    return in_language(TITLES[section], language)
 
 
 def sentence(path: str, value: Any, language: Language) -> str:
@@ -66,30 +66,32 @@ def sentence(path: str, value: Any, language: Language) -> str:
     section, _, rest = path.partition(".")
     channel, _, name = rest.partition(".")
     if section == "intake":
-        form = _in(SENTENCES[f"intake.{name}"], language)
-        return form.format(said(path, value, language), channel=_in(CHANNELS[channel], language))
-    return _in(SENTENCES[path], language).format(said(path, value, language))
+        form = in_language(SENTENCES[f"intake.{name}"], language)
+        return form.format(
+            said(path, value, language), channel=in_language(CHANNELS[channel], language)
+        )
+    return in_language(SENTENCES[path], language).format(said(path, value, language))
 
 
 def said(path: str, value: Any, language: Language) -> str:
     """A value as people say it: 1000 basis points are 10 %."""
     match value:
         case bool():
-            return _label("yes" if value else "no", language)
+            return label("yes" if value else "no", language)
         case int():
             return (
                 f"{quantity_json(Decimal(value) / 100)} %" if path.endswith("_bp") else str(value)
             )
         case str():
-            return _label(value, language)
+            return label(value, language)
         case date():
             return value.isoformat()
         case dict():
-            return _listed(_entries(value), language)
+            return listed(_entries(value), language)
         case list() | tuple():
-            return _listed(_parts(path, value, language), language)
+            return listed(_parts(path, value, language), language)
         case _:
-            return _label("unbounded", language)
+            return label("unbounded", language)
 
 
 def _entries(value: Mapping[str, Any]) -> list[str]:
@@ -131,13 +133,15 @@ def _runs(days: Sequence[date]) -> Iterable[str]:
     return [str(first) if first == last else f"{first} – {last}" for first, last in runs]
 
 
-def _listed(parts: Iterable[str], language: Language) -> str:
-    return ("、" if language == "zh" else ", ").join(parts) or _label("none", language)
+def listed(parts: Iterable[str], language: Language) -> str:
+    """Joined as a list is; `none` where there is nothing."""
+    return ("、" if language == "zh" else ", ").join(parts) or label("none", language)
 
 
-def _label(code: str, language: Language) -> str:
-    return _in(LABELS[code], language) if code in LABELS else code
+def label(code: str, language: str) -> str:
+    """A code as people say it; one without a label as it is."""
+    return in_language(LABELS[code], language) if code in LABELS else code
 
 
-def _in(pair: Pair, language: Language) -> str:
+def in_language(pair: Pair, language: str) -> str:
     return pair[language == "zh"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
 
-from domain import movement, period, statement_rules
+from domain import movement, movement_worth, period, statement_rules
 from domain.message import Event, Rejected, StreamName
-from domain.money import CURRENCIES, minor_digits
 from domain.movement import Available, Movement, MovementKey
 from domain.order_state import Order
 from domain.period import BeginClosing, ClosePeriod, Period
+from domain.policy import Policy, in_force, policy_stream
+from domain.policy_rules import amount
 from domain.reconciliation_streams import (
     ReconciliationCommand,
     key_of,
@@ -19,6 +21,7 @@ from domain.reconciliation_streams import (
     own_stream,
     owner_stream,
     statement_stream,
+    zone_claim,
 )
 from domain.statement import Statement, shown
 from domain.statement_commands import (
@@ -32,26 +35,15 @@ from domain.statement_commands import (
 from domain.statement_facts import LinePart, MovementPart, StatementMatched
 
 COMPLETE = "imported"  # the status of a statement all lines of which are in
-TOLERANCE_MAJOR = 1  # DOMAIN.md, 'Payment': differences up to 1.00 are written off
 
 
 class Write(Protocol):
     """Of the desk: states so far, and where facts go."""
 
     states: dict[StreamName, Any]
+    claims: list[tuple[str, str, str]]  # kind, key, owner
 
     def add(self, stream: StreamName, events: Iterable[Event]) -> None: ...
-
-
-def tolerance_minor(currency: str) -> int:
-    """The difference that a match may have: 100 of CNY, 1 of JPY; none of an unknown currency."""
-    try:
-        return int(TOLERANCE_MAJOR * 10 ** minor_digits(currency))
-    except ValueError:
-        return 0
-
-
-TOLERANCES = {code: tolerance_minor(code) for code in sorted(CURRENCIES)}
 
 
 def decide(command: ReconciliationCommand, write: Write) -> None:
@@ -69,8 +61,25 @@ def decide(command: ReconciliationCommand, write: Write) -> None:
             _match(command, write)
         case UnmatchLines():
             _unmatch(command, write)
-        case BeginClosing() | ClosePeriod():
+        case BeginClosing():
+            _begin_closing(command, write)
+        case ClosePeriod():
             write.add(own, period.decide(command, state))
+
+
+def _begin_closing(command: BeginClosing, write: Write) -> None:
+    own, claim = own_stream(command), zone_claim(command.shop)
+    zone = write.states[claim]
+    if zone not in {None, command.zone}:
+        raise Rejected(
+            "period_zone_differs",
+            f"the months of {command.shop} are closed by the time of {zone}",
+            zone=zone,
+        )
+    events = period.decide(command, write.states[own])
+    write.add(own, events)
+    if events and zone is None:
+        write.claims.append(("period_zone", command.shop, command.zone))
 
 
 def available(key: MovementKey, states: Mapping[StreamName, Any]) -> Available:
@@ -79,19 +88,21 @@ def available(key: MovementKey, states: Mapping[StreamName, Any]) -> Available:
     if isinstance(owner, Statement):
         return _batch(key, owner)
     assert isinstance(owner, Order)
-    if key.kind == "capture" and key.id in owner.payments:
-        return Available(owner.payments[key.id].amount_minor, owner.currency)
-    refund = owner.refunds.get(key.id)
-    if key.kind == "refund" and refund is not None and refund.paid:
-        return Available(-refund.amount_minor, owner.currency)
-    raise _unknown(key)
+    return Available(movement_worth.net_minor(key, owner), owner.currency)
+
+
+def tolerances(state: Policy, at: datetime) -> Mapping[str, int]:
+    """The difference that a match may have, in minor units by currency: the shop's rule of today,
+    since what a bank kept is no matter of an order's own terms.
+    """
+    return in_force(state, at).rules.payment.tolerance
 
 
 def _batch(key: MovementKey, owner: Statement) -> Available:
     """Gross less fees is net, and net is what the provider says to have paid out."""
     batch = owner.batches.get(key.id)
     if batch is None or not owner.completed:
-        raise _unknown(key)
+        raise movement_worth.unknown(key)
     if not batch.agrees:
         raise Rejected(
             "batch_differs",
@@ -107,12 +118,6 @@ def _batch(key: MovementKey, owner: Statement) -> Available:
     return Available(batch.due_minor, batch.currency)
 
 
-def _unknown(key: MovementKey) -> Rejected:
-    return Rejected(
-        "movement_unknown", f"there is no {key.kind} {key.id} of {key.owner}", **key._asdict()
-    )
-
-
 def _match(command: MatchLines, write: Write) -> None:
     own = statement_stream(command.statement_id)
     state: Statement = write.states[own]
@@ -125,7 +130,8 @@ def _match(command: MatchLines, write: Write) -> None:
     worth = {key_of(part): available(key_of(part), write.states) for part in command.movements}
     movements = [_movement_part(part, worth[key_of(part)], write) for part in command.movements]
     currency = _one_currency(lines, worth.values(), state)
-    difference = _difference(lines, movements, currency)
+    allowed = _tolerance(command, write.states, currency)
+    difference = _difference(lines, movements, currency, allowed)
     write.add(
         own,
         [
@@ -171,6 +177,7 @@ def _line_part(part: LinePartBody, state: Statement) -> LinePart:
 def _movement_part(part: Any, worth: Available, write: Write) -> MovementPart:
     key = key_of(part)
     state: Movement = write.states[movement_stream(key)]
+    movement.require_worth(key, worth, state)
     asked = part.amount_minor
     amount = movement.open_minor(state, worth) if asked is None else asked
     return MovementPart(**key._asdict(), amount_minor=amount)
@@ -185,10 +192,18 @@ def _one_currency(lines: Iterable[LinePart], worth: Iterable[Available], state: 
     return found.pop()
 
 
-def _difference(lines: Iterable[LinePart], movements: Iterable[MovementPart], currency: str) -> int:
+def _tolerance(command: MatchLines, states: Mapping[StreamName, Any], currency: str) -> int:
+    """Of the shops whose money it is, the smallest; none in a currency that has no rule."""
+    shops = {states[owner_stream(key_of(part))].shop for part in command.movements}
+    rules = (tolerances(states[policy_stream(shop)], command.at) for shop in shops)
+    return min(amount(one, currency) or 0 for one in rules)
+
+
+def _difference(
+    lines: Iterable[LinePart], movements: Iterable[MovementPart], currency: str, allowed: int
+) -> int:
     told = sum(part.amount_minor for part in lines)
     ours = sum(part.amount_minor for part in movements)
-    allowed = tolerance_minor(currency)
     if abs(told - ours) > allowed:
         raise Rejected(
             "match_differs",

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from domain.message import Command, StreamName
 from domain.movement import MovementKey
 from domain.period import BeginClosing, ClosePeriod, period_key
+from domain.policy import policy_stream
 from domain.statement import Statement, person_of
 from domain.statement_commands import (
     ImportStatement,
@@ -44,6 +45,13 @@ def period_stream(shop: str, month: str) -> StreamName:
     return StreamName("period", period_key(shop, month))
 
 
+def zone_claim(shop: str) -> StreamName:
+    """Owned by the time zone of all the shop's months: with two, a fact at midnight would be of no
+    month, or of both.
+    """
+    return StreamName("claim:period_zone", shop)
+
+
 def key_of(part: MovementPart | MovementPartBody) -> MovementKey:
     return MovementKey(part.kind, part.owner, part.id)
 
@@ -71,9 +79,13 @@ def streams(
     match command:
         case MatchLines():
             keys = [key_of(part) for part in command.movements]
+            owners = {owner_stream(key) for key in keys}
+            shops = {loaded[name].shop for name in owners & loaded.keys()} - {""}
             return frozenset(
-                {own, *map(movement_stream, keys), *(owner_stream(key) for key in keys)}
+                {own, *map(movement_stream, keys), *owners, *map(policy_stream, shops)}
             )
+        case BeginClosing():
+            return frozenset({own, zone_claim(command.shop)})
         case UnmatchLines():
             state: Statement = loaded.get(own) or Statement()
             kept = state.matches.get(command.match_id)

@@ -89,13 +89,25 @@ class CompensationBody(Value):
     reference: Text
 
 
+class InterceptBody(Value):
+    """Why the carrier shall bring a parcel back."""
+
+    reason_code: ReasonCode
+    text: Text | None = None
+
+
 class ReturnBody(Value):
-    """Delivered units that shall come back."""
+    """Delivered units that shall come back; or, with `parcel_id`, units of the order that come back
+    undelivered with that parcel.
+    """
 
     lines: LineQuantities
     reason: ReturnReason
     text: Text | None = None
     evidence: Evidence
+    parcel_id: Annotated[
+        Id | None, Field(description="Of a parcel that is returning or returned, not delivered")
+    ] = None
 
 
 class ApproveReturnBody(Value):
@@ -200,6 +212,11 @@ class PayCompensation(CompensationBody, Command):
     compensation_id: Id
 
 
+class RequestIntercept(InterceptBody, Command):
+    order_id: Id
+    parcel_id: Id
+
+
 class _OfReturn(Command):
     order_id: Id
     return_id: Id
@@ -243,6 +260,8 @@ RefundChange = (
     | AddEvidence
     | PayCompensation
 )
-ReturnChange = RequestReturn | ApproveReturn | DenyReturn | ReceiveReturn | CloseReturn
+ReturnChange = (
+    RequestIntercept | RequestReturn | ApproveReturn | DenyReturn | ReceiveReturn | CloseReturn
+)
 REFUND_CHANGES: tuple[type[Command], ...] = get_args(RefundChange)
 RETURN_CHANGES: tuple[type[Command], ...] = get_args(ReturnChange)

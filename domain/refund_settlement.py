@@ -20,7 +20,7 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
-from domain.order_payment_undone import ACCOUNT_METHODS, EXCHANGE
+from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import (
     require_line_left,
     require_paid,
@@ -222,7 +222,8 @@ def _require_still_there(refund: Refund, state: Order) -> None:
         if part.amount_minor > left:
             raise Rejected(
                 "refund_exceeds_line",
-                f"line {line_no}: {part.amount_minor} asked, {max(0, left)} refundable",
+                f"line {line_no}: {shown(part.amount_minor, state)} asked, "
+                f"{shown(max(0, left), state)} refundable",
                 line_no=line_no,
                 asked_minor=part.amount_minor,
                 refundable_minor=max(0, left),
@@ -275,7 +276,7 @@ def _compensate(command: PayCompensation, state: Order) -> list[Event]:
         if known != command.amount_minor:
             raise Rejected(
                 "compensation_differs",
-                f"compensation {command.compensation_id} is {known}",
+                f"compensation {command.compensation_id} is {shown(known, state)}",
                 compensation_id=command.compensation_id,
                 amount_minor=known,
             )

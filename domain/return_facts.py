@@ -18,8 +18,17 @@ class ReceivedLine(Made):
     restocked: bool
 
 
-class ReturnRequested(Event, topic="order.return_requested.v1"):
-    """Delivered units that shall come back."""
+class InterceptRequested(Event, topic="order.intercept_requested.v1"):
+    """The carrier was asked to bring a parcel back that is on its way."""
+
+    person: str
+    parcel_id: str
+    reason_code: str
+    text: Personal[str] | None = None
+
+
+class ReturnRequested(Event, topic="order.return_requested.v2"):
+    """Delivered units that shall come back, or those of a parcel that comes back undelivered."""
 
     person: str
     return_id: str
@@ -28,6 +37,7 @@ class ReturnRequested(Event, topic="order.return_requested.v1"):
     text: Personal[str] | None = None
     evidence: list[str] = Field(default_factory=list)  # SHA-256 of files, as hex
     policy_version: int = 0  # that decided on windows and evidence
+    parcel_id: str | None = None  # that comes back undelivered
 
 
 class ReturnApproved(Event, topic="order.return_approved.v1"):

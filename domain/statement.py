@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from domain.blocks import Blocks
 from domain.frozen import replace
 from domain.message import Event
-from domain.money import format_minor
+from domain.money import shown_minor
 from domain.statement_commands import (
     StatementLine,
 )
@@ -247,8 +247,5 @@ def totals_of(lines: Iterable[StatementLine]) -> list[StatementTotal]:
 
 
 def shown(amount_minor: int, currency: str) -> str:
-    """As people read it; imports may have a currency that nobody knows."""
-    try:
-        return f"{format_minor(amount_minor, currency)} {currency}"
-    except ValueError:
-        return f"{amount_minor} {currency}"
+    """With its currency: a statement may have several."""
+    return f"{shown_minor(amount_minor, currency)} {currency}"

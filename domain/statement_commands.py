@@ -115,8 +115,8 @@ class LinePartBody(Value):
 
 
 class MovementPartBody(Value):
-    """A payment or refund of an order (`owner`: its id), or a batch of a provider's statement
-    (`owner`: that statement's id); without an amount, all of it that is open.
+    """A payment, refund, compensation or lost chargeback of an order (`owner`: its id), or a batch
+    of a provider's statement (`owner`: that statement's id); without an amount, all that is open.
     """
 
     kind: MovementKind

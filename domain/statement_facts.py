@@ -12,7 +12,7 @@ from pydantic import Field
 from domain.message import Event, Made, Personal
 
 LineKind = Literal["charge", "refund", "fee", "payout", "transfer", "unknown"]
-MovementKind = Literal["capture", "refund", "payout"]
+MovementKind = Literal["capture", "refund", "chargeback", "compensation", "payout"]
 
 
 class StatementTotal(Made):
@@ -44,9 +44,10 @@ class LinePart(Made):
 
 
 class MovementPart(Made):
-    """Money of ours: a payment or paid refund of an order, or the payout of a provider's batch.
+    """Money of ours: a payment, paid refund, compensation or lost chargeback of an order, or the
+    payout of a provider's batch.
 
-    `owner` is the order, or the provider's statement; `id` the payment, refund or batch there.
+    `owner` is the order, or the provider's statement; `id` the payment, refund, … or batch there.
     """
 
     kind: MovementKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+UNKNOWN: Literal["unknown"] = "unknown"  # for what our facts need and the source does not say
 QUANTITY_MAX = 1_000_000
 AMOUNT_MINOR_MAX = 10**12
 LINES_MAX = 500

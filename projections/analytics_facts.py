@@ -210,7 +210,7 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
     if state is None:
         if not isinstance(event, OrderPlaced):
             return None, []
-        order = _lean(order_state.evolve(Order(), event))
+        order = order_state.impersonal(order_state.evolve(Order(), event))
         new = FactState(order, event.channel, event.at)
         return new, _line_facts(recorded, new, Order(), order)
     before = state.order
@@ -233,11 +233,6 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
             return state, [(PARCEL_FACT, _parcel_fact(recorded, state, event))]
         case _:
             return state, []
-
-
-def _lean(order: Order) -> Order:
-    """Nothing personal, not even sealed, is needed here."""
-    return replace(order, contact=None, shipping_address=None, billing_address=None)
 
 
 def _common(recorded: Recorded, state: FactState, n: int) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
 from domain import order_state
+from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import Recorded
 from domain.order_facts import (
@@ -47,11 +48,11 @@ from domain.return_facts import PlacedInExchange
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
-VERSION = 2
+VERSION = 3
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.
-TOPICS = frozenset(kind.TOPIC for kind in PAYMENT_FACTS) | frozenset(
+TOPICS = frozenset(kind.TOPIC for kind in PAYMENT_FACTS + CASE_FACTS) | frozenset(
     kind.TOPIC
     for kind in (
         OrderPlaced,
@@ -116,8 +117,7 @@ def fold(row: PastOrder | None, recorded: Recorded) -> PastOrder | None:
 
 
 def _placed(event: OrderPlaced, position: int) -> PastOrder:
-    order = order_state.evolve(Order(), event)
-    order = replace(order, contact=None, shipping_address=None, billing_address=None)
+    order = order_state.impersonal(order_state.evolve(Order(), event))
     return PastOrder(order, event.at, event.channel, position)
 
 

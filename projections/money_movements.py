@@ -1,7 +1,8 @@
-"""The read model of our money: each capture, paid refund and provider's payout, and how much of it
-statements have told of.
+"""The read model of our money: each capture, paid refund, compensation, lost chargeback and
+provider's payout, and how much of it statements have told of.
 
-Signed as our account sees it: above 0 came in, below 0 went out.
+Signed as our account sees it: above 0 came in, below 0 went out. Worth the same as
+`domain.movement_worth` finds by the order's state.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ import orjson
 
 from domain.message import Event, Recorded, Sealed
 from domain.movement import MovementKey
-from domain.order_facts import PaymentCaptured, RefundFailed, RefundPaid
+from domain.order_facts import CompensationPaid, PaymentCaptured, RefundFailed, RefundPaid
+from domain.order_money import INTERNAL_METHODS
+from domain.payment_facts import ChargebackLost, PaymentVoided
 from domain.statement import batch_of
 from domain.statement_facts import MovementReconciled, MovementReleased, StatementLineRecorded
 from projections.engine import Projection, Table
 
 NAME = "money_movements"
-VERSION = 2
+VERSION = 3
 
 TOPICS = frozenset(
     kind.TOPIC
     for kind in (
         PaymentCaptured,
+        PaymentVoided,
         RefundPaid,
         RefundFailed,
+        CompensationPaid,
+        ChargebackLost,
         StatementLineRecorded,
         MovementReconciled,
         MovementReleased,
@@ -72,9 +78,15 @@ class MovementRow:
 
     @property
     def state(self) -> str:
+        """`void`: it was worth something and is no more. `over_matched`: statements have told of
+        more than it is worth by now.
+        """
+        if not self.taken_minor:
+            return "unmatched" if self.amount_minor else "void"
         if self.open_minor == 0:
             return "matched"
-        return "partly_matched" if self.taken_minor else "unmatched"
+        over = self.open_minor * self.amount_minor <= 0
+        return "over_matched" if over else "partly_matched"
 
 
 def keys(recorded: Recorded) -> Sequence[str]:
@@ -86,7 +98,7 @@ def keys(recorded: Recorded) -> Sequence[str]:
             batch = _batch(event)
             return () if batch is None else (batch.stream_key,)
         case _:
-            return (_of_order(event, recorded).stream_key,)
+            return (_of_order(event, recorded.key).stream_key,)
 
 
 def _batch(event: StatementLineRecorded) -> MovementKey | None:
@@ -95,11 +107,18 @@ def _batch(event: StatementLineRecorded) -> MovementKey | None:
     return None if name is None else MovementKey("payout", event.statement_id, name)
 
 
-def _of_order(event: Event, recorded: Recorded) -> MovementKey:
-    if isinstance(event, PaymentCaptured):
-        return MovementKey("capture", recorded.key, event.payment_id)
-    assert isinstance(event, RefundPaid | RefundFailed)
-    return MovementKey("refund", recorded.key, event.refund_id)
+def _of_order(event: Event, order_id: str) -> MovementKey:
+    match event:
+        case PaymentCaptured() | PaymentVoided():
+            return MovementKey("capture", order_id, event.payment_id)
+        case RefundPaid() | RefundFailed():
+            return MovementKey("refund", order_id, event.refund_id)
+        case CompensationPaid():
+            return MovementKey("compensation", order_id, event.compensation_id)
+        case ChargebackLost():
+            return MovementKey("chargeback", order_id, event.chargeback_id)
+        case _:
+            raise TypeError(event.TOPIC)
 
 
 def fold(row: MovementRow | None, recorded: Recorded) -> MovementRow | None:
@@ -111,41 +130,79 @@ def fold(row: MovementRow | None, recorded: Recorded) -> MovementRow | None:
             return None if row is None else _taken(row, event, recorded)
         case StatementLineRecorded():
             return _with_line(row, event, recorded)
-        case PaymentCaptured() | RefundPaid():
-            return _paid(row, event, recorded)
+        case PaymentCaptured():
+            return _captured(row, event, recorded)
+        case PaymentVoided():
+            return _voided(row, event, recorded)
+        case RefundPaid():
+            return _paid_back(row, event, recorded)
         case RefundFailed(was_paid=True) if row is not None:
-            left = row.net_minor + event.amount_minor
-            return replace(row, gross_minor=left, net_minor=left, position=recorded.position)
+            back = 0 if event.method in INTERNAL_METHODS else event.amount_minor
+            return _worth(row, row.net_minor + back, recorded)
+        case CompensationPaid() | ChargebackLost():
+            return row or _begun(event, -event.amount_minor, recorded)
         case _:
             return row
 
 
-def _paid(
-    row: MovementRow | None, event: PaymentCaptured | RefundPaid, recorded: Recorded
-) -> MovementRow:
+def _captured(
+    row: MovementRow | None, event: PaymentCaptured, recorded: Recorded
+) -> MovementRow | None:
     """Imported history may tell of one id twice: what counts is what the order's own state keeps,
     the last of a payment and the first of a refund.
     """
-    captured = isinstance(event, PaymentCaptured)
-    amount = event.amount_minor if captured else -event.amount_minor
-    if row is not None:
-        if not captured:  # A refund has a fact for each method that its money goes back by.
-            amount = row.net_minor + (0 if recorded.origin == "import" else amount)
-        return replace(row, gross_minor=amount, net_minor=amount, position=recorded.position)
-    key = _of_order(event, recorded)
-    payer = event.payer if isinstance(event, PaymentCaptured) else None
+    if event.method in INTERNAL_METHODS:
+        return row and _worth(row, 0, recorded)
+    begun = row or _begun(event, event.amount_minor, recorded)
+    whole = _worth(begun, event.amount_minor, recorded)
+    return replace(whole, fee_minor=event.fee_minor, net_minor=event.amount_minor - event.fee_minor)
+
+
+def _voided(row: MovementRow | None, event: PaymentVoided, recorded: Recorded) -> MovementRow:
+    """Money that came from another order is a movement of that one still, at its old worth: what
+    was voided of it here is taken off by a movement the other way.
+    """
+    if row is None:
+        return _begun(event, -event.amount_minor, recorded)
+    return _worth(row, 0, recorded)
+
+
+def _paid_back(
+    row: MovementRow | None, event: RefundPaid, recorded: Recorded
+) -> MovementRow | None:
+    """A refund has a fact for each method that its money goes back by; one that failed and is paid
+    once more is of that day.
+    """
+    if event.method in INTERNAL_METHODS:
+        return row
+    if row is None:
+        return _begun(event, -event.amount_minor, recorded)
+    again = 0 if recorded.origin == "import" else -event.amount_minor
+    if row.net_minor == 0:
+        row = replace(row, occurred_at=event.at, method=event.method, reference=event.reference)
+    return _worth(row, row.net_minor + again, recorded)
+
+
+def _worth(row: MovementRow, minor: int, recorded: Recorded) -> MovementRow:
+    position = recorded.position
+    return replace(row, gross_minor=minor, fee_minor=0, net_minor=minor, position=position)
+
+
+def _begun(event: Event, minor: int, recorded: Recorded) -> MovementRow:
+    key = _of_order(event, recorded.key)
+    payer = getattr(event, "payer", None)
     return MovementRow(
         key.stream_key,
         *key,
-        method=event.method,
-        reference=event.reference,
+        method=getattr(event, "method", None),
+        reference=getattr(event, "reference", None),
         currency=None,
         origin=recorded.origin,
         payer=payer.model_dump_json() if isinstance(payer, Sealed) else None,
         occurred_at=event.at,
-        gross_minor=amount,
+        gross_minor=minor,
         fee_minor=0,
-        net_minor=amount,
+        net_minor=minor,
         payout_minor=0,
         lines=0,
         matches="[]",

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from domain import order_papers, order_state, parcel
+from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
 from domain.order_facts import (
@@ -31,7 +32,6 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_papers import PaperFact
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered, ParcelDispatched, ParcelPacked, ParcelTracked
@@ -44,6 +44,8 @@ from domain.return_facts import (
     ReturnRequested,
 )
 from domain.values import Quantity
+from projections import case_told
+from projections.case_told import Handled
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ class OrderStatus:
     overrides: Mapping[str, OverrideTold] = field(default_factory=dict)  # also ended ones
     notes: tuple[Remark, ...] = ()
     feedback: tuple[Remark, ...] = ()
+    handled: Handled = case_told.NOTHING
 
     @property
     def estimated_at(self) -> datetime | None:
@@ -201,8 +204,6 @@ ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
 _ORDER_TOPICS = frozenset(
     topic
     for topic, kind in EVENT_TYPES.items()
-    if kind.__module__ in {"domain.order_facts", "domain.payment_facts"}
-    or kind in get_args(PaperFact)
     if topic.startswith("order.") and kind.__module__.startswith("domain.")
 )
 TOPICS = _ORDER_TOPICS | {kind.TOPIC for kind in get_args(ParcelEvent)}
@@ -327,6 +328,9 @@ def _told(  # noqa: C901 - a table
             return {"feedback": (*row.feedback, remark)}
         case ShippingAddressAmended():
             return {"region": event.region}
+        case _ if isinstance(event, CASE_FACTS):
+            handled = case_told.told(row.handled, event, recorded.actor, position)  # type: ignore[arg-type]
+            return {"handled": handled}
         case _:
             return {}
 

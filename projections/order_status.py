@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
@@ -23,7 +23,7 @@ from projections.order_row import TOPICS, OrderStatus, fold, keys
 from projections.order_view import view
 
 NAME = "order_status"
-VERSION = 2
+VERSION = 4
 TERM_CHARACTERS_MAX = 200
 PAGE_ORDERS_MAX = 500
 
@@ -214,6 +214,25 @@ async def list_orders(
     items = items[:limit]
     last = (items[-1]["placed_at"], items[-1]["order_id"]) if more else None
     return {"items": items, "next": last, "position": position}
+
+
+PLACED = """SELECT order_id, number, currency FROM order_status
+WHERE shop = %s AND placed_at >= %s AND placed_at < %s AND origin <> 'import' AND status <> 'void'
+ORDER BY placed_at DESC, order_id DESC LIMIT %s"""
+
+
+class PlacedOrder(NamedTuple):
+    order_id: str
+    number: str
+    currency: str
+
+
+async def placed_between(
+    connection: AsyncConnection[Any], shop: str, start: datetime, end: datetime, limit: int
+) -> list[PlacedOrder]:
+    """A shop's own orders, newest first, without those that were imported or voided."""
+    cursor = await connection.execute(PLACED, [shop, start, end, limit])
+    return [PlacedOrder(*row) for row in await cursor.fetchall()]
 
 
 def _conditions(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from domain.order_facts import Exemption
 from domain.order_money import settlement
 from domain.order_state import Order, OrderLine
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
+from projections import case_told
 from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
 
 
@@ -32,9 +34,13 @@ def view(row: OrderStatus) -> dict[str, Any]:
         "fulfilment": status.dimensions.fulfilment,
         "return_status": status.dimensions.returns,
         "overrides": _overrides(row),
+        **case_told.shown(order.cases, row.handled),
         "prices_include_tax": order.prices_include_tax,
         "total_minor": order.total_minor,
         "tax_minor": _tax_minor(row),
+        "exemption": _exemption(order.exemption),
+        "exemption_certificate": order.exemption_certificate,
+        "discounts": [dict(vars(one)) for one in order.discounts],
         "shipping_minor": 0 if order.shipping_cancelled else order.shipping_minor,
         "paid_minor": order.paid_minor,
         "refunded_minor": row.paid_out_minor,
@@ -149,6 +155,8 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
         "amount_minor": priced.amount_minor,
         "discount_minor": priced.discount_minor,
         "order_discount_minor": priced.order_discount_minor,
+        "discount_shares": priced.discount_shares or [],
+        "exemption": _exemption(priced.exemption),
         "net_minor": priced.base_minor - (priced.tax_minor if includes_tax else 0),
         "tax_minor": priced.tax_minor,
         "gross_minor": line.gross_minor,
@@ -168,6 +176,10 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
             )
         },
     }
+
+
+def _exemption(one: Exemption | None) -> dict[str, Any] | None:
+    return None if one is None else dict(vars(one))
 
 
 def _refund(row: OrderStatus, refund_id: str, told: RefundTold) -> dict[str, Any]:
@@ -214,6 +226,7 @@ def _return(row: OrderStatus, return_id: str, told: ReturnTold) -> dict[str, Any
         "lines": [
             {"line_no": no, "quantity": quantity_json(units)} for no, units in one.lines.items()
         ],
+        "parcel_id": one.parcel_id,
         "evidence": list(one.evidence),
         "exchange_order_id": one.exchange_order_id,
     }
@@ -229,6 +242,7 @@ def _parcel(row: OrderStatus, parcel_id: str, parcel: Parcel) -> dict[str, Any]:
         "milestone": parcel.milestone,
         "milestone_at": parcel.milestone_at,
         "estimated_at": parcel.estimated_at,
+        "intercept": known.intercept if known else None,
         "lines": [
             {"line_no": item.line_no, "quantity": quantity_json(item.quantity)}
             for item in (known.lines if known else ())

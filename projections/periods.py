@@ -18,7 +18,7 @@ from domain.period_facts import ClosingBegan, PeriodClosed
 from projections.engine import Projection, Table
 
 NAME = "periods"
-VERSION = 1
+VERSION = 2
 PERIODS_MAX = 1_000  # in one answer
 
 TOPICS = frozenset({ClosingBegan.TOPIC, PeriodClosed.TOPIC})

@@ -7,7 +7,9 @@ from typing import Any
 from psycopg import Connection
 
 from projections import (
+    cases,
     customer_history,
+    drafts,
     money_movements,
     order_status,
     periods,
@@ -21,10 +23,12 @@ ALL: tuple[Projection[Any], ...] = (
     order_status.PROJECTION,
     customer_history.PROJECTION,
     stock_levels.PROJECTION,
+    cases.PROJECTION,
     statements.PROJECTION,
     statement_lines.PROJECTION,
     money_movements.PROJECTION,
     periods.PROJECTION,
+    drafts.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}
 

@@ -25,8 +25,8 @@ SOURCES = (statements.NAME, statement_lines.NAME, money_movements.NAME, order_st
 LINES_MAX = 20_000  # open ones of a statement that are compared at once
 MOVEMENTS_MAX = 50_000  # that they are compared with
 WINDOW_DAYS = 90  # before and after a statement's lines
-# Money that stays in the house: no bank tells of it.
-INTERNAL_METHODS = ("store_credit", "gift_balance")
+# A payout that failed after a line told of it is told of again when the money comes back.
+COMES_BACK = "refund"
 
 LINE = """l.line, l.statement_id, l.line_no, l.kind, l.amount_minor, l.fee_minor, l.net_minor,
 l.open_minor, l.currency, l.value_on, l.value_at, l.timed, l.reference, l.batch_id, l.counterparty,
@@ -50,7 +50,8 @@ LEFT JOIN order_status o ON m.kind <> 'payout' AND o.order_id = m.owner
 LEFT JOIN statements s ON m.kind = 'payout' AND s.statement_id = m.owner"""
 OPEN_MOVEMENTS = f"""SELECT {MOVEMENT} FROM {JOINED}
 WHERE m.open_minor <> 0 AND (m.origin <> 'import' OR %(imported)s)
-  AND (m.method IS NULL OR m.method <> ALL (%(internal)s))
+  AND (m.state = 'over_matched' AND m.kind = ANY (%(over)s)
+    OR m.state <> 'over_matched' AND NOT %(only_over)s)
   AND (%(shop)s::text IS NULL OR coalesce(s.shop, o.shop) = %(shop)s)
   AND (%(at)s::timestamptz IS NULL OR (m.occurred_at, m.movement) < (%(at)s, %(key)s))
   AND (%(since)s::timestamptz IS NULL OR m.occurred_at BETWEEN %(since)s AND %(until)s)
@@ -103,10 +104,13 @@ async def open_movements(
     after: After = None,
     span: tuple[datetime, datetime] | None = None,
     imported: bool = False,
+    over: Sequence[str] = (),
+    only_over: bool = False,
 ) -> list[Row]:
     """Money of ours that no statement has told of yet, the newest first; payers sealed.
 
-    Imported history is left alone unless it is asked for.
+    Imported history is left alone unless it is asked for. `over`: of which kinds also movements
+    that statements have told too much of; `only_over`: only these.
     """
     (at, key), (since, until) = after or (None, None), span or (None, None)
     found = await _rows(
@@ -119,7 +123,8 @@ async def open_movements(
         until=until,
         limit=limit,
         imported=imported,
-        internal=list(INTERNAL_METHODS),
+        over=list(over),
+        only_over=only_over,
     )
     return [movement_shown(row) for row in found]
 
@@ -165,7 +170,11 @@ async def sides(connection: AsyncConnection[Any], statement_id: str, shop: str |
     if span["since"] is None:
         return Sides([], [], cut=False)
     movements = await open_movements(
-        connection, MOVEMENTS_MAX + 1, shop=shop, span=(span["since"], span["until"])
+        connection,
+        MOVEMENTS_MAX + 1,
+        shop=shop,
+        span=(span["since"], span["until"]),
+        over=(COMES_BACK,),
     )
     # A statement is not matched with the batches that it tells of itself.
     ours = [row for row in movements if row["owner"] != statement_id]

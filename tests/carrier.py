@@ -61,6 +61,10 @@ class Desk:
         vault = Vault(self.settings.name, self.settings.master_key_bytes())
         self._runner = BatchRunner(Store(self.settings), vault)
 
+    def run(self, *commands: Command) -> None:
+        with Store(self.settings).connect() as connection:
+            self._run(connection, commands)
+
     def dispatch(self, numbers: Sequence[str]) -> None:
         """One order and one parcel for each tracking number."""
         with Store(self.settings).connect() as connection:

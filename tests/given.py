@@ -15,6 +15,15 @@ from typing import Any, TypeVar
 from domain import desk
 from domain.account import Account
 from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
+from domain.case_commands import (
+    CloseCase,
+    HoldOrder,
+    OpenCase,
+    RejectOrder,
+    ReleaseHold,
+    ReopenCase,
+    TakeCaseStep,
+)
 from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected, StreamName
 from domain.order_commands import (
@@ -55,6 +64,7 @@ from domain.refund_commands import (
     FailRefund,
     PayCompensation,
     ReceiveReturn,
+    RequestIntercept,
     RequestReturn,
     RetryRefund,
 )
@@ -240,8 +250,41 @@ def receive(quantity: int | str, sku: str = "TEA", at: datetime = NOON) -> Recei
     return ReceiveStock.model_validate({"sku": sku, "quantity": quantity, "at": at})
 
 
-def approve(order_id: str = "A") -> ApproveOrder:
-    return ApproveOrder(order_id=order_id, at=NOON)
+def approve(order_id: str = "A", **more: Any) -> ApproveOrder:
+    return ApproveOrder.model_validate({"order_id": order_id, "at": NOON} | more)
+
+
+def reject(order_id: str = "A", **more: Any) -> RejectOrder:
+    body = {"order_id": order_id, "reason_code": "not_reachable", "at": NOON}
+    return RejectOrder.model_validate(body | more)
+
+
+def open_case(case_id: str = "C1", order_id: str = "A", **more: Any) -> OpenCase:
+    body = {"kind": "customer_dispute", "blocking": True, "text": "says so", "at": NOON}
+    return OpenCase.model_validate({"order_id": order_id, "case_id": case_id} | body | more)
+
+
+def step(case_id: str = "C1", step_id: str = "S1", order_id: str = "A", **more: Any) -> Command:
+    body = {"step": "communicate", "order_id": order_id, "case_id": case_id, "at": NOON}
+    return TakeCaseStep.model_validate(body | {"step_id": step_id} | more)
+
+
+def close_case(case_id: str = "C1", order_id: str = "A", **more: Any) -> CloseCase:
+    body = {"order_id": order_id, "case_id": case_id, "at": NOON}
+    return CloseCase.model_validate(body | more)
+
+
+def reopen(case_id: str = "C1", order_id: str = "A") -> ReopenCase:
+    return ReopenCase(order_id=order_id, case_id=case_id, reason="not settled", at=NOON)
+
+
+def hold(kind: str = "fraud", hold_id: str = "H1", order_id: str = "A") -> HoldOrder:
+    body = {"order_id": order_id, "hold_id": hold_id, "type": kind, "reason": "doubt"}
+    return HoldOrder.model_validate(body | {"at": NOON})
+
+
+def release(hold_id: str = "H1", order_id: str = "A") -> ReleaseHold:
+    return ReleaseHold(order_id=order_id, hold_id=hold_id, reason="cleared", at=NOON)
 
 
 def pay(amount_minor: int, payment_id: str = "P1", order_id: str = "A", **more: Any) -> Command:
@@ -452,6 +495,11 @@ def send_back(
     """Units that were delivered (`deliver` is 48 hours after noon), by default an hour after."""
     body: dict[str, Any] = {"reason": "changed_mind", "order_id": "A", "return_id": return_id}
     return RequestReturn.model_validate(body | _quantities(lines) | {"at": at or hours(49)} | more)
+
+
+def intercept(parcel_id: str = "K", **more: Any) -> RequestIntercept:
+    body = {"order_id": "A", "parcel_id": parcel_id, "reason_code": "changed_mind", "at": hours(30)}
+    return RequestIntercept.model_validate(body | more)
 
 
 def approve_return(return_id: str = "T1", **more: Any) -> ApproveReturn:

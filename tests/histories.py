@@ -16,7 +16,13 @@ from domain import codec, desk
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven
 from domain.order_state import Order
-from domain.payment_commands import LoseChargeback
+from domain.payment_commands import (
+    LoseChargeback,
+    RecordRemittance,
+    RefuseDelivery,
+    WinChargeback,
+    WriteOffDifference,
+)
 from tests import given
 from tests.given import NOON, World
 
@@ -86,6 +92,7 @@ class History:
         self.orders.append(order_id)
         yield self.place(order_id)
         chance = self.random.random
+        yield from self.handling(order_id)
         if chance() < 0.05:
             yield given.void(order_id)
             return
@@ -105,6 +112,27 @@ class History:
         if chance() < 0.3:
             yield from self.returns(order_id)
 
+    def handling(self, order_id: str) -> Iterator[Command]:
+        """What a rule found is put right or decided, and people find more."""
+        chance = self.random.random
+        if chance() < 0.1:
+            case_id = self.id()
+            yield given.open_case(case_id, order_id, blocking=chance() < 0.5)
+            yield given.step(case_id, self.id(), order_id, cause="carrier", action="asked")
+            yield given.close_case(case_id, order_id)
+            if chance() < 0.3:
+                yield given.reopen(case_id, order_id)
+        if chance() < 0.1:
+            hold_id = self.id()
+            yield given.hold(self.pick("fraud", "stock"), hold_id, order_id)
+            if chance() < 0.8:
+                yield given.release(hold_id, order_id)
+        for case_id, case in self.order(order_id).cases.cases.items():
+            if case.open and case.blocking and chance() < 0.8:
+                yield given.close_case(case_id, order_id, cause="operator", action="put right")
+        if not self.order(order_id).approved:
+            yield given.reject(order_id) if chance() < 0.05 else given.approve(order_id)
+
     def place(self, order_id: str) -> Command:
         lines = [
             given.line(
@@ -117,12 +145,18 @@ class History:
             )
             for _ in range(self.random.randint(1, 4))
         ]
+        for one in lines[1:]:
+            if one["tax_rate_bp"] == 0:
+                one["exemption"] = {"code": "VATEX-EU-132"}
+        channel = self.pick("web", "phone", "store", "marketplace")
         return given.place(
             order_id,
             *lines,
+            discounts=self.discounts(lines[0]["unit_price_minor"]),
             at=self.tick(),
             numbers=(order_id[:8] + order_id[-4:],),
-            channel=self.pick("web", "phone", "store"),
+            channel=channel,
+            total_minor=self.pick(None, 12_345) if channel == "marketplace" else None,
             customer_id=self.random.choice(CUSTOMERS),
             currency=self.random.choice(CURRENCIES),
             prices_include_tax=self.pick(True, False),
@@ -131,6 +165,15 @@ class History:
             payment_method=self.random.choice(METHODS),
             external_ref=self.pick(None, f"ref-{order_id}"),
         )
+
+    def discounts(self, price_minor: int) -> list[dict[str, Any]]:
+        """Of every third order, two by name: less than half a unit of its first line."""
+        if price_minor % 3 or price_minor < 20:
+            return []
+        return [
+            {"kind": "coupon", "code": "S", "title": "Spring", "amount_minor": price_minor // 5},
+            {"kind": "promotion", "title": "Tea week", "amount_minor": price_minor // 7},
+        ]
 
     def amend(self, order_id: str) -> Command:
         line = self.pick(
@@ -142,7 +185,8 @@ class History:
 
     def payments(self, order_id: str) -> Iterator[Command]:
         owed = self.order(order_id).total_minor
-        if owed <= 0 or self.random.random() < 0.05:
+        at_the_door = self.order(order_id).payment_method == "cash_on_delivery"
+        if owed <= 0 or self.random.random() < (0.7 if at_the_door else 0.05):
             return
         first = self.pick(owed, owed, owed // 2, owed + 500)
         for amount in (first, owed - first):
@@ -157,12 +201,32 @@ class History:
         if payments and chance() < 0.1:
             yield given.unrecord(payments[-1], order_id)
         if payments and chance() < 0.1:
-            to, ids = self.random.choice(self.orders), {"to_payment_id": self.id()}
-            yield given.move(payments[0], to, self.pick(None, 100), order_id=order_id, **ids)
-        if payments and chance() < 0.1:
-            name = self.id()
-            yield given.dispute(payments[0], order_id=order_id, chargeback_id=name)
-            yield given.money(LoseChargeback, order_id, chargeback_id=name)
+            to, moved = self.random.choice(self.orders), self.id()
+            ids = {"order_id": order_id, "to_payment_id": moved, "at": self.tick()}
+            yield given.move(payments[0], to, self.pick(None, 100), **ids)
+            if chance() < 0.4:  # Refused where nothing was moved.
+                yield given.unrecord(moved, to)
+        if payments and chance() < 0.15:
+            name, part = self.id(), self.pick(None, 50)
+            yield given.dispute(payments[0], part, order_id=order_id, chargeback_id=name)
+            for kind in self.pick((LoseChargeback,), (LoseChargeback,), (WinChargeback,), ()):
+                yield given.money(kind, order_id, self.tick(), chargeback_id=name)
+        if chance() < 0.1:
+            yield given.money(WriteOffDifference, order_id, self.tick())
+
+    def at_the_door(self, order_id: str, parcel_id: str) -> Iterator[Command]:
+        """A parcel that was to be paid on delivery: nobody takes it, or its carrier remits."""
+        if self.order(order_id).payment_method != "cash_on_delivery":
+            return
+        if self.random.random() < 0.2:
+            of = {"parcel_id": parcel_id, "freight_minor": 600}
+            yield given.money(RefuseDelivery, order_id, self.tick(), **of)
+        owed = self.order(order_id).money.collected_minor
+        if owed > 0 and self.random.random() < 0.8:
+            told: dict[str, Any] = {"carrier": "sf-express", "reference": "r"}
+            told["payment_id"] = self.id()
+            told |= {"amount_minor": owed, "fee_minor": owed // 50}
+            yield given.money(RecordRemittance, order_id, self.tick(), **told)
 
     def parcels(self, order_id: str) -> Iterator[Command]:
         for line in self.order(order_id).lines.values():
@@ -178,6 +242,21 @@ class History:
                 yield given.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
             if self.random.random() < 0.8:
                 yield given.deliver(parcel_id, at=self.tick(), name="Li")
+            else:
+                yield from self.brought_back(order_id, parcel_id, line.priced.line_no)
+            yield from self.at_the_door(order_id, parcel_id)
+
+    def brought_back(self, order_id: str, parcel_id: str, line_no: int) -> Iterator[Command]:
+        """Intercepted, and taken back undelivered; a late scan may tell otherwise."""
+        of: dict[str, Any] = {"order_id": order_id, "return_id": self.id()}
+        yield given.intercept(parcel_id, order_id=order_id, at=self.tick())
+        yield given.scan("returning", self.tick(), parcel_id)
+        yield given.send_back((line_no, 1), parcel_id=parcel_id, **of, at=self.tick())
+        yield given.approve_return(**of, at=self.tick())
+        refund_id = self.id()
+        yield given.take_back((line_no, 1), **of, refund_id=refund_id, at=self.tick())
+        yield given.scan("delivered", self.tick(), parcel_id)
+        yield given.pay_refund(refund_id, order_id, at=self.tick())
 
     def refunds(self, order_id: str) -> Iterator[Command]:
         refund_id = self.id()

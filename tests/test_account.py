@@ -151,7 +151,7 @@ def test_what_is_left_of_a_gift_expires_once(known: Given) -> None:
 def test_an_order_is_placed_and_paid_out_of_the_account_in_one_write(known: Given) -> None:
     start = given(known.world, credit(12000))
     world = start.when(by_credit()).topics(
-        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
+        "order.placed.v4", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
     placed, approved, paid = world.events[A]
     assert isinstance(placed, OrderPlaced)
@@ -184,7 +184,7 @@ def test_more_than_there_is_is_refused_with_the_numbers(known: Given) -> None:
     assert refused.message == "100.00 asked, 99.99 there"
     start.when(by_gift()).refused("insufficient_credit", available_minor=3999, credit_minor=0)
     given(start.world, credit(1)).when(by_credit()).topics(
-        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
+        "order.placed.v4", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
 
 
@@ -213,7 +213,7 @@ def test_an_expired_gift_buys_nothing_even_if_nobody_wrote_it_off(known: Given) 
     dated_back = pay(100, order_id="B", method="gift_balance", at=hours(24), occurred_at=NOON)
     given(start.world, late).when(dated_back).refused("insufficient_credit")
     start.when(by_gift(at=hours(23.99))).topics(
-        "order.placed.v3", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
+        "order.placed.v4", "order.approved.v1", "order.payment_captured.v2", "account.spent.v1"
     )
 
 
@@ -325,7 +325,7 @@ def test_an_order_on_account_takes_its_part_of_the_limit(known: Given) -> None:
     )
     assert refused.message == "100.00 asked, 50.00 left of 150.00"
     given(world).when(on_account("B", line(quantity=1))).topics(
-        "order.placed.v3", "order.approved.v1", "account.exposure_taken.v1"
+        "order.placed.v4", "order.approved.v1", "account.exposure_taken.v1"
     )
 
 
@@ -359,7 +359,7 @@ def test_what_is_paid_frees_the_limit(known: Given) -> None:
     assert not world.account().exposures
     given(world).when(pay(1, "P3")).topics("order.payment_captured.v2")
     given(world, refund(5000), pay_refund()).when(on_account("B")).topics(
-        "order.placed.v3", "order.approved.v1", "account.exposure_taken.v1"
+        "order.placed.v4", "order.approved.v1", "account.exposure_taken.v1"
     )
 
 

@@ -252,6 +252,27 @@ def test_taxes_are_within_the_amounts_whether_prices_include_them(
     assert row["net_minor"] == 21_000
 
 
+def test_names_of_discounts_and_exemptions_move_no_figure(empty: Shop, analyst: Analytics) -> None:
+    """covers: A65 (exemption), A66: the sums of an order are those of one that says less."""
+    lines = (given.line("TEA", 3, 3333), given.line("CUP", 1, 1000))
+    off = [
+        {"kind": "coupon", "code": "SPRING", "title": "Spring", "amount_minor": 333},
+        {"kind": "promotion", "title": "Two for one", "amount_minor": 168},
+    ]
+    exempt: dict[str, Any] = {"exemption": {"code": "VATEX-EU-132"}}
+    empty.run(
+        given.place(A, *lines, discount_minor=501, currency="CNY", shipping_minor=500),
+        given.place(B, *lines, discounts=off, currency="EUR", shipping_minor=500, **exempt),
+        *(given.cancel((1, 1), order_id=one) for one in (A, B)),
+    )
+    plain, named = (
+        [{name: row[name] for name in ("group", "units", *SUMS)} for row in found["rows"]]
+        for found in (analyst.sales("sku", Period(currency=code)) for code in ("CNY", "EUR"))
+    )
+    assert plain == named
+    assert total(named, "discount_minor") < 501
+
+
 def test_days_and_months_are_those_of_the_shop(empty: Shop, analyst: Analytics) -> None:
     """covers: A27. 31 January 20:00 UTC is February in Shanghai."""
     late = datetime(2025, 1, 31, 20, tzinfo=UTC)

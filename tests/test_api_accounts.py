@@ -53,12 +53,12 @@ def test_credit_and_gifts_are_spent_by_placing_and_come_back(api: Api, known: st
     assert shown["available_minor"] == 2_000
     assert shown["gifts"] == []
     topics = [event["topic"] for event in events(api, placed["order_id"])]
-    assert topics == ["order.placed.v3", "order.approved.v1", "order.payment_captured.v2"]
+    assert topics == ["order.placed.v4", "order.approved.v1", "order.payment_captured.v2"]
     bought = api.shown(f"/v1/orders/{placed['order_id']}", min_position=placed["position"])
     assert (bought["paid_minor"], bought["payments"][0]["method"]) == (21_000, "store_credit")
 
     path = f"/v1/orders/{placed['order_id']}/refunds"
-    refund = api.made(path, {"reason": "damaged", "amount_minor": 15_000})
+    refund = api.made(path, {"reason": "late", "amount_minor": 15_000})
     paid = api.made(f"{path}/{refund['refund_id']}/pay", {"reference": "R-1"})
     shown = api.shown(at, min_position=paid["position"])
     assert (shown["credit_minor"], shown["gift_minor"]) == (15_000, 2_000)

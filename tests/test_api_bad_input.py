@@ -44,6 +44,8 @@ UNKNOWN = "01a20c2a-19a5-71f7-84ce-207d962e43a1"
 BIG = 10**12 + 1
 CONTACT = {"name": "A\u0000B"}
 ADDRESS = {"line1": "x", "city": "x", "country": "China"}
+EXEMPT = {"code": "VATEX-EU-132"}
+COUPON = {"kind": "coupon", "code": "SPRING", "title": "Spring sale", "amount_minor": 100}
 WRONG_FIELDS: list[tuple[str, Json]] = [
     ("lines.0.quantity", {"lines": line(quantity=0)}),
     ("lines.0.quantity", {"lines": line(quantity=-1)}),
@@ -72,6 +74,17 @@ WRONG_FIELDS: list[tuple[str, Json]] = [
     ("prices_include_tax", {"prices_include_tax": "yes"}),
     ("prices_include_tax", {"prices_include_tax": 1}),
     ("discount_minor", {"discount_minor": -1}),
+    ("lines.0.exemption", {"lines": line(tax_rate_bp=600, exemption=EXEMPT)}),
+    ("lines.0.exemption.code", {"lines": line(exemption={"code": "VATEX-EU-1"})}),
+    ("exemption", {"exemption": EXEMPT}),
+    ("exemption.reason", {"exemption": {"code": "charity"}}),
+    ("exemption_certificate", {"exemption_certificate": "C-1"}),
+    ("discounts", {"discounts": [COUPON], "discount_minor": 1}),
+    ("discounts", {"discounts": [COUPON] * 2, "discount_minor": None}),
+    ("discounts", {"discounts": [COUPON | {"code": str(n)} for n in range(21)]}),
+    ("discounts.0.code", {"discounts": [COUPON | {"code": None}]}),
+    ("discounts.0.kind", {"discounts": [COUPON | {"kind": "gift"}]}),
+    ("discounts.0.amount_minor", {"discounts": [COUPON | {"amount_minor": 0}]}),
     ("shipping_minor", {"shipping_minor": BIG}),
     ("total_minor", {"total_minor": -1}),
     ("currency", {"currency": "cny"}),

@@ -95,7 +95,7 @@ def assert_each_answer_is_one_order(settings: Settings, answers: dict[str, Any])
     with Store(settings).connect() as connection:
         placed = connection.execute(
             "SELECT key, state->>'customer_id' FROM ledger_event_json"
-            " WHERE topic = 'order.placed.v3'"
+            " WHERE topic = 'order.placed.v4'"
         ).fetchall()
         head = Store(settings).head(connection)
         counted = connection.execute("SELECT count(*) FROM ledger_event").fetchone()

@@ -45,7 +45,25 @@ def operations(described: Json) -> list[tuple[str, str, Json]]:
 EVIDENCE = "/v1/evidence"  # takes files, not JSON
 INTERFACE = {
     "POST /v1/orders",
+    "POST /v1/drafts",
+    "PUT /v1/drafts/{}",
+    "POST /v1/drafts/{}/quote",
+    "POST /v1/drafts/{}/accept",
+    "POST /v1/drafts/{}/decline",
+    "POST /v1/drafts/{}/confirm",
+    "POST /v1/drafts/{}/confirm/preview",
+    "POST /v1/drafts/{}/discard",
+    "GET /v1/drafts",
+    "GET /v1/drafts/{}",
     "POST /v1/orders/{}/approve",
+    "POST /v1/orders/{}/reject",
+    "POST /v1/orders/{}/cases",
+    "POST /v1/orders/{}/cases/{}/steps",
+    "POST /v1/orders/{}/cases/{}/close",
+    "POST /v1/orders/{}/cases/{}/reopen",
+    "POST /v1/orders/{}/hold",
+    "POST /v1/orders/{}/holds/{}/release",
+    "GET /v1/cases",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
@@ -67,6 +85,7 @@ INTERFACE = {
     "POST /v1/orders/{}/payments/late-fee/waive",
     "POST /v1/orders/{}/payments/remit",
     "POST /v1/orders/{}/parcels/{}/refuse",
+    "POST /v1/orders/{}/parcels/{}/intercept",
     "POST /v1/orders/{}/reinstate",
     "POST /v1/orders/{}/parcels",
     "POST /v1/orders/{}/cancel",
@@ -118,7 +137,13 @@ INTERFACE = {
     "GET /v1/policies/{}/versions",
     "GET /v1/policies/{}/compare",
     "POST /v1/policies/{}/preview",
+    "POST /v1/policies/{}/try",
     "POST /v1/policies/{}",
+    "GET /v1/procedure",
+    "GET /v1/procedure/versions",
+    "GET /v1/procedure/compare",
+    "POST /v1/procedure/issue",
+    "POST /v1/procedure/{}/acknowledge",
     "GET /v1/customers/{}/accounts/{}",
     "POST /v1/customers/{}/accounts/{}/credit",
     "POST /v1/customers/{}/accounts/{}/gifts",
@@ -134,8 +159,10 @@ INTERFACE = {
     "POST /v1/statements/{}/lines/{}/unallocated",
     "GET /v1/reconciliation/lines",
     "GET /v1/reconciliation/movements",
+    "GET /v1/reconciliation/contradictions",
     "POST /v1/periods/{}/close",
     "GET /v1/periods",
+    "GET /v1/periods/{}",
     "GET /v1/analytics/orders",
     "GET /v1/analytics/sales",
     "GET /v1/analytics/payments",
@@ -293,7 +320,10 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         examples.send(path, customer_id="C-1001", currency="CNY")
 
     examples.send("/v1/policies/{shop}/preview", shop="main")
+    examples.send("/v1/policies/{shop}/try", shop="main")
     examples.send("/v1/policies/{shop}", shop="main")
+    examples.send("/v1/procedure/issue")
+    examples.send("/v1/procedure/{version}/acknowledge", version="1")
 
     id_ = examples.send("/v1/orders")["order_id"]
     previewed = ("amend/preview", "amend", "cancel/preview", "cancel")
@@ -303,17 +333,30 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     rest = {"method": "alipay", "amount_minor": 50_000, "reference": "rest"}
     api.made(f"/v1/orders/{id_}/payments", rest)
     parcel = examples.send(f"{order}/parcels", order_id=id_)["parcel_id"]
-    for name in ("dispatch", "deliver"):
-        examples.send(f"/v1/parcels/{{parcel_id}}/{name}", parcel_id=parcel)
+    examples.send("/v1/parcels/{parcel_id}/dispatch", parcel_id=parcel)
+    examples.send(f"{order}/parcels/{{parcel_id}}/intercept", order_id=id_, parcel_id=parcel)
+    examples.send("/v1/parcels/{parcel_id}/deliver", parcel_id=parcel)
     examples.send(f"{order}/override", order_id=id_)
     send_examples_of_refunds(api, examples, id_)
     send_examples_of_papers(examples)
     send_examples_of_statements(examples, {"order_id": id_, "payment_id": payment})
 
+    def drafted(*names: str) -> None:
+        at = "/v1/drafts/{draft_id}"
+        draft_id = examples.send("/v1/drafts")["draft_id"]
+        examples.send(at, "put", draft_id=draft_id)
+        for name in names:
+            examples.send(f"{at}/{name}", draft_id=draft_id)
+
+    drafted("quote", "accept")
+    drafted("quote", "decline", "discard")
+    drafted("confirm/preview", "confirm")
+
     first, second = (examples.send("/v1/orders")["order_id"] for _ in range(2))
     examples.send("/v1/parcels", order_id=first, second_id=second)
     examples.send(f"{order}/void", order_id=examples.send("/v1/orders")["order_id"])
     send_examples_of_money(api, examples)
+    send_examples_of_cases(api, examples)
     send_example_of_exchange(api, examples)
 
     with_example = {
@@ -322,6 +365,18 @@ def test_every_example_runs(api: Api, described: Json) -> None:
         if "requestBody" in one and path != EVIDENCE
     }
     assert examples.sent == with_example
+
+
+def send_examples_of_cases(api: Api, examples: Examples) -> None:
+    order = "/v1/orders/{order_id}"
+    one = examples.send("/v1/orders")["order_id"]
+    case = {"order_id": one, "case_id": examples.send(f"{order}/cases", order_id=one)["case_id"]}
+    for name in ("steps", "close", "reopen"):
+        examples.send(f"{order}/cases/{{case_id}}/{name}", **case)
+    held = examples.send(f"{order}/hold", order_id=one)["hold_id"]
+    examples.send(f"{order}/holds/{{hold_id}}/release", order_id=one, hold_id=held)
+    waits = api.place(currency="USD")["order_id"]
+    examples.send(f"{order}/reject", order_id=waits)
 
 
 def send_examples_of_money(api: Api, examples: Examples) -> None:

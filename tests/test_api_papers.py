@@ -31,7 +31,7 @@ def test_an_order_is_invoiced_refunded_and_credited(api: Api) -> None:
     again = api.post(f"{at}/invoices")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_invoice")
 
-    refund = api.made(f"{at}/refunds", {"reason": "damaged", "amount_minor": 500})
+    refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 500})
     api.made(f"{at}/refunds/{refund['refund_id']}/pay", {"reference": "R-1"})
     body = {"reason": "damaged", "refund_id": refund["refund_id"], "text": "The cup was chipped."}
     note = api.made(f"{at}/credit-notes", body)
@@ -43,7 +43,7 @@ def test_an_order_is_invoiced_refunded_and_credited(api: Api) -> None:
     ]
     assert (listed["to_invoice_minor"], listed["to_credit_minor"]) == (0, 0)
     assert sum(one["gross_minor"] for one in listed["papers"][0]["rates"]) == 21_000
-    (told,) = [e for e in events(api, note["order_id"]) if e["topic"] == "order.credited.v1"]
+    (told,) = [e for e in events(api, note["order_id"]) if e["topic"] == "order.credited.v2"]
     assert told["data"]["text"] == "The cup was chipped."
     shown = api.shown(at, min_position=note["position"])
     assert shown["version"] == note["version"]

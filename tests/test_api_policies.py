@@ -307,3 +307,49 @@ def test_many_who_publish_at_once_make_versions_without_a_gap(api: Api, shop: st
     assert sorted(one["version"] for one in made) == list(range(1, AT_ONCE + 1))
     listed = api.shown(f"/v1/policies/{shop}/versions")["versions"]
     assert [one["version"] for one in listed] == list(range(AT_ONCE, -1, -1))
+
+
+# -- trying on past orders ------------------------------------------------------------------------
+
+
+def test_a_draft_is_tried_on_past_orders_and_nothing_is_recorded(api: Api, shop: str) -> None:
+    """covers: A89: another free time gives the difference of the fees; the ledger is unchanged."""
+    publish(api, shop, free_for(0))
+    for _ in range(2):
+        order = api.place(shop=shop)
+        at = f"/v1/orders/{order['order_id']}"
+        body = {"method": "alipay", "amount_minor": order["total_minor"], "reference": "r"}
+        api.made(f"{at}/payments", body)
+        told = {"reason_code": "changed_mind", "initiator": "customer"}
+        fee = api.made(f"{at}/cancel/preview", told)["fee_minor"]
+        api.made(f"{at}/cancel", told)
+        assert fee > 0
+    api.place()  # of another shop
+    head = api.head()
+    api.shown("/v1/orders", min_position=head)
+    body = free_for(24) | {"placed_from": in_hours(-1), "placed_to": in_hours(1)}
+    tried = api.made(f"/v1/policies/{shop}/try", body)
+    (fees,) = [one for one in tried["rules"] if one["rule"] == "cancellation_fee"]
+    assert (tried["orders"], tried["more"], tried["differences_more"]) == (2, False, 0)
+    assert (fees["decisions"], fees["different"]) == (2, 2)
+    assert fees["change_minor"] == {"CNY": -2 * fee}
+    assert [(one["was"], one["would_be"]) for one in tried["differences"]] == [(fee, 0)] * 2
+    assert api.head() == head
+    nothing = api.made(
+        f"/v1/policies/{shop}/try",
+        free_for(0) | {"placed_from": in_hours(-1), "placed_to": in_hours(1)},
+    )
+    assert nothing["differences"] == []
+
+
+def test_what_cannot_be_tried_is_told_by_field(api: Api, shop: str) -> None:
+    body = free_for(24) | {"placed_from": in_hours(1), "placed_to": in_hours(-1)}
+    answer = api.client.post(f"/v1/policies/{shop}/try", json=body)
+    assert answer.status_code == 422
+    assert "placed_to must be after placed_from" in answer.text
+    body = {"rules": {"payment": {"reminder_hours": [100]}}} | {
+        "placed_from": in_hours(-1),
+        "placed_to": in_hours(1),
+    }
+    ((field, _),) = errors(api.client.post(f"/v1/policies/{shop}/try", json=body))
+    assert field.startswith("rules.payment.reminder_hours")

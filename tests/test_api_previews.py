@@ -34,7 +34,7 @@ def test_what_is_saved_is_what_was_shown(api: Api, change: dict[str, Any]) -> No
     assert saved["total_minor"] == shown["total_minor"]["after"]
     made = events(api, order_id)[len(before) :]
     assert [event["topic"] for event in made] == shown["topics"]
-    lines = [event["data"] for event in made if event["topic"] == "order.lines_amended.v1"]
+    lines = [event["data"] for event in made if event["topic"] == "order.lines_amended.v2"]
     if lines:
         assert lines[0]["tax_minor"] == shown["tax_minor"]["after"]
         assert {one["line_no"] for one in shown["lines"]} == {
@@ -54,7 +54,7 @@ def test_a_change_that_would_do_something_else_by_now_is_refused_with_what_came_
     api.made(f"{at}/amend", other)
     answer = api.post(f"{at}/amend", {**body, "digest": shown["digest"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "preview_differs")
-    assert [one["topic"] for one in answer.json()["events"]] == ["order.lines_amended.v1"]
+    assert [one["topic"] for one in answer.json()["events"]] == ["order.lines_amended.v2"]
     again = api.made(f"{at}/amend/preview", body)
     assert again["total_minor"]["after"] == 3 * 7_000 + 2_900 - 500 + 1_000
     assert api.made(f"{at}/amend", {**body, "digest": again["digest"]})

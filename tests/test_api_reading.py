@@ -121,7 +121,7 @@ def test_the_feed_streams_and_resumes_where_it_was_cut(api: Api) -> None:
     with api.client.stream("GET", "/v1/feed", headers=headers) as stream:
         lines = (line for line in stream.iter_lines() if line)
         assert next(lines) == f"id: {head + 1}"
-        assert next(lines) == "event: order.placed.v3"
+        assert next(lines) == "event: order.placed.v4"
         assert next(lines).startswith('data: {"position":')
 
 

@@ -92,7 +92,7 @@ def test_one_checkout_one_order(api: Api) -> None:
     assert {(one["status"], one["code"]) for one in refused} == {(409, "already_placed")}
     owners = made | {one["facts"]["order_id"] for one in refused}
     assert len(owners) == 1
-    placed = "SELECT key FROM ledger_event WHERE topic = 'order.placed.v3' AND key = ANY(%s)"
+    placed = "SELECT key FROM ledger_event WHERE topic = 'order.placed.v4' AND key = ANY(%s)"
     assert rows(api.settings, placed, [*owners]) == [(owners.pop(),)]
     last = api.head()
     assert len(api.shown("/v1/orders", customer_id="C-R3", min_position=last)["items"]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import httpx
 import pytest
 
 from commands.evidence import FILE_BYTES_MAX, MEDIA_TYPES
+from domain.order_commands import TrackParcel
 from tests.api_server import Api, events, rows
+from tests.carrier import Desk
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"not much of a picture"
 FILES = {
@@ -247,6 +250,67 @@ def test_goods_come_back_by_condition_and_two_of_three_are_refunded(api: Api) ->
         1
     ] == ("return_exceeds_delivered")
     assert api.post(f"{at}/returns/nonsense/approve").status_code == 404
+
+
+def scanned(api: Api, parcel_id: str, number: str, milestone: str) -> None:
+    """As the carrier tells it; a scan after the last one."""
+    now = datetime.now(UTC)
+    journey = {"parcel_id": parcel_id, "carrier": "sf", "tracking_number": number}
+    told = {"event_id": uuid.uuid4().hex, "milestone": milestone, "occurred_at": now, "at": now}
+    Desk(api.settings).run(TrackParcel.model_validate(journey | told))
+
+
+def test_a_parcel_is_intercepted_and_taken_back_undelivered(api: Api) -> None:
+    """covers: A48: over the way that is there when a cancellation comes too late."""
+    sku, number = f"BACK-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex
+    api.made(f"/v1/stock/{sku}/receive", {"quantity": 10})
+    line = {"sku": sku, "name": "X", "category": "c", "quantity": 3, "unit_price": "50.00"}
+    at = f"/v1/orders/{api.place(lines=[line], discount_minor=0, total_minor=None)['order_id']}"
+    body = {"method": "alipay", "amount_minor": 16_000, "reference": uuid.uuid4().hex}
+    api.made(f"{at}/payments", body)
+    units = [{"line_no": 1, "quantity": 3}]
+    parcel = api.made(f"{at}/parcels", {"lines": units})["parcel_id"]
+    stop = {"reason_code": "changed_mind", "text": "王小明 rang too late"}
+    intercept = f"{at}/parcels/{parcel}/intercept"
+    assert refused(api.post(intercept, stop)) == (409, "not_on_its_way")
+    api.made(f"/v1/parcels/{parcel}/dispatch", {"carrier": "sf", "tracking_number": number})
+
+    answer = api.post(f"{at}/cancel", {"reason_code": "changed_mind"})
+    assert refused(answer) == (409, "already_dispatched")
+    assert answer.json()["facts"]["intercept"] == [parcel]
+    assert shown(api, at)["parcels"][0]["intercept"] is None
+    assert api.made(intercept, stop)["intercept"] == "requested"
+    assert api.made(intercept, stop)["position"] is None, "a repeat is nothing"
+    assert shown(api, at)["parcels"][0]["intercept"] == "requested"
+    (fact,) = (e for e in events(api, at.rpartition("/")[2]) if "intercept" in e["topic"])
+    assert (fact["data"]["reason_code"], fact["data"]["parcel_id"]) == ("changed_mind", parcel)
+    query = "SELECT convert_from(state, 'UTF8') FROM ledger_event WHERE position = %s"
+    ((stored,),) = rows(api.settings, query, fact["position"])
+    assert "王小明" not in stored
+    assert '"sealed"' in stored
+
+    asked = {"reason": "changed_mind", "lines": units, "parcel_id": parcel}
+    assert refused(api.post(f"{at}/returns", asked)) == (409, "parcel_not_coming_back")
+    scanned(api, parcel, number, "returning")
+    order = shown(api, at)
+    assert order["parcels"][0]["intercept"] == "succeeded"
+    assert (order["status"], order["fulfilment"]) == ("exception", "delivery_exception")
+    back = f"{at}/returns/{api.made(f'{at}/returns', asked)['return_id']}"
+    api.made(f"{back}/approve")
+    received = api.made(f"{back}/receive", {"lines": units})
+    assert received["refund"]["amount_minor"] == 15_000
+    api.made(f"{at}/refunds/{received['refund']['refund_id']}/pay", {"reference": "R"})
+    scanned(api, parcel, number, "delivered")
+    order = shown(api, at)
+    assert (order["parcels"][0]["status"], order["fulfilment"]) == ("returned", "shipped")
+    assert order["returns"][0]["parcel_id"] == parcel
+    assert (order["return_status"], order["refunded_minor"]) == ("closed", 15_000)
+    (left,) = order["lines"]
+    assert (left["delivered"], left["returned"], left["refunded"]) == (0, 3, 3)
+    stock = api.shown(f"/v1/stock/{sku}", min_position=api.head())
+    assert stock["locations"][0]["on_hand"] == 10
+    asked.pop("parcel_id")
+    assert refused(api.post(f"{at}/returns", asked)) == (409, "return_exceeds_delivered")
 
 
 def test_an_exchange_is_linked_both_ways_and_the_difference_is_due(api: Api) -> None:

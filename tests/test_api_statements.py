@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,81 @@ def test_a_month_that_is_not_over_cannot_be_closed(api: Api) -> None:
     refused = api.post("/v1/periods/2099-01/close")
     assert (refused.status_code, refused.json()["code"]) == (409, "period_not_over")
     assert api.post("/v1/periods/January/close").status_code == 422
+
+
+def test_one_month_stands_beside_its_events_and_its_orders(api: Api) -> None:
+    """covers: A24: captures less refunds are what is with us, and late facts have pointers."""
+    shop = "report-shop"
+    order = api.place(shop=shop)["order_id"]
+    told = {"method": "alipay", "amount_minor": 21_000, "reference": "c"}
+    at = {"occurred_at": "2025-01-31T23:59:59+08:00"}
+    wrong = api.made(f"/v1/orders/{order}/payments", told | at)["payment_id"]
+    path_ = "/v1/periods/2025-01"
+    before = api.shown(path_, shop=shop, min_position=api.head())
+    assert (before["status"], before["stated"], before["equal"]) == ("open", None, None)
+    api.made(f"{path_}/close", {"shop": shop})
+    closed = api.shown(path_, shop=shop)
+    assert (closed["status"], closed["equal"], closed["stated"]) == (
+        "closed",
+        True,
+        before["totals"],
+    )
+    (balance,) = closed["balances"]
+    assert balance == {
+        "currency": "CNY",
+        "orders": 1,
+        "events_minor": 21_000,
+        "balance_minor": 21_000,
+        "difference_minor": 0,
+        "differing": 0,
+    }
+    late = told | {"amount_minor": 100, "occurred_at": "2025-01-15T12:00:00+08:00"}
+    api.made(f"/v1/orders/{order}/payments", late)
+    api.made(f"/v1/orders/{order}/payments/{wrong}/void", {"reason": "typed twice"})
+    february = api.shown("/v1/periods/2025-02", shop=shop, min_position=api.head())
+    (total,) = february["totals"]
+    assert (total["month"], total["captured_minor"], total["kept_minor"]) == ("2025-01", 100, 100)
+    assert [one["month"] for one in february["late"]] == ["2025-01"]
+    assert february["balances"][0]["balance_minor"] == 100
+    assert api.shown(path_, shop=shop)["equal"] is True
+    now = api.shown(f"/v1/periods/{datetime.now(UTC):%Y-%m}", shop=shop)
+    assert [one["voided_minor"] for one in now["totals"]] == [21_000]
+    assert api.get("/v1/periods/2025-13").status_code == 422
+
+
+def test_a_payment_that_is_voided_after_its_match_is_a_contradiction(api: Api) -> None:
+    """covers: A25: it is listed, never proposed, and gone when the match is undone."""
+    order = paid(api, 8_888)
+    statement = bring(api, f"2025-03-03,88.88,{order['reference']},,")
+    suggestions(api, statement, statement["position"])
+    api.made(path(statement, "/auto-match"))
+    void = f"/v1/orders/{order['order_id']}/payments/{order['payment_id']}/void"
+    gone = api.made(void, {"reason": "typed twice"})
+    where = {"limit": 200, "min_position": gone["position"]}
+    (found,) = api.shown("/v1/reconciliation/contradictions", **where)["items"]
+    assert (found["id"], found["state"], found["amount_minor"], found["open_minor"]) == (
+        *(order["payment_id"], "over_matched"),
+        *(0, -8_888),
+    )
+    open_ = api.shown("/v1/reconciliation/movements", **where)["items"]
+    assert order["payment_id"] not in [one["id"] for one in open_]
+    back = bring(api, f"2025-03-04,-88.88,{order['reference']},,")
+    assert suggestions(api, back, back["position"])["items"][0]["suggestions"] == []
+    name = found["matches"][0]["match_id"]
+    undone = api.made(path(statement, f"/matches/{name}/undo"), {"reason": "it was voided"})
+    where = {"min_position": undone["position"]}
+    assert api.shown("/v1/reconciliation/contradictions", **where)["items"] == []
+
+
+def test_the_tolerance_is_the_shops_own(api: Api) -> None:
+    """covers: A25"""
+    shop = "exact-shop"
+    rules = {"rules": {"payment": {"tolerance": {"CNY": 0}}}}
+    api.made(f"/v1/policies/{shop}", rules)
+    order = api.place(shop=shop)["order_id"]
+    told = {"method": "bank_transfer", "amount_minor": 21_000, "reference": "EXACT"}
+    payment = api.made(f"/v1/orders/{order}/payments", told)["payment_id"]
+    statement = bring(api, "2025-03-04,209.99,EXACT,,", shop=shop)
+    ours = [{"kind": "capture", "owner": order, "id": payment}]
+    refused = api.post(path(statement, "/matches"), {"lines": [{"line_no": 2}], "movements": ours})
+    assert refused.json()["facts"]["tolerance_minor"] == 0

@@ -123,7 +123,7 @@ def test_an_order_is_replayed_by_id_and_by_number(settings: Settings, ledger: Le
     told = events(ledger("replay", owner))
     assert events(ledger("replay", number)) == told
     assert [event["version"] for event in told] == list(range(1, len(told) + 1))
-    assert told[0]["topic"] == "order.placed.v3"
+    assert told[0]["topic"] == "order.placed.v4"
     assert "王小明" not in ledger("replay", owner).stdout
     ledger("replay", "0000000000", fails=True)
 

@@ -198,7 +198,7 @@ def test_personal_fields_are_sealed_for_their_person_and_read_again() -> None:
     assert isinstance(sealed.contact, Sealed)
     assert isinstance(sealed.note, Sealed)
     assert sealed.billing_address is None
-    assert sealed.contact.context == f"order.placed.v3/contact/{command_id}"
+    assert sealed.contact.context == f"order.placed.v4/contact/{command_id}"
     assert b"Li Wei" not in codec.encode(sealed)
     contact = codec.reveal(sealed.contact, BoxCipher())
     assert contact == {"name": "Li Wei", "email": "li@example.com"}

@@ -227,6 +227,39 @@ def test_a_discount_above_the_goods_is_kept_although_the_desk_would_refuse_it() 
     assert placed.total_minor == -100
 
 
+def test_named_discounts_and_exemptions_of_history_are_kept_as_far_as_they_agree() -> None:
+    """covers: A65 (exemption), A66"""
+    order: dict[str, Any] = {
+        "external_ref": "E",
+        "placed_at": "2024-01-01",
+        "currency": "CNY",
+        "discounts": [
+            {"kind": "coupon", "code": "S", "title": "Spring", "amount_minor": 60},
+            {"kind": "bulk", "title": "Ten for nine", "amount_minor": 40},
+        ],
+        "exemption": {"code": "export", "reason": "§ 6 UStG"},
+        "exemption_certificate": "ATLAS-1",
+        "lines": [{"sku": sku, "unit_price_minor": 1000} for sku in "ABC"],
+    }
+
+    def placed(**changes: Any) -> tuple[OrderPlaced, tuple[str, ...]]:
+        result = told(json.dumps({"order": order | changes}))
+        ((event, *_),) = result.decision.events.values()
+        assert isinstance(event, OrderPlaced)
+        return event, result.irregular
+
+    event, irregular = placed()
+    assert (event.total_minor, event.discount_minor) == (2900, 100)
+    assert [line.discount_shares for line in event.lines] == [[20, 14], [20, 13], [20, 13]]
+    assert {line.exemption and line.exemption.code for line in event.lines} == {"export"}
+    assert not {"discounts_differ", "exempt_but_taxed"} & {*irregular}
+    taxed = [{"sku": "A", "unit_price_minor": 1130, "tax_rate_bp": 1300}]
+    event, irregular = placed(lines=taxed, discount_minor=130)
+    assert {"discounts_differ", "exempt_but_taxed"} <= {*irregular}
+    assert (event.total_minor, len(event.discounts or ())) == (1000, 2)
+    assert (event.lines[0].exemption, event.lines[0].discount_shares) == (None, None)
+
+
 LINE = '{"order": {"external_ref": "A", "placed_at": "2024-01-01", "currency": "CNY", %s}}'
 UNREADABLE = {
     '"lines": [{"sku": "A", "quantity": 1.5}]': "order.lines.0.quantity: Value error, "

@@ -353,4 +353,4 @@ def test_history_whose_total_is_less_than_its_lines_is_not_invoiced_above_it() -
     theirs = placed.model_copy(update={"total_minor": 10200})
     start = given({order_stream("A"): [theirs, *more]})
     start.when(issue()).refused("invoice_exceeds_owed", asked_minor=10300, open_minor=10200)
-    start.when(issue((1, 2))).topics("invoice_series.number_taken.v1", "order.invoiced.v1")
+    start.when(issue((1, 2))).topics("invoice_series.number_taken.v1", "order.invoiced.v2")

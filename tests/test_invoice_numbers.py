@@ -79,7 +79,7 @@ async def test_concurrent_issuing_leaves_no_gap_and_repeats_no_number(settings: 
     assert refusals(outcomes) == ["nothing_to_invoice"] * count
     assert refusals(credited) == ["nothing_to_credit"] * (count // 2)
     expected = [f"INV-2026-{number:06d}" for number in range(1, count + 1)]
-    assert numbers(settings, "order.invoiced.v1") == expected
+    assert numbers(settings, "order.invoiced.v2") == expected
     assert taken(settings, "invoice") == list(range(1, count + 1))
     assert taken(settings, "credit_note") == list(range(1, count // 2 + 1))
     answered = sorted(o.body["paper_number"] for o in outcomes if isinstance(o, Outcome))

@@ -141,6 +141,12 @@ def test_a_payment_that_never_was_is_voided_and_the_order_is_unpaid_again() -> N
     given(world).when(void()).topics("order.voided.v1")
 
 
+def test_a_voided_order_shows_what_it_was_and_is_owed_by_nobody() -> None:
+    order = after(place()).when(void()).topics("order.voided.v1").order()
+    assert (order.total_minor, order.unpaid_minor, order.balance_minor) == (10000, 0, 0)
+    assert (settlement(order).total_minor, settlement(order).kept_minor) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "used",
     [(refund(1),), (refund(1), pay_refund()), (place("B"), move(amount_minor=1)), (dispute(),)],
@@ -283,7 +289,7 @@ def test_what_was_written_off_comes_off_no_refund() -> None:
     """Half is cancelled after 99.50 of 100.00 were paid: 49.50 go back, not 50.00."""
     world = after(place(), pay(9950), cancel((1, 1))).world
     assert settlement(world.order()).credit_minor == 4950
-    given(world).when(amend({"line_no": 1, "quantity": 3})).topics("order.lines_amended.v1")
+    given(world).when(amend({"line_no": 1, "quantity": 3})).topics("order.lines_amended.v2")
 
 
 def test_more_than_is_owed_stays_as_credit_on_the_order() -> None:

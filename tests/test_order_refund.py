@@ -89,10 +89,12 @@ def test_packed_units_need_the_warehouse_and_dispatched_ones_a_return() -> None:
     start.when(cancel((1, 2))).refused("packed_needs_warehouse_stop", asked=2)
     assert start.when(cancel((1, 1))).world.order().total_minor == 5000
     sent = given(start.world, dispatch())
-    sent.when(cancel((1, 2))).refused("cancel_exceeds_open", asked=2, open=1)
+    on_its_way = {"parcels": ["K"], "intercept": ["K"]}
+    sent.when(cancel((1, 2))).refused("already_dispatched", asked=2, open=1, **on_its_way)
+    sent.when(cancel((1, 3))).refused("cancel_exceeds_open", asked=3, open=1)
     rest = sent.when(cancel()).world
     assert (rest.order().total_minor, rest.order().cancelled) == (5000, False)
-    given(rest).when(cancel()).refused("already_dispatched")
+    given(rest).when(cancel()).refused("already_dispatched", lines=[1], **on_its_way)
 
 
 def test_a_void_order_is_not_cancelled() -> None:

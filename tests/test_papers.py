@@ -21,9 +21,10 @@ from api import paper_html, paper_pdf, paper_view, paper_xml
 from api.paper_view import PaperShown
 from domain.desk import order_stream
 from domain.invoice_amounts import owed_by_rate
+from domain.invoice_commands import SellerTerms
 from domain.money import minor_digits
 from tests.given import ADDRESS, World, given, line, pay, place, refund
-from tests.papers import credit, issue
+from tests.papers import TERMS, credit, issue
 from tests.scale import scale
 
 SVRL = "{http://purl.oclc.org/dsdl/svrl}"
@@ -112,6 +113,78 @@ def test_other_orders_pass_the_standards_rules(
 ) -> None:
     world = given(bought(payment_method="bank_transfer", **more), issue()).world
     assert broken(rules, tmp_path, paper_xml.xml(paper(world))) == []
+
+
+EXEMPT = line("BOOK", 1, 4000, exemption={"code": "VATEX-EU-132"})
+CHARITY = {"code": "charity", "reason": "§ 4 Nr. 18 UStG"}
+
+
+def breakdown(shown: PaperShown) -> list[tuple[Any, ...]]:
+    terms = ("BT-118", "BT-119", "BT-116", "BT-117", "BT-120", "BT-121")
+    told = parse_ubl_cii_xml(paper_xml.xml(shown))
+    return [tuple(str(one[term]) for term in terms if one.get(term)) for one in told["BG-23"]]
+
+
+def test_what_is_exempt_is_told_apart_from_what_is_zero_rated(rules: Any, tmp_path: Any) -> None:
+    """covers: A65 (exemption), A68: category E with its reason, one entry for all reasons."""
+    goods = (*MIXED, EXEMPT)
+    shown = paper(given(bought(*goods), issue()).world)
+    assert broken(rules, tmp_path, paper_xml.xml(shown)) == []
+    zero, exempt = breakdown(shown)[-2:]
+    assert (zero[0], zero[2]) == ("Z", "1.00")
+    assert (exempt[0], exempt[2], *exempt[4:]) == ("E", "40.00", "VATEX-EU-132", "VATEX-EU-132")
+    two = paper(given(bought(*goods, line("GIFT", 1, 500, exemption=CHARITY)), issue()).world)
+    assert broken(rules, tmp_path, paper_xml.xml(two)) == []
+    last = breakdown(two)[-1]
+    assert (last[0], last[2], last[4:]) == ("E", "45.00", ("VATEX-EU-132; § 4 Nr. 18 UStG",))
+
+
+def test_an_exempt_order_and_its_credit_note_pass_the_standards_rules(
+    rules: Any, tmp_path: Any
+) -> None:
+    """covers: A65 (exemption)"""
+    exempt: dict[str, Any] = {"shipping_tax_rate_bp": 0, "exemption": CHARITY}
+    world = bought(line(), line("CUP"), exemption_certificate="ST-44/17", **exempt)
+    world = given(world, issue(), pay(21_000), refund(1234), credit(refund_id="R1")).world
+    for paper_id, net in (("I1", "210.00"), ("C1", "12.34")):
+        shown = paper(world, paper_id).opened({"certificate": "ST-44/17"})
+        assert broken(rules, tmp_path, paper_xml.xml(shown)) == []
+        (only,) = breakdown(shown)
+        assert (only[0], only[2], only[4]) == ("E", net, "§ 4 Nr. 18 UStG")
+        for text in (paper_html.page(shown), text_of(paper_pdf.pdf(shown, None))):
+            assert "免税" in text
+            assert "ST-44/17" in text
+
+
+def test_an_export_is_a_category_of_its_own(rules: Any, tmp_path: Any) -> None:
+    """It needs the seller's VAT number, which some sellers have not."""
+    export: dict[str, Any] = {"shipping_minor": 0, "exemption": {"code": "VATEX-EU-G"}}
+    world = bought(line(), shipping_tax_rate_bp=0, **export)
+    with pytest.raises(paper_xml.NotExpressible, match="VAT number"):
+        paper_xml.xml(paper(given(world, issue()).world))
+    terms = SellerTerms.model_validate(TERMS | {"vat_id": "DE123456789"})
+    shown = paper(given(world, issue(sellers={"main": terms})).world)
+    assert broken(rules, tmp_path, paper_xml.xml(shown)) == []
+    assert breakdown(shown)[0][0] == "G"
+
+
+def test_who_may_not_see_the_customer_sees_no_certificate() -> None:
+    exempt: dict[str, Any] = {"shipping_tax_rate_bp": 0, "exemption": CHARITY}
+    world = bought(line(), exemption_certificate="ST-44/17", **exempt)
+    hidden = paper(given(world, issue()).world).opened({"certificate": None})
+    assert "免税证明编号: ***" in paper_html.page(hidden)
+
+
+def test_papers_name_the_discounts(rules: Any, tmp_path: Any) -> None:
+    """covers: A66: within the lines, for people and in the structured form."""
+    off = [{"kind": "coupon", "code": "SPRING", "title": "Spring sale", "amount_minor": 501}]
+    shown = paper(given(bought(discounts=off), issue()).world, language="en")
+    words = "Discount included: coupon SPRING (Spring sale) 5.01 CNY"
+    assert words in paper_html.page(shown)
+    assert words.replace(" ", "") in text_of(paper_pdf.pdf(shown, None))
+    xml = paper_xml.xml(shown)
+    assert broken(rules, tmp_path, xml) == []
+    assert words in [note["BT-22"] for note in parse_ubl_cii_xml(xml)["BG-1"]]
 
 
 @settings(max_examples=scale(200, 15), deadline=None)

@@ -300,7 +300,7 @@ def test_an_estimate_that_was_revised_does_not_come_back(sent: Given) -> None:
 
 
 def test_a_packed_order_is_amended_around_its_parcel(packed: Given) -> None:
-    packed.when(amend(line("CUP", 1, 100))).topics("order.lines_amended.v1")
+    packed.when(amend(line("CUP", 1, 100))).topics("order.lines_amended.v2")
 
 
 def test_times_are_utc_whatever_zone_they_came_in() -> None:

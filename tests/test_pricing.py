@@ -8,12 +8,14 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import money
+from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
 from domain.order_refund import line_share_minor
 from domain.order_state import OrderLine
@@ -29,6 +31,7 @@ from domain.pricing import (
     tax_of,
     unit_price_in_minor,
 )
+from tests.given import World, after, amend, pay, place, refund
 
 ADR = Path(__file__).parent.parent / "docs" / "adr" / "0002-arithmetic-of-an-order.md"
 
@@ -46,6 +49,12 @@ def table(first_columns: str) -> Iterator[dict[str, str]]:
 
 ORDERS = list(table("| example | case |"))
 LINES = list(table("| example | line |"))
+DISCOUNTS = list(table("| example | discount |"))
+STEPS = list(table("| example | step |"))
+
+
+def of(example: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [row for row in rows if row["example"] == example]
 
 
 def line_of(row: dict[str, str], currency: str) -> PricedInput:
@@ -59,9 +68,8 @@ def line_of(row: dict[str, str], currency: str) -> PricedInput:
 
 
 def priced(order: dict[str, str]) -> Totals:
-    lines = [row for row in LINES if row["example"] == order["example"]]
     return price(
-        [line_of(row, order["currency"]) for row in lines],
+        [line_of(row, order["currency"]) for row in of(order["example"], LINES)],
         discount_minor=int(order["order discount"]),
         shipping_minor=int(order["shipping"]),
         shipping_tax_rate_bp=int(order["shipping bp"]),
@@ -77,9 +85,7 @@ def example(number: int) -> Totals:
 def test_worked_example(order: dict[str, str]) -> None:
     """covers: A65 (inclusive and exclusive), A66, A78."""
     totals = priced(order)
-    for row, line in zip(
-        (row for row in LINES if row["example"] == order["example"]), totals.lines, strict=True
-    ):
+    for row, line in zip(of(order["example"], LINES), totals.lines, strict=True):
         assert (line.line_no, line.amount_minor) == (int(row["line"]), int(row["amount"]))
         assert (line.order_discount_minor, line.base_minor) == (int(row["share"]), int(row["base"]))
         assert (line.tax_minor, line.net_minor) == (int(row["tax"]), int(row["net"]))
@@ -90,6 +96,100 @@ def test_worked_example(order: dict[str, str]) -> None:
 
 def test_there_are_ten_examples() -> None:
     assert [row["example"] for row in ORDERS] == [str(number) for number in range(1, 11)]
+    assert {money.minor_digits(row["currency"]) for row in ORDERS} == {0, 2, 3}
+    assert {row["prices"] for row in ORDERS} == {"inclusive", "exclusive"}
+
+
+def exemption(code: str) -> dict[str, Any]:
+    return {"exemption": {"code": code, "reason": "by law"}} if code else {}
+
+
+def placement(order: dict[str, str]) -> PlaceOrder:
+    """The example as a shop sends it."""
+    lines = [
+        {
+            "sku": f"SKU-{row['line']}",
+            "name": "Tea",
+            "category": "tea",
+            "quantity": row["quantity"],
+            "unit_price": row["unit price"],
+            "discount_minor": int(row["line discount"]),
+            "tax_rate_bp": int(row["bp"]),
+            **exemption(row["exempt"]),
+        }
+        for row in of(order["example"], LINES)
+    ]
+    discounts = [
+        {
+            "kind": row["kind"],
+            "code": row["code"] or None,
+            "title": "Spring",
+            "amount_minor": int(row["amount"]),
+        }
+        for row in of(order["example"], DISCOUNTS)
+    ]
+    return place(
+        "A",
+        *lines,
+        currency=order["currency"],
+        prices_include_tax=order["prices"] == "inclusive",
+        discount_minor=int(order["order discount"]),
+        discounts=discounts,
+        shipping_minor=int(order["shipping"]),
+        shipping_tax_rate_bp=int(order["shipping bp"]),
+        total_minor=int(order["total"]),
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=[row["case"] for row in ORDERS])
+def test_placing_comes_to_the_worked_example(order: dict[str, str]) -> None:
+    """covers: A65 (exemption), A66, A78: the order keeps what the tables say, discounts by name."""
+    state = after(placement(order)).world.order()
+    assert (state.total_minor, state.shipping_tax_minor) == (
+        int(order["total"]),
+        int(order["shipping tax"]),
+    )
+    for row in of(order["example"], LINES):
+        line = state.lines[int(row["line"])]
+        assert (line.gross_minor, line.priced.tax_minor) == (int(row["gross"]), int(row["tax"]))
+        assert line.priced.order_discount_minor == int(row["share"])
+        assert (line.priced.exemption.code if line.priced.exemption else "") == row["exempt"]
+    shares = [
+        [(line.priced.discount_shares or [])[nth] for line in state.lines.values()]
+        for nth, _ in enumerate(state.discounts)
+    ]
+    told = of(order["example"], DISCOUNTS)
+    assert shares == [[int(part) for part in row["of the lines"].split()] for row in told]
+
+
+@pytest.mark.parametrize("example", sorted({row["example"] for row in STEPS}))
+def test_what_comes_later_is_as_in_the_worked_example(example: str) -> None:
+    """covers: A66, R4, R13: units of a line amended or refunded, one after the other."""
+    order = ORDERS[int(example) - 1]
+    world = after(placement(order)).world
+    if of(example, STEPS)[0]["change"] == "refund":
+        world.run(pay(int(order["total"])))
+    for row in of(example, STEPS):
+        step(world, row)
+
+
+def step(world: World, row: dict[str, str]) -> None:
+    before, line_no = world.order(), int(row["line"])
+    if row["change"] == "amend":
+        world.run(amend({"line_no": line_no, "quantity": row["units"]}))
+        state = world.order()
+        comes_to, total = state.lines[line_no].gross_minor, state.total_minor
+    else:
+        world.run(refund(None, (line_no, row["units"]), refund_id=f"R{row['step']}"))
+        state = world.order()
+        comes_to, total = state.refunded_minor - before.refunded_minor, state.refunded_minor
+    assert (comes_to, total) == (int(row["comes to"]), int(row["sum"]))
+
+
+def test_where_every_unit_goes_back_the_sum_is_what_was_paid() -> None:
+    """covers: A66: to the cent, as the tables have it."""
+    back = {row["example"]: row["sum"] for row in STEPS if row["change"] == "refund"}
+    assert back == {example: ORDERS[int(example) - 1]["total"] for example in back}
 
 
 def refunds(priced_line: PricedLine, steps: list[Decimal]) -> list[int]:
@@ -119,16 +219,6 @@ def sold(line: PricedLine) -> OrderLine:
         tax_minor=line.tax_minor,
     )
     return OrderLine(priced, line.gross_minor)
-
-
-@pytest.mark.parametrize(
-    ("line", "parts"),
-    [(example(2).lines[0], [2164, 2164, 2164]), (example(7).lines[0], [316, 317, 316])],
-)
-def test_refund_one_by_one_as_in_the_examples(line: PricedLine, parts: list[int]) -> None:
-    """covers: A66, R4."""
-    assert refunds(line, [Decimal(1)] * len(parts)) == parts
-    assert sum(parts) == line.gross_minor
 
 
 def test_item_refund_takes_discount_share() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from domain.desk import order_stream, stock_stream
 from domain.message import Command
-from domain.order_facts import OrderPlaced, PaymentCaptured, RefundRequested
+from domain.order_facts import Exemption, OrderPlaced, PaymentCaptured, RefundRequested
 from domain.order_status import facts, shown
 from domain.policy import PublishPolicy
 from domain.policy_rules import PolicyRules
@@ -74,7 +74,7 @@ def requested(world: World) -> RefundRequested:
 def test_a_return_goes_from_request_to_refund() -> None:
     """covers: A49: return, inspect, refund; stock only after the inspection."""
     start = after(*DELIVERED)
-    world = start.when(send_back((1, 2))).topics("order.return_requested.v1")
+    world = start.when(send_back((1, 2))).topics("order.return_requested.v2")
     assert facts(world.order()).returns == "requested"
     world = given(world).when(approve_return()).topics("order.return_approved.v1")
     assert facts(world.order()).returns == "approved"
@@ -121,7 +121,7 @@ def test_what_never_came_is_given_up_by_closing() -> None:
     closed = given(world).when(close_return(reason="The rest never came")).world
     given(closed).when(close_return()).nothing()
     given(closed).when(take_back((1, 1), refund_id="R9")).refused("return_is_closed")
-    given(closed).when(send_back((1, 2), return_id="T2")).topics("order.return_requested.v1")
+    given(closed).when(send_back((1, 2), return_id="T2")).topics("order.return_requested.v2")
     given(closed).when(send_back((1, 3), return_id="T2")).refused(
         "return_exceeds_delivered", asked=3, returnable=2
     )
@@ -138,7 +138,7 @@ def test_no_more_comes_back_than_was_delivered_and_has_not_come_back() -> None:
     open_.when(send_back((1, 2), return_id="T2")).refused("return_exceeds_delivered", returnable=1)
     denied = given(open_.world, deny_return())
     assert facts(denied.world.order()).returns == "denied"
-    denied.when(send_back((1, 3), return_id="T2")).topics("order.return_requested.v1")
+    denied.when(send_back((1, 3), return_id="T2")).topics("order.return_requested.v2")
     approved = given(open_.world, approve_return())
     approved.when(take_back((1, 3))).refused("return_exceeds_request", came=3, awaited=2)
     approved.when(take_back((2, 1))).refused("return_exceeds_request", awaited=0)
@@ -147,7 +147,7 @@ def test_no_more_comes_back_than_was_delivered_and_has_not_come_back() -> None:
 
 def test_without_a_reason_goods_come_back_for_seven_days() -> None:
     start = after(*DELIVERED)
-    start.when(send_back((1, 1), at=LAST_MOMENT)).topics("order.return_requested.v1")
+    start.when(send_back((1, 1), at=LAST_MOMENT)).topics("order.return_requested.v2")
     late = LAST_MOMENT + timedelta(microseconds=1)
     start.when(send_back((1, 1), at=late)).refused(
         "return_window_closed", days=7, until=LAST_MOMENT.isoformat()
@@ -160,7 +160,7 @@ def test_a_fault_may_show_for_thirty_days_and_needs_evidence() -> None:
     at = hours(48) + timedelta(days=30)
     start.when(send_back((1, 1), reason="damaged", at=at)).refused("evidence_missing")
     shown_ = send_back((1, 1), reason="damaged", at=at, evidence=[PICTURE])
-    world = start.when(shown_).topics("order.return_requested.v1")
+    world = start.when(shown_).topics("order.return_requested.v2")
     world = given(world, approve_return()).world
     refunded = given(world).when(take_back((1, 1))).world
     assert requested(refunded).evidence == [PICTURE]
@@ -177,10 +177,10 @@ def test_the_window_is_that_of_each_delivery() -> None:
     )
     start = after(THREE, pay(5_500), *parcels)
     late = hours(301)
-    start.when(send_back((1, 1), at=late)).topics("order.return_requested.v1")
+    start.when(send_back((1, 1), at=late)).topics("order.return_requested.v2")
     start.when(send_back((1, 2), at=late)).refused("return_window_closed", asked=2, returnable=1)
     early = given(start.world, send_back((1, 2), return_id="T0"))
-    early.when(send_back((1, 1), at=late)).topics("order.return_requested.v1")
+    early.when(send_back((1, 1), at=late)).topics("order.return_requested.v2")
 
 
 def test_some_categories_come_back_with_a_fault_only() -> None:
@@ -188,7 +188,7 @@ def test_some_categories_come_back_with_a_fault_only() -> None:
     start = after(rules, *DELIVERED)
     start.when(send_back((1, 1))).refused("return_category_excluded", category="drinks")
     fault = send_back((1, 1), reason="quality_problem", evidence=[PICTURE])
-    start.when(fault).topics("order.return_requested.v1")
+    start.when(fault).topics("order.return_requested.v2")
 
 
 @pytest.mark.parametrize(
@@ -326,12 +326,12 @@ def test_an_exchange_is_a_return_and_a_new_order_in_one_write() -> None:
     """covers: A67: linked both ways; the customer pays the difference."""
     start = after(receive(5, "POT"), *DELIVERED)
     world = start.when(exchange(line("POT", 1, 3_600), back=((1, 2),))).topics(
-        "order.return_requested.v1",
+        "order.return_requested.v2",
         "order.return_approved.v1",
         *REFUNDED,
         "order.refund_paid.v1",
         "order.exchanged.v1",
-        "order.placed.v3",
+        "order.placed.v4",
         "order.approved.v1",
         "order.placed_in_exchange.v1",
         "order.payment_captured.v2",
@@ -352,6 +352,22 @@ def test_an_exchange_is_a_return_and_a_new_order_in_one_write() -> None:
     assert (new.total_minor, new.unpaid_minor, new.exchange_of) == (3_600, 1_600, "A")
     assert (old.net_paid_minor, old.returns["T1"].exchange_order_id) == (3_500, "B")
     given(world).when(exchange(line("POT", 1, 3_600), back=((1, 2),))).nothing()
+
+
+def test_an_exchange_of_an_exempt_order_is_exempt() -> None:
+    """covers: A65 (exemption), A67"""
+    exempt = {"code": "charity", "reason": "by law"}
+    tea = line(quantity=3, price=1_000)
+    three = place(
+        "A", tea, line("CUP", 1, 2_500), exemption=exempt, exemption_certificate="ST-44/17"
+    )
+    start = after(receive(10, "POT"), three, *SENT)
+    new = start.when(exchange(line("POT", 1, 3_600), back=((1, 2),))).world.order("B")
+    assert (new.exemption, new.exemption_certificate) == (Exemption(**exempt), "ST-44/17")
+    assert {one.priced.exemption for one in new.lines.values()} == {Exemption(**exempt)}
+    start.when(exchange(line("POT", tax_rate_bp=600), back=((1, 2),))).refused(
+        "line_is_exempt", asked_bp=600, allowed_bp=0
+    )
 
 
 def test_what_came_back_for_an_exchange_is_not_refunded_again() -> None:

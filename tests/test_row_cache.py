@@ -89,7 +89,7 @@ def test_a_worker_that_was_overtaken_reads_its_rows_again(shop: Shop) -> None:
 
 def test_a_released_order_is_read_again(shop: Shop) -> None:
     """covers: L19. Its row is the only one that changes while the checkpoint stands."""
-    key = next(one.key for one in shop.feed(0, 1_000) if one.topic == "order.placed.v3")
+    key = next(one.key for one in shop.feed(0, 1_000) if one.topic == "order.placed.v4")
     concerned = [one.position for one in shop.feed(0, 10_000) if key in PROJECTION.keys(one)]
     engine = shop.engine(failing_at(PROJECTION, key, concerned[1]))
     step(shop, engine)

@@ -218,7 +218,7 @@ def test_a_difference_within_the_tolerance_is_written_off() -> None:
 def test_a_refund_that_was_paid_is_told_of_by_money_that_went_out() -> None:
     asked = given(paid(row(1, -2_000)).world, refund(2_000))
     back = {"kind": "refund", "owner": "A", "id": "R1"}
-    asked.when(match([1], [back])).refused("movement_unknown", id="R1")
+    asked.when(match([1], [back])).refused("movement_void", movement="refund/A/R1")
     given(asked.world, pay_refund()).when(match([1], [back])).topics(
         "statement.matched.v1", "movement.reconciled.v1"
     )

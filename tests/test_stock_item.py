@@ -72,7 +72,7 @@ def test_last_unit_sold_once() -> None:
         "insufficient_stock", sku="TEA", location="main", asked=1, available=0
     )
     given(start.world, cancel()).when(place("B", line(quantity=1))).topics(
-        "order.placed.v3", "order.approved.v1", "stock_item.reserved.v1"
+        "order.placed.v4", "order.approved.v1", "stock_item.reserved.v1"
     )
 
 

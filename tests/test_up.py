@@ -146,7 +146,7 @@ def test_one_command_starts_all_and_ctrl_c_keeps_the_data(directory: Path):
             assert found["order_id"] == order["order_id"]
             assert client.get("/v1/feed").json()["events"][0]["position"] == 1
             wait_until(lambda: "parcel.tracked.v1" in topics(client), 90)
-            assert {"order.placed.v3", "parcel.dispatched.v1"} <= topics(client)
+            assert {"order.placed.v4", "parcel.dispatched.v1"} <= topics(client)
         second.interrupt()
 
 

@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from workers import entry, statement_cli
+from workers import entry, procedure_cli, statement_cli
 
 if TYPE_CHECKING:
     from commands.settings import Settings
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(statement_cli.statement, name="statement")
 app.add_typer(statement_cli.period, name="period")
+app.command()(procedure_cli.procedure)
 # Answers go to stdout, so that they can be piped; what is said about them goes to stderr.
 out, err = Console(soft_wrap=True), Console(stderr=True)
 

@@ -71,6 +71,14 @@ def _require_key_of_the_ledger(given: Settings) -> None:
         return  # Away, or not there yet: whoever needs it says so.
 
 
+def api_url(given: Settings) -> str:
+    """Where the API answers: the one of the `ledger up` here, unless a port is set."""
+    found = endpoints.read(given.var_path / ENDPOINTS)
+    if found is not None and found.api and "api_port" not in given.model_fields_set:
+        return found.api.rstrip("/")
+    return f"http://{given.api_host}:{given.api_port}"
+
+
 def check(given: Settings) -> None:
     """Raises NotConfigured for addresses that cannot be, or that the API must not listen on."""
     for name in ("postgres_url", "migrate_url"):

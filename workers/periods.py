@@ -9,14 +9,11 @@ import psycopg
 import structlog
 
 from commands import period_totals
-from commands.append import stream_id
 from commands.planning import Outcome
 from commands.settings import Settings
-from commands.store import STREAM, Store
-from domain import codec
+from commands.store import Store
 from domain.message import Rejected
-from domain.period import BeginClosing, ClosePeriod, Period, TotalBody, evolve
-from domain.reconciliation_streams import period_stream
+from domain.period import BeginClosing, ClosePeriod, TotalBody
 from projections import periods
 from workers.statements import ORIGIN, Sender
 
@@ -73,12 +70,8 @@ def check(settings: Settings, shop: str, month: str) -> tuple[list[TotalBody], b
 
 
 def _says(store: Store, command: ClosePeriod) -> bool:
-    state = Period()
-    name = stream_id(store.namespace, period_stream(command.shop, command.month))
     with store.connect(autocommit=True) as connection:
-        rows = connection.execute(STREAM, [name, 0, period_totals.PERIOD_EVENTS_MAX], binary=True)
-        for row in rows:
-            state = evolve(state, codec.decode(row[5], row[6]))
+        state, _ = period_totals.period_of(connection, store, command.shop, command.month)
     told = [dict(total) for total in state.totals]
     return state.stage == "closed" and told == [dict(total) for total in command.totals]
 

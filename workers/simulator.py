@@ -37,6 +37,7 @@ from workers.simulator_goods import (
 )
 
 ACTOR = "simulator"
+COUPON = {"kind": "coupon", "code": "SPRING", "title": "Spring sale", "amount_minor": 500}
 SECOND_PERSON = "simulator-manager"  # approves refunds where the policy has no limit
 STOCK_UNITS = 5_000
 STOCK_LOW_UNITS = 200
@@ -125,6 +126,12 @@ class Shop:
         placed = self._post("/v1/orders", self._body(who, method))
         path = f"/v1/orders/{placed['order_id']}"
         yield
+        if placed["stage"] == "in_review":
+            if self._happens(0.05):
+                self._post(f"{path}/reject", {"reason_code": "not_reachable"})
+                return
+            self._post(f"{path}/approve", {})
+            yield
         if self._happens(0.04):
             self._post(f"{path}/cancel", {"reason_code": "changed_mind", "initiator": "customer"})
             return
@@ -150,7 +157,7 @@ class Shop:
             "customer_id": who.customer_id,
             "currency": currency,
             "lines": lines,
-            "discount_minor": self._random.choice([0, 0, 0, 500]),
+            "discounts": self._random.choice([[], [], [], [COUPON]]),
             "shipping_minor": self._random.choice([0, 800, 1_200]),
             "contact": who.contact,
             "shipping_address": who.address,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Amounts
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from commands.keys import SELECT_KEYS, Vault
 from commands.planning import Outcome
 from commands.runner import BatchRunner, Conflict, digest
 from commands.settings import Settings
+from commands.shop_rules import tolerances_of
 from commands.statement_csv import Mapping
 from commands.statement_files import Unreadable, Unusable
 from commands.statement_import import StatementFile, read_statement
@@ -26,7 +28,7 @@ from domain import codec
 from domain.matching import Plan, plan
 from domain.matching_commands import match_commands
 from domain.message import Attempt, Command, Rejected, Sealed
-from domain.reconciliation import COMPLETE, TOLERANCES
+from domain.reconciliation import COMPLETE
 from domain.statement_commands import Layout
 from projections import reconciling, statements
 from workers import inspection
@@ -183,6 +185,7 @@ class Compared:
     statement: dict[str, Any]
     sides: reconciling.Sides
     entries: tuple[list[Any], list[Any]]
+    tolerances: Amounts[str, int]  # minor units by currency
 
     @property
     def cut(self) -> bool:
@@ -192,21 +195,24 @@ class Compared:
 def suggestions(settings: Settings, statement_id: str) -> tuple[Compared, Plan]:
     """What may belong together. Raises Rejected `statement_not_found`."""
     compared = asyncio.run(_compared(settings, statement_id))
-    return compared, plan(*compared.entries, TOLERANCES)
+    return compared, plan(*compared.entries, compared.tolerances)
 
 
 async def _compared(settings: Settings, statement_id: str) -> Compared:
-    async with await Store(settings).aconnect(autocommit=True) as connection:
+    store = Store(settings)
+    async with await store.aconnect(autocommit=True) as connection:
         statement = await statements.one(connection, statement_id)
         if statement is None:
             raise Rejected("statement_not_found", statement_id=statement_id)
         sides = await reconciling.sides(connection, statement_id, statement["shop"])
         opened = await _opener(settings, connection, sides.persons())
+        now = datetime.now(UTC)
+        allowed = await tolerances_of(connection, store, statement["shop"], now)
     entries = (
         reconciling.line_entries(sides.lines, opened),
         reconciling.movement_entries(sides.movements, opened),
     )
-    return Compared(statement, sides, entries)
+    return Compared(statement, sides, entries, allowed)
 
 
 async def _opener(
