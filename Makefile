@@ -11,12 +11,13 @@ READY := $(VENV)/ready
 FOLDERS := domain commands projections api workers tests
 PYTEST_ARGS ?=
 
-.PHONY: help demo test soak check bench sizes rows lock format clean venv
+.PHONY: help demo test soak machine check bench sizes rows lock format clean venv
 
 help:
 	@echo "make demo    start everything on this machine, with simulated orders (Ctrl-C ends it)"
 	@echo "make test    all tests, with counts scaled down; PYTEST_ARGS='-k …' picks some"
 	@echo "make soak    all tests with full counts (takes long)"
+	@echo "make machine random lives of orders, 500,000 commands: no money is made or lost"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   throughput of ledger, projections, API and tracking, measured here"
 	@echo "make sizes   how long functions and files are"
@@ -52,6 +53,10 @@ test: $(READY)
 
 soak: $(READY)
 	LEDGER_TEST_SCALE=1 $(BIN)/python -m pytest --timeout=7200 $(PYTEST_ARGS)
+
+machine: $(READY)
+	LEDGER_TEST_SCALE=$${LEDGER_TEST_SCALE:-1} $(BIN)/python -m pytest --timeout=7200 -s \
+	    tests/test_order_machine.py $(PYTEST_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

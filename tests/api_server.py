@@ -166,6 +166,22 @@ def running(settings: Settings, directory: Path) -> Iterator[Api]:
 
 
 @contextmanager
+def serving(settings: Settings, directory: Path, count: int = 1) -> Iterator[list[Api]]:
+    """So many processes on one ledger, without read models."""
+    apis = []
+    for number in range(count):
+        place = directory / str(number)
+        place.mkdir()
+        apis.append(Api(settings, place).start())
+    try:
+        yield apis
+    finally:
+        for api in apis:
+            api.client.close()
+            api.stop()
+
+
+@contextmanager
 def following(settings: Settings) -> Iterator[None]:
     """The projector at work until the end."""
     ended = threading.Event()

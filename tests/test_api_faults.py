@@ -1,14 +1,11 @@
-"""The API under load while it is killed and while PostgreSQL restarts; races over HTTP."""
+"""The API under load while it is killed and while PostgreSQL restarts."""
 
 import os
 import random
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +15,12 @@ import pytest
 
 from commands.settings import Settings
 from commands.store import Store
-from tests.api_server import Api, events, order
+from tests.api_server import Api, order, serving
 from tests.scale import scale
 from workers.local.postgres import LocalPostgres
 
 RETRY_SECONDS = 0.05
 GIVE_UP_SECONDS = 60.0
-
-
-@contextmanager
-def serving(settings: Settings, directory: Path, count: int = 1) -> Iterator[list[Api]]:
-    apis = []
-    for number in range(count):
-        place = directory / str(number)
-        place.mkdir()
-        apis.append(Api(settings, place).start())
-    try:
-        yield apis
-    finally:
-        for api in apis:
-            api.client.close()
-            api.stop()
 
 
 def kill(api: Api) -> None:
@@ -155,65 +137,3 @@ def test_orders_go_on_by_themselves_after_postgresql_was_away(
         assert api.get("/healthz").status_code == 200
     assert len(answers) > 20
     assert_each_answer_is_one_order(settings, answers)
-
-
-def together(apis: list[Api], count: int, path: str, body: Any) -> Counter[tuple[int, str]]:
-    """(status, code) of `count` answers, sent by 32 threads to the processes in turn."""
-    with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda n: apis[n % len(apis)].post(path, body), range(count)))
-    return Counter((a.status_code, a.json().get("code", "")) for a in answers)
-
-
-def test_the_last_ten_units_are_sold_ten_times_through_two_processes(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """covers: A60 (oversell guard), R12 last_unit_sold_once"""
-    line = {"sku": "RARE", "name": "Da Hong Pao", "category": "tea", "unit_price_minor": 100}
-    body = order(lines=[line | {"quantity": 1}], discount_minor=0)
-    with serving(settings, tmp_path, 2) as apis:
-        apis[0].made("/v1/stock/RARE/receive", {"quantity": 10})
-        outcomes = together(apis, 200, "/v1/orders", body)
-    assert outcomes == {(201, ""): 10, (409, "insufficient_stock"): 190}
-
-
-def test_a_hundred_refunds_at_once_never_pass_what_was_paid(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """covers: A62 (refund guard), R19 refunds_never_exceed_capture, R6"""
-    with serving(settings, tmp_path, 2) as apis:
-        placed = apis[0].place()
-        at = f"/v1/orders/{placed['order_id']}"
-        for part in (11_000, 10_000):
-            payment = {"method": "alipay", "amount_minor": part, "reference": str(part)}
-            apis[0].made(f"{at}/payments", payment)
-        refund = {"reason": "late", "amount_minor": 2_000}
-        outcomes = together(apis, 100, f"{at}/refunds", refund)
-    assert outcomes == {(201, ""): 10, (409, "refund_exceeds_paid"): 90}
-
-
-def test_goods_received_by_many_hands_at_once_come_back_once(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """covers: A67, R6 guards_hold_under_concurrency: three are in stock, and three refunded."""
-    line = {"sku": "TEA", "name": "Tea", "category": "tea", "unit_price_minor": 1_001}
-    with serving(settings, tmp_path, 2) as apis:
-        api = apis[0]
-        api.made("/v1/stock/TEA/receive", {"quantity": 5})
-        at = f"/v1/orders/{api.place(lines=[line | {'quantity': 5}], discount_minor=0)['order_id']}"
-        payment = {"method": "alipay", "amount_minor": 6_005, "reference": "P"}
-        api.made(f"{at}/payments", payment)
-        five = {"lines": [{"line_no": 1, "quantity": 5}]}
-        parcel = f"/v1/parcels/{api.made(f'{at}/parcels', five)['parcel_id']}"
-        api.made(f"{parcel}/dispatch", {"carrier": "sf", "tracking_number": "SF-1"})
-        api.made(f"{parcel}/deliver")
-        three = {"reason": "changed_mind", "lines": [{"line_no": 1, "quantity": 3}]}
-        back = f"{at}/returns/{api.made(f'{at}/returns', three)['return_id']}"
-        api.made(f"{back}/approve")
-        one = {"lines": [{"line_no": 1, "quantity": 1}]}
-        outcomes = together(apis, 40, f"{back}/receive", one)
-        stock = api.made("/v1/stock/TEA/adjust", {"delta": 0, "reason": "To see it."})
-        recorded = events(api, at.rpartition("/")[2])
-    assert outcomes == {(200, ""): 3, (409, "return_exceeds_request"): 37}
-    assert stock["on_hand"] == 3
-    asked = [e["data"] for e in recorded if e["topic"] == "order.refund_requested.v2"]
-    assert [refund["amount_minor"] for refund in asked] == [1_001, 1_001, 1_001]

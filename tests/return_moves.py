@@ -1,0 +1,84 @@
+"""What may come back of orders, and go out for it, as rules of a state machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from domain.order_state import Order
+from tests import given
+from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
+
+RETURN_STEPS = {  # step -> the statuses that it leads on from
+    "approve": ("requested",),
+    "deny": ("requested", "approved"),
+    "close": ("received",),
+    "refund": ("received", "closed"),
+}
+
+
+class ReturnMoves(Moves):
+    def delivered(self, which: int, units: int | str | None) -> list[tuple[str, int, int | str]]:
+        """A line of which something is at the customer's, and so many of its units, or all."""
+        found = (
+            (order.order_id, no, str(one.delivered - one.returned) if units is None else units)
+            for order in self.orders()
+            for no, one in order.lines.items()
+            if one.delivered > one.returned
+        )
+        return pick(which, found)
+
+    def a_return(self, which: int, *allowed: str) -> list[tuple[Order, str]]:
+        found = [(o, name, one.status) for o in self.orders() for name, one in o.returns.items()]
+        fitting = [one for one in found if one[2] in allowed]
+        return [(order, name) for order, name, _ in pick(which, fitting if which % 4 else found)]
+
+    @rule(which=WHICH, units=st.none() | UNITS, fault=st.booleans(), at_once=st.booleans())
+    def send_back(self, which: int, units: int | str | None, fault: bool, at_once: bool) -> None:
+        more: Any = {"reason": "damaged", "evidence": ["c" * 64]} if fault else {}
+        for order, no, asked in self.delivered(which, units):
+            name = self.name()
+            command = given.send_back((no, asked), return_id=name, order_id=order, **more)
+            if self.run(command) and at_once:
+                self.run(given.approve_return(name, order_id=order))
+
+    @rule(which=WHICH, steps=several(RETURN_STEPS))
+    def settle_returns(self, which: int, steps: list[str]) -> None:
+        """Each step with one that it leads on from, mostly."""
+        for n, step in enumerate(steps):
+            for order, name in self.a_return(which + n, *RETURN_STEPS[step]):
+                command: Any = {
+                    "approve": given.approve_return(name),
+                    "deny": given.deny_return(name),
+                    "close": given.close_return(name),
+                    "refund": given.refund(refund_id=self.name(), return_id=name),
+                }[step]
+                self.run(command.model_copy(update={"order_id": order.order_id}))
+
+    @rule(
+        which=WHICH,
+        units=st.none() | UNITS,
+        refunded=st.booleans(),
+        condition=st.sampled_from(["resell", "scrap"]),
+    )
+    def take_back(
+        self, which: int, units: int | str | None, refunded: bool, condition: str
+    ) -> None:
+        """Some units, or all that are awaited."""
+        for order, name in self.a_return(which, "approved", "received"):
+            back = order.returns[name]
+            left = {no: str(back.awaited(no)) for no in back.lines if back.awaited(no) > 0}
+            came = [(no, rest if units is None else units, condition) for no, rest in left.items()]
+            ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
+            if came:
+                self.run(given.take_back(*came, **ids, refund=refunded))
+
+    @rule(which=WHICH, units=st.none() | UNITS, price=AMOUNTS)
+    def exchange(self, which: int, units: int | str | None, price: int) -> None:
+        for order, no, asked in self.delivered(which, units):
+            new = self.name()
+            ids: dict[str, Any] = {"return_id": self.name(), "refund_id": self.name()}
+            ids |= {"new_order_id": new, "numbers": (f"number-{new}",), "order_id": order}
+            self.run(given.exchange(*self.lines(which, 1, price), back=((no, asked),), **ids))
