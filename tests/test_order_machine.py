@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from domain import desk
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
-from domain.invoice_commands import PAPER_COMMANDS
+from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision
 from domain.order_commands import (
     DIMENSIONS,
@@ -56,7 +56,8 @@ COMMANDS = {
     *REFUND_CHANGES,
     *RETURN_CHANGES,
     *ACCOUNT_CHANGES,
-    *PAPER_COMMANDS,
+    IssueInvoice,
+    IssueCreditNote,
     *get_args(ParcelCommand),
     *(PlaceOrder, ExchangeOrder, MovePayment, ReceiveStock, AdjustStock, PublishPolicy),
 }.difference(NO_MONEY)
