@@ -92,11 +92,6 @@ def test_cash_is_collected_for_an_order_that_was_refunded_and_brought_back() -> 
     assert sent.when(deliver()).world.order().money.collected_minor == 10_000
 
 
-def test_what_is_brought_back_and_not_paid_again_is_cancelled_by_itself() -> None:
-    world = after(place(), *CANCELLED, money(ReinstateOrder, at=hours(1))).world
-    given(world).when(money(CancelOverdue, at=hours(80))).topics("order.cancelled.v2")
-
-
 @pytest.mark.parametrize(
     "back", [refund(10_000), refund(None, (1, 2)), refund(10_000, reason="cancellation")]
 )
@@ -286,12 +281,12 @@ def test_an_order_that_is_brought_back_late_has_its_whole_term_again(method: str
     assert days_charged(world, 36) == [(94, 100_000), (95, 100_000)]
 
 
-def test_what_is_brought_back_after_its_term_is_not_cancelled_at_once() -> None:
+def test_what_is_brought_back_after_its_term_is_due_a_term_later() -> None:
     back = money(ReinstateOrder, at=hours(200))
     world = after(place(), money(CancelOverdue, at=hours(100)), back).world
-    given(world).when(money(CancelOverdue, at=hours(201))).refused("not_due")
-    given(world).when(money(CancelOverdue, at=hours(273))).topics("order.cancelled.v2")
-    again = given(world, money(CancelOverdue, at=hours(273)), money(ReinstateOrder, at=hours(300)))
+    given(world).when(money(DeclareOverdue, at=hours(272))).refused("not_due")
+    given(world).when(money(CancelOverdue, at=hours(273))).refused("not_cancelled_by_itself")
+    again = given(world, cancel(at=hours(290)), money(ReinstateOrder, at=hours(300)))
     assert again.world.order().money.due_at == hours(372)
 
 
