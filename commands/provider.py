@@ -18,6 +18,7 @@ from domain.provider_commands import Notice, RecordNotice
 
 ORIGIN = "provider"  # of all that a provider has told; no API call has it
 TOLERANCE_SECONDS = 300  # between a signature's time and ours, either way
+ENCODED = "whsec_"  # what stands before a key in base64
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
@@ -37,8 +38,20 @@ def sign(secret: SecretStr, message_id: str, at: datetime, body: bytes) -> dict[
 
 def _signature(secret: SecretStr, message_id: str, seconds: str, body: bytes) -> str:
     signed = b".".join([message_id.encode(), seconds.encode(), body])
-    mac = hmac.digest(secret.get_secret_value().encode(), signed, hashlib.sha256)
+    mac = hmac.digest(_key(secret), signed, hashlib.sha256)
     return f"v1,{base64.b64encode(mac).decode()}"
+
+
+def _key(secret: SecretStr) -> bytes:
+    """As Standard Webhooks has it: base64 behind `whsec_`. Anything else is the key as it is."""
+    text = secret.get_secret_value()
+    encoded = text.removeprefix(ENCODED)
+    if encoded == text:
+        return text.encode()
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return text.encode()
 
 
 def is_signed(secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from commands.store import CLAIMS, LOAD, REPEATS, Store
 from commands.streams import StreamCache, to_look_up
 from domain import desk
 from domain.message import Attempt, Command, StreamName
+from domain.policy import PolicyBehind
 
 LOAD_ROUNDS_MAX = 6  # of "which streams do you need, given these?"
 STREAMS_CACHED_MAX = 20_000
@@ -93,13 +94,20 @@ class BatchRunner:
         entries = [Entry(command, attempt) for command, attempt in commands]
         repeats = self._repeats(connection, entries)
         fresh = [e for e in entries if (e.attempt.actor, e.attempt.key) not in repeats]
-        made = self._append(connection, self._plan(connection, fresh)) if fresh else {}
+        made = self._append(connection, self._planned(connection, fresh)) if fresh else {}
         return [
             made[id(e)]
             if id(e) in made
             else replay(e.attempt, repeats[e.attempt.actor, e.attempt.key])
             for e in entries
         ]
+
+    def _planned(self, connection: Connection, entries: Sequence[Entry]) -> Plan:
+        try:
+            return self._plan(connection, entries)
+        except PolicyBehind as error:  # Held since before another process published.
+            self._cache.clear()
+            raise Conflict(str(error)) from error
 
     def _plan(self, connection: Connection, entries: Sequence[Entry]) -> Plan:
         loaded, needs = self._load(connection, entries)

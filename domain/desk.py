@@ -534,7 +534,7 @@ def _exchange(command: ExchangeOrder, write: Write) -> None:
 def _rules(state: Order, write: Write) -> PolicyVersion | None:
     """The policy that the order was placed under, where the command asked for it."""
     found: Policy | None = write.states.get(policy_stream(state.shop))
-    return None if found is None else found.versions[state.policy_version]
+    return None if found is None else policy.pinned(found, state.policy_version)
 
 
 def _change_account(command: AccountChange, write: Write) -> None:

@@ -66,7 +66,7 @@ from domain.payment_commands import (
     RefuseDelivery,
 )
 from domain.payout import payout_stream
-from domain.policy import Policy, PublishPolicy, policy_stream
+from domain.policy import Policy, PublishPolicy, pinned, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
@@ -306,7 +306,7 @@ def _stops_service(command: Command, state: Order, loaded: States) -> bool:
     known: Policy | None = loaded.get(policy_stream(state.shop))
     if known is None or not isinstance(command, DeclareOverdue):
         return False
-    return known.versions[state.policy_version].rules.payment.on_overdue == "stop_service"
+    return pinned(known, state.policy_version).rules.payment.on_overdue == "stop_service"
 
 
 def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[StreamName]:

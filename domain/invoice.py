@@ -191,9 +191,12 @@ def _require_owed(total: int, state: Order) -> None:
 
 
 def _paid_minor(total: int, state: Order) -> int:
-    """What was received before, as far as no earlier invoice says so."""
+    """What was received before, as far as no earlier invoice says so. What went back and lowered
+    the price was received as well: its credit note tells of it.
+    """
     said = sum(one.paid_minor for one in state.papers.invoices.values())
-    return max(0, min(total, state.net_paid_minor - said))
+    lowered = max(0, state.total_minor - state.owed_minor)
+    return max(0, min(total, state.net_paid_minor + lowered - said))
 
 
 def invoice_line(charge: Charge, one: Amount) -> PaperLine:

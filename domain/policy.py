@@ -93,6 +93,17 @@ def policy_stream(shop: str) -> StreamName:
     return StreamName("policy", shop)
 
 
+class PolicyBehind(Exception):
+    """An order names a version that is not known here: the policy was read before it."""
+
+
+def pinned(state: Policy, version: int) -> PolicyVersion:
+    """The version that an order was placed under. Raises PolicyBehind."""
+    if version > state.newest:
+        raise PolicyBehind(f"version {version} of a policy known to {state.newest}")
+    return state.versions[version]
+
+
 def in_force(state: Policy, at: datetime) -> PolicyVersion:
     """The newest version that has begun by then.
 

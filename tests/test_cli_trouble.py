@@ -50,6 +50,7 @@ def refused(directory: Path, *arguments: str, **environment: str) -> str:
         ("LEDGER_API_PORT", "65536", "less than or equal to 65535"),
         ("LEDGER_API_PORT", "-1", "greater than or equal to 0"),
         ("LEDGER_METRICS_PORT", "x", "valid integer"),
+        ("LEDGER_PROVIDERS", "notjson", "must be JSON"),
         ("LEDGER_NAME", "Main", "should match pattern"),
         ("LEDGER_API_HOST", "0.0.0.0", "only loopback"),
         ("LEDGER_POSTGRES_URL", f"no url {SECRET}", "no URL of PostgreSQL"),

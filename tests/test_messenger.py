@@ -25,7 +25,7 @@ from tests.given import (
     refund,
     retry_refund,
 )
-from workers import messenger, upkeep
+from workers import messenger, up, upkeep
 from workers.messenger import MessageQueue
 
 BIG = {"sku": "POT", "name": "Pot", "category": "d", "quantity": 1, "unit_price_minor": 400_000}
@@ -186,3 +186,55 @@ def test_one_broken_order_keeps_no_other_from_being_told(desk: Desk) -> None:
     parked = fresh.connection.execute("SELECT count(*) FROM parked").fetchone()
     assert parked == (len(TOLD),)
     fresh.close()
+
+
+def test_what_was_set_aside_is_queued_once_it_is_released(desk: Desk) -> None:
+    broken = bought(desk)
+    desk.run(*steps(broken, "R-1"))
+    read = "SELECT convert_from(state, 'UTF8') FROM ledger_event WHERE key = %s AND version = 2"
+    (whole,) = desk.connection.execute(read, [broken.order_id]).fetchone() or ("",)
+    desk.spoil(broken.order_id)
+    fresh = Desk(desk.settings)
+    assert fresh.tell() == []
+    keys = [one["key"] for one in upkeep.parked(desk.settings)]
+    with pytest.raises(upkeep.NotReleased, match="still fails"):
+        upkeep.release(desk.settings, "messages", keys[0])
+    desk.spoil(broken.order_id, whole)
+    for key in keys:
+        upkeep.release(desk.settings, "messages", key)
+    assert upkeep.parked(desk.settings) == []
+    with pytest.raises(upkeep.NotReleased, match="is not parked"):
+        upkeep.release(desk.settings, "messages", keys[0])
+    queued = fresh.connection.execute(
+        "SELECT count(*) FROM ledger_event WHERE topic = 'message.queued.v1'"
+    ).fetchone()
+    assert queued == (len(keys),)
+    fresh.close()
+
+
+def test_a_policy_that_another_process_published_is_read_when_an_order_names_it(
+    desk: Desk,
+) -> None:
+    """The messenger holds the policy from before."""
+    desk.run(*steps(bought(desk), "R-1"))
+    assert desk.tell() == [(kind, "R-1") for kind in TOLD]
+    other = Desk(desk.settings)
+    other.run(publish(at=datetime.now(UTC), cancellation={"free_hours": 36}))
+    other.run(*steps(bought(other), "R-2"))
+    assert desk.tell() == [(kind, name) for name in ("R-1", "R-2") for kind in TOLD]
+    assert upkeep.parked(desk.settings) == []
+    other.close()
+
+
+def test_a_read_model_of_another_version_is_folded_anew_at_the_start(desk: Desk) -> None:
+    """The program was replaced by a newer one while its data stayed."""
+    bought(desk)
+    read_models.prepare(desk.connection, desk.settings.read_schema)
+    assert upkeep.outdated(desk.settings) == []
+    older = "UPDATE checkpoint SET version = version - 1 WHERE name = 'order_status'"
+    desk.connection.execute(older)
+    assert upkeep.outdated(desk.settings) == ["order_status"]
+    up.fold_anew(desk.settings)
+    assert upkeep.outdated(desk.settings) == []
+    found = desk.connection.execute("SELECT count(*) FROM order_status").fetchone()
+    assert found == (1,)

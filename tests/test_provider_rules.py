@@ -5,6 +5,8 @@ Notices come late, twice and out of order; nobody may pay a refund while a provi
 
 from __future__ import annotations
 
+import base64
+import hmac
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from commands.provider import SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, is_signed, sign
+from commands.provider import ID, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, is_signed, sign
 from domain.desk import order_stream
 from domain.order_commands import PayRefund, RequestRefund
 from domain.payment_commands import RequestCapture
@@ -408,3 +410,14 @@ def test_what_is_no_notice_is_refused(wrong: dict[str, Any]) -> None:
     Notice.model_validate(said)
     with pytest.raises(ValidationError):
         Notice.model_validate(said | wrong)
+
+
+def test_a_secret_in_base64_signs_as_the_libraries_of_the_standard_do() -> None:
+    """The key is what `whsec_` stands before, decoded."""
+    text = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body, seconds = b'{"id":"n-1"}', str(int(NOON.timestamp()))
+    key = base64.b64decode(text.removeprefix("whsec_"))
+    mac = hmac.digest(key, b".".join([b"n-1", seconds.encode(), body]), "sha256")
+    headers = {ID: "n-1", TIMESTAMP: seconds, SIGNATURE: f"v1,{base64.b64encode(mac).decode()}"}
+    assert is_signed(SecretStr(text), headers, body, NOON)
+    assert not is_signed(SecretStr(text.removeprefix("whsec_")), headers, body, NOON)

@@ -20,6 +20,7 @@ from domain.deadlines import Deadline
 from domain.desk import policy_stream
 from domain.message import Recorded, StreamName
 from domain.order_state import Order
+from domain.policy import pinned
 from projections import checkpoint
 from projections import deadlines as model
 from projections.deadlines import NAME
@@ -66,7 +67,7 @@ def due(name: StreamName, loaded: dict[StreamName, Loaded]) -> list[Deadline]:
         return []
     if isinstance(state, Order):
         _, policy = loaded[policy_stream(state.shop)]
-        return deadlines.due(state, policy.versions[state.policy_version])
+        return deadlines.due(state, pinned(policy, state.policy_version))
     return deadlines.due_of_account(state)
 
 

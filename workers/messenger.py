@@ -127,6 +127,19 @@ class MessageQueue:
             checkpoint.park(connection, NAME, f"{one.key}/{one.position}", one.position, error)
         return one.position
 
+    def release(self, connection: Connection, key: str) -> None:
+        """Queue what was set aside under `key`. Raises LookupError where nothing is, Conflict, and
+        what it fails with.
+        """
+        found = connection.execute(checkpoint.PARKED_AT, [NAME, key]).fetchone()
+        if found is None:
+            raise LookupError(key)
+        (fact,) = self._store.feed(connection, found[0] - 1, 1)
+        name = self._message_id(fact)
+        with connection.transaction():
+            self._runner.run(connection, [(_command(name, fact), self._attempt(name))])
+            connection.execute(checkpoint.UNPARK, [NAME, key])
+
     def _message_id(self, fact: Recorded) -> str:
         name = f"message/{fact.command_id}/{fact.key}/{fact.topic}/{_about(fact)}"
         return str(uuid5(self._store.namespace, name))

@@ -53,8 +53,13 @@ class Directory:
         return [_read(path) for path in files]
 
     def settle(self, file: NoticeFile) -> None:
-        folder = self._folder("bad" if file.unreadable else "done")
-        (self.path / "in" / file.name).replace(folder / file.name)
+        """Under a name of its own: what came before it under the same is kept."""
+        folder, source = self._folder("bad" if file.unreadable else "done"), Path(file.name)
+        target, n = folder / source, 1
+        while target.exists():
+            n += 1
+            target = folder / f"{source.stem}.{n}{source.suffix}"
+        (self.path / "in" / source).replace(target)
 
     def _folder(self, name: str) -> Path:
         folder = self.path / name

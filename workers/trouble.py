@@ -8,6 +8,7 @@ import psycopg
 from kafka.errors import KafkaError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from commands.settings import Settings
 from projections.analytics import LakeUnreachable
@@ -29,6 +30,8 @@ def explained(error: Exception) -> str | None:
             f"LEDGER_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
             for one in error.errors(include_url=False, include_input=False)
         )
+    if isinstance(error, SettingsError):  # Its text names the field in quotes, and our classes.
+        return f"LEDGER_{str(error).split(chr(34))[1].upper()} must be JSON"
     if isinstance(error, NOT_MIGRATED) or _lacks_role(error):
         return f"The database has not this version's schema ({_first(error)}): run `ledger migrate`"
     if isinstance(error, psycopg.OperationalError):

@@ -25,7 +25,7 @@ from rich.table import Table
 from commands.migrate import migrate
 from commands.settings import Settings
 from domain.provider_commands import ProviderTerms
-from workers import kafka_topics
+from workers import kafka_topics, upkeep
 from workers.entry import ENDPOINTS, MASTER_KEY, NotConfigured, environment, with_master_key
 from workers.local import endpoints, ports
 from workers.local.endpoints import Endpoints
@@ -81,6 +81,7 @@ def up(settings: Settings, *, simulate: bool) -> None:
         settings = _with_key(settings)
         servers, found, settings = _servers(settings, stack)
         migrate(settings)
+        fold_anew(settings)
         kafka_topics.ensure(settings)
         settings = _with_port(settings)
         if simulate and not settings.providers:
@@ -109,6 +110,14 @@ def up(settings: Settings, *, simulate: bool) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
             supervisor.watch()
+
+
+def fold_anew(settings: Settings) -> None:
+    """Read models that another version of the program has left."""
+    for name in upkeep.outdated(settings):
+        console.print(f"{name} is of another version: it is folded anew …")
+        for _ in upkeep.rebuild(settings, name, compare=False):
+            pass
 
 
 @contextmanager

@@ -22,11 +22,11 @@ from projections import deadlines as deadline_model
 from projections.analytics import NAME as ANALYTICS
 from projections.analytics import FactWriter
 from projections.analytics_rebuild import rebuild_facts
-from projections.engine import Engine
+from projections.engine import Engine, VersionMismatch
 from projections.rebuild import Feed, Rebuilt
 from projections.rebuild import rebuild as rebuild_model
 from projections.rebuild import release as release_key
-from workers import deadline_rows
+from workers import deadline_rows, messenger
 from workers.entry import NotConfigured
 from workers.projector import PROJECTIONS, lake_of
 
@@ -63,6 +63,18 @@ def _rebuild(settings: Settings, connection: Connection, name: str, *, compare: 
     return rebuild_model(connection, projection, settings.read_schema, feed, compare=compare)
 
 
+def outdated(settings: Settings) -> list[str]:
+    """Read models that another version of their projection has folded."""
+    found = []
+    with Store(settings).connect(autocommit=True) as connection:
+        for projection in PROJECTIONS:
+            try:
+                Engine(projection, settings.read_schema).prepare(connection)
+            except VersionMismatch:
+                found.append(projection.name)
+    return found
+
+
 def parked(settings: Settings) -> list[dict[str, Any]]:
     """Keys set aside: {projection, key, position, error, parked_at}."""
     store = Store(settings)
@@ -85,12 +97,15 @@ def release(settings: Settings, name: str, key: str) -> None:
     Raises NotConfigured for what is no projection, NotReleased for a key that is not parked or
     still fails.
     """
-    _known(name)
+    if name != messenger.NAME:
+        _known(name)
     with _unhurried(settings) as connection:
         if name == ANALYTICS:
             _release_facts(settings, connection, key)
         elif name == deadline_model.NAME:
             _release_deadlines(settings, connection, key)
+        elif name == messenger.NAME:
+            _release_message(settings, connection, key)
         else:
             _release_row(settings, connection, name, key)
 
@@ -116,6 +131,17 @@ def _release_deadlines(settings: Settings, connection: Connection, key: str) -> 
         raise
     except Exception as error:
         raise NotReleased(f"{deadline_model.NAME}/{key} still fails: {error!r}") from error
+
+
+def _release_message(settings: Settings, connection: Connection, key: str) -> None:
+    try:
+        messenger.MessageQueue(settings).release(connection, key)
+    except LookupError:
+        raise _not_parked(messenger.NAME, key) from None
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        raise NotReleased(f"{messenger.NAME}/{key} still fails: {error!r}") from error
 
 
 def _release_facts(settings: Settings, connection: Connection, key: str) -> None:
