@@ -28,6 +28,7 @@ from tests.order_counts import (
     half_up,
     line_of,
     milli,
+    share,
     tax_of,
 )
 
@@ -88,6 +89,8 @@ class Book:
             lines={one.line_no: line_of(one, included) for one in fact.lines},
             shipping=fact.shipping_minor + (0 if included else tax),
         )
+        for line in order.lines.values():
+            line.short = line.reserved < line.quantity
         assert fact.shipping_tax_minor == tax
         assert sum(one.order_discount_minor for one in fact.lines) == fact.discount_minor
         assert fact.total_minor == order.total()
@@ -135,7 +138,7 @@ class Book:
             if new is not None:
                 new.cancelled, new.refused, new.packed = old.cancelled, old.refused, old.packed
                 new.dispatched, new.delivered = old.dispatched, old.delivered
-                new.returned = old.returned
+                new.returned, new.short = old.returned, old.short
         order.lines |= after
 
     def _cancelled(self, order: Order, fact: order_facts.OrderCancelled) -> None:
@@ -174,6 +177,9 @@ class Book:
             case order_facts.PaymentCaptured():
                 paid = Payment(fact.method, fact.amount_minor, fact.authorisation_id)
                 order.payments[fact.payment_id] = paid
+                if fact.carrier:
+                    paid.settles = min(order.receivable, fact.amount_minor)
+                    order.receivable -= paid.settles
                 self._till(fact.method, fact.amount_minor)
             case payment_facts.PaymentMovedIn():
                 order.payments[fact.payment_id] = Payment(fact.method, fact.amount_minor)
@@ -184,6 +190,7 @@ class Book:
                 payment = order.payments[fact.payment_id]
                 assert payment.amount == fact.amount_minor
                 payment.voided, payment.gone = True, payment.amount
+                order.receivable += payment.settles
                 self._till(payment.method, -fact.amount_minor)
             case payment_facts.ChargebackOpened():
                 order.payments[fact.payment_id].disputed += fact.amount_minor
@@ -203,7 +210,9 @@ class Book:
             case payment_facts.LateFeeWaived():
                 order.waived += fact.amount_minor
             case payment_facts.CashCollected():
-                order.collected += fact.amount_minor
+                order.receivable += fact.amount_minor
+                settled = order.paid() + order.written_off + order.receivable
+                assert settled <= order.total()
 
     def _till(self, method: str, amount: int) -> None:
         if method not in WITHIN:
@@ -235,7 +244,8 @@ class Book:
             units, worth = order.refunded_line(line.line_no)
             sold = order.lines[line.line_no]
             assert units + milli(line.quantity) <= sold.quantity
-            assert not line.amount_minor or worth + line.amount_minor <= sold.gross
+            part = share(sold.gross, sold.quantity, units + milli(line.quantity)) - worth
+            assert line.amount_minor == max(0, part)
         parts = {part.payment_id: part.amount_minor for part in fact.payments}
         assert sum(parts.values()) == fact.amount_minor > 0
         order.refunds[fact.refund_id] = Refund(

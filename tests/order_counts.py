@@ -37,6 +37,7 @@ class Line:
     quantity: int
     gross: int
     reserved: int
+    short: bool = False  # not all of it could be promised when it was sold
     cancelled: int = 0
     refused: int = 0
     packed: int = 0
@@ -53,6 +54,7 @@ class Payment:
     method: str
     amount: int
     authorisation: str | None = None
+    settles: int = 0  # of it, what a carrier had collected
     gone: int = 0  # voided, moved away or lost to a bank
     moved: int = 0
     disputed: int = 0
@@ -89,7 +91,7 @@ class Order:
     late: dict[Any, int] = field(default_factory=dict)  # by day
     waived: int = 0
     written_off: int = 0
-    collected: int = 0  # by carriers at the door, ever
+    receivable: int = 0  # what carriers collected at the door and have not remitted
     held: dict[str, int] = field(default_factory=dict)
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
@@ -106,6 +108,10 @@ class Order:
     def total(self) -> int:
         shipping = 0 if self.shipping_gone else self.shipping
         return sum(line.owed() for line in self.lines.values()) + shipping + self.all_fees()
+
+    def owed(self) -> int:
+        """Of a voided order nothing, whatever its total shows."""
+        return 0 if self.void else self.total()
 
     def paid(self) -> int:
         return sum(payment.here() for payment in self.payments.values())
