@@ -75,6 +75,7 @@ AUTHORISATION = {
     "expires_at": "2030-03-04T18:00:00+08:00",
 }
 CAPTURE = {"amount_minor": 5000}
+REQUESTED_CAPTURE = {"amount_minor": 1000}
 AUTHORISATION_VOIDING = {"reason": "One of them is sold out."}
 PAYMENT_FAILURE = {
     "method": "credit_card",
@@ -83,6 +84,17 @@ PAYMENT_FAILURE = {
     "code": "insufficient_funds",
 }
 PAYMENT_VOIDING = {"reason": "Typed twice."}
+NOTICE = {
+    "notice_id": "n-1042",
+    "kind": "captured",
+    "occurred_at": "2026-02-28T18:00:00+08:00",
+    "order_ref": "CHECKOUT-7",
+    "payment": "ch-77",
+    "method": "alipay",
+    "amount_minor": 21000,
+    "currency": "CNY",
+}
+NOTICE_ORDER = {"order_id": "01953367-7e00-7000-8000-000000000000"}
 PAYMENT_MOVE = {
     "to_order_id": "1000000008",
     "amount_minor": 1000,

@@ -27,6 +27,7 @@ from api.examples import (
     PAYMENT_VOIDING,
     REFUSAL,
     REMITTANCE,
+    REQUESTED_CAPTURE,
     WAIVER,
     WRITE_OFF,
 )
@@ -57,6 +58,8 @@ from domain.payment_commands import (
     RefuseDelivery,
     ReinstateOrder,
     RemittanceBody,
+    RequestCapture,
+    RequestCaptureBody,
     VoidAuthorisation,
     VoidPayment,
     WaiveBody,
@@ -119,6 +122,27 @@ async def capture(
     return await call.run(
         call.command(CapturePayment, body, **ids), Unmatched.NEVER_CONFLICTS, status=201
     )
+
+
+@router.post(
+    f"{PAYMENT}/request-capture",
+    status_code=201,
+    response_model=PaymentRecorded,
+    responses=CHANGING,
+    summary="Ask the provider to capture money that it holds, or a part of it",
+    **needs(Permission.PAYMENT_CAPTURE),
+)
+async def request_capture(
+    call: MatchedCall,
+    order_id: str,
+    payment_id: str,
+    body: Annotated[RequestCaptureBody, Body(**example("A part", REQUESTED_CAPTURE))],
+) -> Answer:
+    """It is recorded, under the `payment_id` that is answered, when the provider has done it."""
+    found, held = await call.context.order_id(order_id), identifier("payment_id", payment_id)
+    ids = {"order_id": found, "authorisation_id": held, "payment_id": new_id()}
+    command = call.command(RequestCapture, body, **ids)
+    return await call.run(command, order_stream(found), status=201)
 
 
 @router.post(

@@ -162,6 +162,14 @@ class PaymentPartShown(BaseModel):
     amount_minor: int
 
 
+class AlertShown(BaseModel):
+    """A term that was missed, until the fact that ends it. `of`: the id of the refund."""
+
+    kind: str
+    of: str
+    due_at: datetime
+
+
 class RefundShown(BaseModel):
     """`decide_by` and `pay_by` are null when they do not run, as while evidence is awaited."""
 
@@ -333,6 +341,7 @@ class OrderShown(BaseModel):
     refunds: list[RefundShown]
     returns: list[ReturnShown]
     compensations: list[CompensationShown]
+    alerts: list[AlertShown]
     exchange_of: str | None
     parcels: list[ParcelShown]
     contact: Personal

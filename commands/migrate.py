@@ -15,7 +15,13 @@ from commands.settings import Settings
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Tables of the workers beside the ledger: where they stand, what waits, what could not be read.
-WORKER_TABLES = ("ingest_offset", "waiting_update", "dead_letter")
+WORKER_TABLES = (
+    "ingest_offset",
+    "waiting_update",
+    "dead_letter",
+    "provider_place",
+    "provider_task",
+)
 
 # What the application may do. In the ledger's schema: select, and append by the functions.
 GRANTS = """

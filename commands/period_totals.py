@@ -83,13 +83,35 @@ class Line:
 
 
 @dataclass(slots=True)
+class LateFees:
+    """Of an order, as its state has them: days that fall off take along what was waived of them."""
+
+    charged_minor: int = 0
+    waived_minor: int = 0
+
+    def add(self, event: Event) -> int:
+        """By how much more is owed."""
+        before = self.charged_minor - self.waived_minor
+        match event:
+            case LateFeeCharged(amount_minor=amount):
+                self.charged_minor += amount
+            case LateFeeCorrected(amount_minor=amount):
+                self.charged_minor -= amount
+            case LateFeeWaived(amount_minor=amount):
+                self.waived_minor += amount
+        self.waived_minor = min(self.waived_minor, self.charged_minor)
+        return self.charged_minor - self.waived_minor - before
+
+
+@dataclass(slots=True)
 class Seen:
-    """What later facts need of earlier ones: where closings began, positions by month; and what
-    matches of statements wrote off, with its currency, by (statement, match).
+    """What later facts need of earlier ones: where closings began, positions by month; what matches
+    of statements wrote off, with its currency, by (statement, match); the late fees of orders.
     """
 
     lines: dict[str, int] = field(default_factory=dict)
     written_off: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    late: dict[str, LateFees] = field(default_factory=dict)
 
 
 def period_of(
@@ -168,7 +190,7 @@ def _fact(
 ) -> MoneyFact | None:
     if isinstance(head, OrderPlaced) and head.shop == shop:
         method = getattr(event, "method", None) or head.payment_method
-        sums = of_order(event)
+        sums = _late_fee(key, event, seen) or of_order(event)
         return MoneyFact(position, event.at, key, head.currency, method, sums) if sums else None
     if isinstance(head, StatementImported) and head.shop == shop:
         currency, sums = _of_statement(event, seen)
@@ -176,7 +198,7 @@ def _fact(
     return None
 
 
-def of_order(event: Event) -> dict[str, int]:  # noqa: C901 - a table
+def of_order(event: Event) -> dict[str, int]:
     """What a fact of an order adds to which sums."""
     match event:
         case PaymentCaptured(amount_minor=amount):
@@ -197,12 +219,15 @@ def of_order(event: Event) -> dict[str, int]:  # noqa: C901 - a table
             return {"compensation_minor": amount}
         case DifferenceWrittenOff(amount_minor=amount):
             return {"forgiven_minor": amount}
-        case LateFeeCharged(amount_minor=amount):
-            return {"late_fees_minor": amount}
-        case LateFeeCorrected(amount_minor=amount) | LateFeeWaived(amount_minor=amount):
-            return {"late_fees_minor": -amount}
         case _:
             return {}
+
+
+def _late_fee(order_id: str, event: Event, seen: Seen) -> dict[str, int]:
+    if not isinstance(event, LateFeeCharged | LateFeeCorrected | LateFeeWaived):
+        return {}
+    more = seen.late.setdefault(order_id, LateFees()).add(event)
+    return {"late_fees_minor": more} if more else {}
 
 
 def _of_statement(event: Event, seen: Seen) -> tuple[str, dict[str, int]]:

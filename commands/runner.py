@@ -156,6 +156,17 @@ class BatchRunner:
         owners: Any = connection.execute(CLAIMS, claims) if claims[0] else []
         return trusted | self._cache.fold(bases, rows, owners)
 
+    def states(
+        self, connection: Connection, names: frozenset[StreamName]
+    ) -> dict[StreamName, Loaded]:
+        """These streams as they are stored by now, where nothing of them is written in the
+        transaction that is open; what then is run on them need not load them again.
+        """
+        self._cache.doubt(names)
+        loaded = self._read(connection, names)
+        self._cache.keep(loaded)
+        return loaded
+
     def committed(self) -> None:
         """Say so after the commit: then the next batch need not load these streams again.
 

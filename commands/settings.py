@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.invoice_commands import SellerTerms
+from domain.provider_commands import ProviderName, ProviderTerms
 
 # Of the ledgers of the world: stream ids of natural keys are uuid5 in a namespace below this one.
 LEDGERS = uuid.UUID("7a3c1d52-94f0-4c63-9f0a-2f1f3a1f8a10")
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     """Threads of one DuckDB connection."""
     analytics_memory_limit: str = "2GB"
     """Memory that one DuckDB connection may use."""
+    providers: dict[ProviderName, ProviderTerms] = {}
+    """JSON: payment providers by name (`{"acme": {"secret": …, "url": …, "path": …}}`)."""
     sellers: dict[str, SellerTerms] = {}
     """JSON: the legal entity of each shop, which its invoices name (`{"main": {"name": …}}`)."""
     fapiao_path: Path = Path("var/fapiao")

@@ -11,8 +11,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from domain import (  # noqa: F401 - all topics
     account_facts,
+    alert_facts,
     case_facts,
     customer,
+    customer_messages,
     draft_facts,
     invoice_facts,
     order_facts,
@@ -21,6 +23,7 @@ from domain import (  # noqa: F401 - all topics
     period_facts,
     policy,
     procedure,
+    provider_facts,
     return_facts,
     statement_facts,
     stock_item,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from domain.message import Command, Event, Personal, Sealed
 from domain.values import Address, Contact, Identifier
@@ -28,6 +29,23 @@ class CustomerAddressChanged(Event, topic="customer.address_changed.v1"):
     after: Personal[Address]
 
 
+class ServiceStopped(Event, topic="customer.service_stopped.v1"):
+    """An order is overdue: nothing more is sold or sent to its customer until it is paid."""
+
+    customer_id: str
+    order_id: str
+    number: str
+    currency: str
+    outstanding_minor: int
+
+
+class ServiceResumed(Event, topic="customer.service_resumed.v1"):
+    """That order owes nothing any more; others may still stand in the way."""
+
+    customer_id: str
+    order_id: str
+
+
 class RecordCustomer(Command):
     customer_id: Identifier
     contact: Contact | None = None
@@ -35,10 +53,20 @@ class RecordCustomer(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """An overdue order that stands in the way of all others, as it was when it became so."""
+
+    number: str
+    currency: str
+    outstanding_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Customer:
     registered: bool = False
     contact: Contact | Sealed | None = None
     address: Address | Sealed | None = None
+    stops: Mapping[str, Stop] = field(default_factory=dict)  # by order id
 
 
 def person_of(customer_id: str) -> str:
@@ -54,6 +82,12 @@ def evolve(state: Customer, event: Event) -> Customer:
             return replace(state, contact=contact)
         case CustomerAddressChanged(after=address):
             return replace(state, address=address)
+        case ServiceStopped():
+            stop = Stop(event.number, event.currency, event.outstanding_minor)
+            return replace(state, stops={**state.stops, event.order_id: stop})
+        case ServiceResumed():
+            left = {name: stop for name, stop in state.stops.items() if name != event.order_id}
+            return replace(state, stops=left)
         case _:
             raise TypeError(f"{event.TOPIC} is no event of a customer")
 

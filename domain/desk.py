@@ -16,6 +16,7 @@ from typing import Any
 from domain import (
     account,
     customer,
+    customer_messages,
     draft,
     fapiao,
     invoice,
@@ -29,12 +30,16 @@ from domain import (
     order_paying,
     order_return,
     parcel,
+    payout,
     period,
     policy,
     procedure,
+    provider,
+    provider_desk,
     reconciliation,
     reconciliation_streams,
     refund_settlement,
+    service_stop,
     statement,
     stock_item,
 )
@@ -48,6 +53,7 @@ from domain.account_commands import (
 )
 from domain.case_commands import CASE_CHANGES, CaseChange
 from domain.customer import Customer, RecordCustomer
+from domain.customer_messages import Message, QueueMessage
 from domain.desk_answers import answer, order_answer
 from domain.desk_streams import (
     States,
@@ -57,6 +63,7 @@ from domain.desk_streams import (
     external_ref_claim,
     fresh,
     known_at_once,
+    message_stream,
     number_claim,
     order_stream,
     paper_claim,
@@ -93,6 +100,7 @@ from domain.order_commands import (
     DispatchParcel,
     OrderChange,
     PackParcel,
+    PayRefund,
     PlaceOrder,
     TrackParcel,
 )
@@ -113,12 +121,16 @@ from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
 from domain.payment_facts import OrderReinstated
+from domain.payout import payout_stream
 from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
+from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
+    DenyRefund,
     ExchangeOrder,
+    FailRefund,
     RefundChange,
     ReturnChange,
 )
@@ -142,6 +154,7 @@ __all__ = [
     "fresh",
     "initial",
     "known_at_once",
+    "message_stream",
     "number_claim",
     "order_answer",
     "order_stream",
@@ -176,6 +189,9 @@ AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "statement": (statement.Statement(), statement.evolve),
     "movement": (movement.Movement(), movement.evolve),
     "period": (period.Period(), period.evolve),
+    "message": (Message(), customer_messages.evolve),
+    "provider_notice": (provider.Told(), provider.evolve),
+    "payout": (payout.Payout(), payout.evolve),
 }
 
 
@@ -215,22 +231,34 @@ class Write:
             self.events.setdefault(stream, []).append(fact)
             self.states[stream] = evolved(self.states[stream], fact)
 
+    def trial(self) -> Write:
+        """A copy to go on with, which counts only once it is taken."""
+        events = {name: [*made] for name, made in self.events.items()}
+        return Write({**self.states}, self.seal, events, [*self.claims])
+
+    def take(self, trial: Write) -> None:
+        self.states, self.events, self.claims = trial.states, trial.events, trial.claims
+
     def decision(self) -> Decision:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(  # noqa: C901 - a table
-    command: Command, states: States, seal: Callable[[Event], Event] = clear
-) -> Decision:
+def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
     `seal` is given each fact with personal fields before it is kept.
     """
     write = Write(dict(states), seal)
+    _run(command, write)
+    return write.decision()
+
+
+def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a table
+    """Add what the command makes true. Raises Rejected."""
     match command:
         case PlaceOrder():
-            _place(command, write)
+            _sell(command, write)
         case PackParcel():
             _pack(command, write)
         case DispatchParcel():
@@ -241,15 +269,17 @@ def decide(  # noqa: C901 - a table
             _track(command, write)
         case ReceiveStock() | AdjustStock():
             stream = stock_stream(command.sku, command.location)
-            write.add(stream, stock_item.decide(command, states[stream]))
+            write.add(stream, stock_item.decide(command, write.states[stream]))
         case RecordCustomer():
             stream = customer_stream(command.customer_id)
-            write.add(stream, customer.decide(command, states[stream]))
+            write.add(stream, customer.decide(command, write.states[stream]))
+        case QueueMessage():
+            _queue(command, write)
         case ExchangeOrder():
             _exchange(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
-            write.add(stream, policy.decide(command, states[stream]))
+            write.add(stream, policy.decide(command, write.states[stream]))
         case IssueProcedure() | AcknowledgeProcedure():
             _change_procedure(command, write)
         case GrantCredit() | IssueGift() | SetCreditLimit() | ExpireGifts():
@@ -260,6 +290,8 @@ def decide(  # noqa: C901 - a table
             _change_fapiao(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             reconciliation.decide(command, write)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            provider_desk.decide(command, write, _run)
         case _ if isinstance(command, DRAFT_COMMANDS):
             _change_draft(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, CASE_CHANGES):
@@ -275,7 +307,6 @@ def decide(  # noqa: C901 - a table
         case _:
             assert isinstance(command, order_commands.ORDER_CHANGES), type(command)
             _change_order(command, write)  # type: ignore[arg-type]
-    return write.decision()
 
 
 def _change_procedure(command: ProcedureCommand, write: Write) -> None:
@@ -286,6 +317,16 @@ def _change_procedure(command: ProcedureCommand, write: Write) -> None:
         return
     in_force = policy.in_force(write.states[policy_stream(command.shop)], command.at)
     write.add(stream, procedure.issue(command, state, in_force))
+
+
+def _sell(command: PlaceOrder, write: Write, region: str | None = None) -> None:
+    """Place, unless the customer is served no more; what was sold already, there or elsewhere, is a
+    fact.
+    """
+    known = write.states[order_stream(command.order_id)].placed
+    if not known and command.channel not in service_stop.SOLD_ELSEWHERE:
+        service_stop.require(write.states[customer_stream(command.customer_id)])
+    _place(command, write, region)
 
 
 def _place(
@@ -304,7 +345,7 @@ def _place(
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
-        _tell_account(command, before, write)
+        _tell_customer(command, before, write)
     _register_customer(command, write)
 
 
@@ -357,7 +398,7 @@ def _order_draft(command: OrderDraft, write: Write) -> None:
     placing = draft.placement(command, state)
     if placing is None:
         return
-    _place(placing, write, state.region or "")
+    _sell(placing, write, state.region or "")
     placed: Order = write.states[order_stream(command.draft_id)]
     write.add(stream, draft.ordered(command, state, placed.total_minor))
 
@@ -395,15 +436,17 @@ def _sku_and_location(name: StreamName) -> tuple[str, str]:
 def _change_order(command: OrderChange, write: Write) -> None:
     stream = order_stream(command.order_id)
     state = _placed(write, command.order_id)
+    if isinstance(command, PayRefund):
+        payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _change_case(command: CaseChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     facts = order_case.decide(command, state, _rules(state, write))
     _add_to_order(order_stream(command.order_id), facts, write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _change_payment(command: PaymentChange, write: Write) -> None:
@@ -413,7 +456,7 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
-    _tell_account(command, state, write)
+    _tell_customer(command, state, write)
 
 
 def _move_payment(command: MovePayment, write: Write) -> None:
@@ -421,8 +464,8 @@ def _move_payment(command: MovePayment, write: Write) -> None:
     out, into = order_paying.move(command, source, other, _pinned(other, write), _free(write))
     _add_to_order(order_stream(command.order_id), out, write)
     _add_to_order(order_stream(command.to_order_id), into, write)
-    _tell_account(command, source, write)
-    _tell_account(command, other, write)
+    _tell_customer(command, source, write)
+    _tell_customer(command, other, write)
 
 
 def _pinned(state: Order, write: Write) -> PolicyVersion:
@@ -433,6 +476,8 @@ def _pinned(state: Order, write: Write) -> PolicyVersion:
 
 def _settle(command: RefundChange, write: Write) -> None:
     state = _placed(write, command.order_id)
+    if isinstance(command, FailRefund | DenyRefund):
+        payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
 
@@ -506,8 +551,10 @@ def _pay_out_of_account(command: PlaceOrder, write: Write) -> None:
     _add_to_order(stream, paid, write)
 
 
-def _tell_account(command: Command, before: Order, write: Write) -> None:
-    """What became of an order, for its customer's account where `streams` asked for it."""
+def _tell_customer(command: Command, before: Order, write: Write) -> None:
+    """What became of an order, for its customer's account and service, where `streams` asked for
+    them.
+    """
     stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
@@ -517,6 +564,10 @@ def _tell_account(command: Command, before: Order, write: Write) -> None:
     else:
         needed = order_account.needs_account(before, after, facts)
         assert not needed, f"{type(command)} did not ask for the account"
+    name = customer_stream(after.customer_id)
+    if name in write.states:
+        rules, known = _rules(after, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, known, command.at))
 
 
 def _placed(write: Write, order_id: str) -> Order:
@@ -573,6 +624,12 @@ def _promise(name: StreamName, units: Decimal, order_id: str, cause: Event, writ
     else:
         events = stock_item.release(sku, location, order_id, -units, cause.at)
     write.add(name, events)
+
+
+def _queue(command: QueueMessage, write: Write) -> None:
+    stream, state = message_stream(command.message_id), _placed(write, command.order_id)
+    rules = _pinned(state, write)
+    write.add(stream, customer_messages.decide(command, write.states[stream], state, rules))
 
 
 def _issue(command: PaperCommand, write: Write) -> None:
@@ -640,7 +697,10 @@ def _dispatch(command: DispatchParcel, write: Write) -> None:
 
 def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> None:
     before: Order = write.states[order_stream(order_id)]
-    for event in order.dispatch(command, before):
+    events = order.dispatch(command, before)
+    if events:
+        service_stop.require(write.states[customer_stream(before.customer_id)])
+    for event in events:
         write.add(order_stream(order_id), [event])
         if not isinstance(event, OrderDispatched):
             continue

@@ -6,7 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_lines, order_money, order_status, reconciliation, reconciliation_streams
+from domain import (
+    order_lines,
+    order_money,
+    order_status,
+    provider_desk,
+    reconciliation,
+    reconciliation_streams,
+)
 from domain.account import Account
 from domain.account_commands import (
     AccountChange,
@@ -17,11 +24,13 @@ from domain.account_commands import (
 )
 from domain.case_commands import CASE_CHANGES
 from domain.customer import RecordCustomer
+from domain.customer_messages import QueueMessage
 from domain.desk_streams import (
     States,
     account_stream,
     customer_stream,
     draft_stream,
+    message_stream,
     order_stream,
     parcel_stream,
     procedure_stream,
@@ -54,6 +63,7 @@ from domain.parcel import Parcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
 from domain.policy import PublishPolicy, in_force, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
+from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     AddEvidence,
     ApproveRefund,
@@ -86,6 +96,9 @@ def answer(  # noqa: C901 - a table
         case RecordCustomer(customer_id=customer_id):
             version = versions[customer_stream(customer_id)]
             return {"customer_id": customer_id, "version": version, "status": "registered"}
+        case QueueMessage(message_id=message_id):
+            version = versions[message_stream(message_id)]
+            return {"message_id": message_id, "version": version, "status": "queued"}
         case PublishPolicy():
             return _policy_answer(command, states_after, versions)
         case IssueProcedure() | AcknowledgeProcedure():
@@ -94,6 +107,8 @@ def answer(  # noqa: C901 - a table
             return _account_answer(command, states_after, versions)
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation.answer(command, states_after, versions)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.answer(command, states_after, versions)
         case _ if isinstance(command, DRAFT_COMMANDS) and not isinstance(command, ORDER_DRAFT):
             stream = draft_stream(target(command))
             return draft_answer(states_after[stream], versions[stream])
@@ -259,6 +274,8 @@ def _money(command: Any, state: Order) -> dict[str, Any]:
 def _outcome(payment_id: str, state: Order) -> str:
     """What became of the money of one payment."""
     known = state.payments.get(payment_id)
+    if payment_id in state.money.captures:
+        return "requested"
     if known is None:
         held = state.money.authorisations.get(payment_id)
         return (held.closed or "held") if held else "failed"

@@ -13,6 +13,7 @@ from domain import (
     order,
     order_account,
     parcel,
+    provider_desk,
     reconciliation_streams,
     stock_item,
 )
@@ -25,6 +26,7 @@ from domain.account_commands import (
 )
 from domain.case_commands import CloseCase, RejectOrder
 from domain.customer import RecordCustomer
+from domain.customer_messages import QueueMessage
 from domain.draft_commands import (
     DRAFT_COMMANDS,
     ORDER_DRAFT,
@@ -43,6 +45,7 @@ from domain.order_commands import (
     DeliverParcel,
     DispatchParcel,
     PackParcel,
+    PayRefund,
     PlaceOrder,
     RecordPayment,
     RequestRefund,
@@ -56,17 +59,22 @@ from domain.payment_commands import (
     AuthorisePayment,
     CancelOverdue,
     CapturePayment,
+    DeclareOverdue,
     MovePayment,
     PaymentChange,
     RecordRemittance,
     RefuseDelivery,
 )
-from domain.policy import PublishPolicy, policy_stream
+from domain.payout import payout_stream
+from domain.policy import Policy, PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
+from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
+    DenyRefund,
     ExchangeOrder,
+    FailRefund,
     ReceiveReturn,
     RequestReturn,
 )
@@ -103,6 +111,10 @@ def account_stream(customer_id: str, currency: str) -> StreamName:
     return StreamName("account", account.stream_key(customer_id, currency))
 
 
+def message_stream(message_id: str) -> StreamName:
+    return StreamName("message", message_id)
+
+
 def number_claim(number: str) -> StreamName:
     return StreamName("claim:order_number", number)
 
@@ -137,8 +149,12 @@ def target(command: Command) -> str:
             return account.stream_key(command.customer_id, command.currency)
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return command.parcel_id
+        case QueueMessage():
+            return command.message_id
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.own_stream(command).key
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.own_stream(command).key
         case _ if isinstance(command, DRAFT_COMMANDS):
             return command.draft_id  # type: ignore[attr-defined, no-any-return]
         case _:
@@ -168,12 +184,15 @@ def streams(  # noqa: C901 - a table
             return frozenset({of_account, customer_stream(command.customer_id)})
         case ExpireGifts():
             return frozenset({account_stream(command.customer_id, command.currency)})
+        case QueueMessage():
+            names = _streams_of_payment(order_stream(command.order_id), loaded)
+            return frozenset({message_stream(command.message_id), *names})
         case PackParcel():
             orders = {order_stream(item.order_id) for item in command.contents}
             return frozenset({parcel_stream(command.parcel_id), *orders})
         case DispatchParcel():
             claim = tracking_claim(command.carrier, command.tracking_number)
-            return frozenset({claim, *_streams_of_parcel(command.parcel_id, loaded, stock=True)})
+            return frozenset({claim, *_streams_of_parcel(command.parcel_id, loaded, leaves=True)})
         case DeliverParcel():
             return frozenset(_streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
@@ -181,18 +200,23 @@ def streams(  # noqa: C901 - a table
         case CloseCase():
             return frozenset(_streams_of_payment(order_stream(command.order_id), loaded))
         case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():
-            return frozenset(_streams_of_change(command, loaded)) | _account_of(command, loaded)
+            return frozenset(_streams_of_change(command, loaded)) | _customers_of(command, loaded)
         case IssueInvoice() | IssueCreditNote():
             return frozenset(_streams_of_paper(command, loaded))
         case MovePayment():
             source, other = order_stream(command.order_id), order_stream(command.to_order_id)
             names = {source, *_streams_of_payment(other, loaded)}
-            accounts = _account_of(command, loaded) | _account_of(command, loaded, other)
+            accounts = _customers_of(command, loaded) | _customers_of(command, loaded, other)
             return accounts | names
         case _ if isinstance(command, PAYMENT_CHANGES):
             return frozenset(_streams_of_payment_change(command, loaded))  # type: ignore[arg-type]
         case _ if isinstance(command, reconciliation_streams.COMMANDS):
             return reconciliation_streams.streams(command, loaded)
+        case _ if isinstance(command, PROVIDER_COMMANDS):
+            return provider_desk.streams(command, loaded, streams)
+        case PayRefund() | FailRefund() | DenyRefund():
+            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            return frozenset(names) | _customers_of(command, loaded)
         case StartDraft():
             return fresh(command)
         case _ if isinstance(command, ORDER_DRAFT):
@@ -204,7 +228,7 @@ def streams(  # noqa: C901 - a table
         case ExchangeOrder():
             return frozenset(_streams_of_exchange(command, loaded))
         case _:
-            return frozenset({order_stream(target(command))}) | _account_of(command, loaded)
+            return frozenset({order_stream(target(command))}) | _customers_of(command, loaded)
 
 
 def _streams_by_policy(
@@ -263,14 +287,26 @@ def _streams_of_ordering(command: OrderDraft, loaded: States) -> frozenset[Strea
     return names if placing is None else names | _streams_of_placing(placing)
 
 
-def _account_of(
+def _customers_of(
     command: Command, loaded: States, stream: StreamName | None = None
 ) -> frozenset[StreamName]:
-    """The account of the order's customer, where a command of the order may change it."""
+    """The customer's account, where a command of the order may change it; and the customer of an
+    overdue order, whose service may be stopped or resumed.
+    """
     state: Order = loaded.get(stream or order_stream(target(command))) or Order()
-    if not state.placed or not order_account.concerned(command, state):
-        return frozenset()
-    return frozenset({account_stream(state.customer_id, state.currency)})
+    names: set[StreamName] = set()
+    if state.placed and order_account.concerned(command, state):
+        names.add(account_stream(state.customer_id, state.currency))
+    if state.money.overdue or _stops_service(command, state, loaded):
+        names.add(customer_stream(state.customer_id))
+    return frozenset(names)
+
+
+def _stops_service(command: Command, state: Order, loaded: States) -> bool:
+    known: Policy | None = loaded.get(policy_stream(state.shop))
+    if known is None or not isinstance(command, DeclareOverdue):
+        return False
+    return known.versions[state.policy_version].rules.payment.on_overdue == "stop_service"
 
 
 def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[StreamName]:
@@ -279,7 +315,7 @@ def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[St
         names.add(parcel_stream(command.parcel_id))
     if isinstance(command, CancelOverdue):
         names |= _stock_of(loaded.get(order_stream(command.order_id)))
-    return names | _account_of(command, loaded)
+    return names | _customers_of(command, loaded)
 
 
 def _streams_of_payment(stream: StreamName, loaded: States) -> set[StreamName]:
@@ -305,15 +341,18 @@ def _stock_of(state: Order | None) -> set[StreamName]:
     }
 
 
-def _streams_of_parcel(parcel_id: str, loaded: States, *, stock: bool = False) -> set[StreamName]:
+def _streams_of_parcel(parcel_id: str, loaded: States, *, leaves: bool = False) -> set[StreamName]:
+    """`leaves`: with the stock that it comes out of, and the customers it goes to."""
     stream = parcel_stream(parcel_id)
     content: Parcel = loaded.get(stream) or Parcel()
     names = {stream} | {order_stream(order_id) for order_id in content.order_ids}
-    if not stock:
+    if not leaves:
         return names
     for item in content.contents:
         bought: Order | None = loaded.get(order_stream(item.order_id))
         line = bought.lines.get(item.line_no) if bought else None
+        if bought is not None and bought.placed:
+            names.add(customer_stream(bought.customer_id))
         if line is not None:
             names.add(stock_stream(line.priced.sku, line.priced.location))
     return names
@@ -408,7 +447,13 @@ def persons(command: Command, states: States) -> frozenset[str]:
     match command:
         case PlaceOrder() | RecordCustomer() | GrantCredit() | IssueGift() | SetCreditLimit():
             names.add(customer.person_of(command.customer_id))
-        case RecordPayment() | AuthorisePayment() | CapturePayment() | RecordRemittance():
+        case (
+            RecordPayment()
+            | AuthorisePayment()
+            | CapturePayment()
+            | RecordRemittance()
+            | ApplyNotice()
+        ):
             names.add(order.payer_of(command.order_id))
         case StartDraft() | SaveDraft() | OfferQuote():
             names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))

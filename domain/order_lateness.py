@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain import order_cancellation, order_reinstating
+from domain.case_facts import CaseOpened
 from domain.message import Event, Rejected
 from domain.order_commands import CancelOrder
+from domain.order_intake import case_of
 from domain.order_money import shown
 from domain.order_payment import Decider, not_void
 from domain.order_reinstating import OVERDUE, Free
@@ -27,28 +29,60 @@ from domain.payment_facts import LateFeeCharged, LateFeeWaived, PaymentOverdue
 from domain.payment_terms import due_of, late_fee
 from domain.policy import PolicyVersion
 
+PARTLY_PAID = "partly_paid"
+
 
 def declare(
     command: DeclareOverdue, state: Order, policy: PolicyVersion, _free: Free
 ) -> list[Event]:
     """Once per order until it is paid. Raises Rejected `not_due`."""
     due = _passed(command.at, state, policy)
-    if due is None or state.money.overdue:
+    if due is None:
         return []
+    mismatch = _mismatch(command, state) if needs_person(state, policy) else []
+    if state.money.overdue:
+        return mismatch
+    overdue = PaymentOverdue(
+        due_at=due,
+        outstanding_minor=state.balance_minor,
+        policy_version=policy.version,
+        at=command.at,
+    )
+    return [overdue, *mismatch]
+
+
+def needs_person(state: Order, policy: PolicyVersion) -> bool:
+    """Whether nobody has looked yet at an order that is not cancelled as it is partly paid."""
+    unseen = case_of(state.order_id, PARTLY_PAID) not in state.cases.cases
+    return unseen and spared(state, policy) == PARTLY_PAID
+
+
+def _mismatch(command: DeclareOverdue, state: Order) -> list[Event]:
+    figures = {"paid_minor": state.paid_minor, "outstanding_minor": state.balance_minor}
     return [
-        PaymentOverdue(
-            due_at=due,
-            outstanding_minor=state.balance_minor,
-            policy_version=policy.version,
+        CaseOpened(
+            person=state.person,
+            case_id=case_of(state.order_id, PARTLY_PAID),
+            kind="payment_mismatch",
+            blocking=False,
+            rule=PARTLY_PAID,
+            figures=figures,
             at=command.at,
         )
     ]
 
 
+def owes(state: Order) -> bool:
+    """Whether the term still matters. What is held counts where the policy says so; goodwill that
+    was given back is no debt.
+    """
+    live = not state.void and not state.cancelled
+    return live and min(state.balance_minor, state.uncovered_minor) > 0
+
+
 def _passed(at: datetime, state: Order, policy: PolicyVersion) -> datetime | None:
     """The time by which what is still owed was due; None where nothing is owed any more."""
-    # What is held counts where the policy says so; goodwill that was given back is no debt.
-    if state.void or state.cancelled or min(state.balance_minor, state.uncovered_minor) <= 0:
+    if not owes(state):
         return None
     due = due_of(state, policy)
     if due is None or at <= due:
@@ -66,7 +100,7 @@ def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: F
     """
     if _passed(command.at, state, policy) is None:
         return []
-    why = _spared(state, policy)
+    why = spared(state, policy)
     if why is not None:
         raise Rejected("not_cancelled_by_itself", why, why=why)
     asked = CancelOrder(
@@ -75,13 +109,15 @@ def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: F
     return order_cancellation.cancel(asked, state, policy)
 
 
-def _spared(state: Order, policy: PolicyVersion) -> str | None:
+def spared(state: Order, policy: PolicyVersion) -> str | None:
+    """Why an overdue order is not cancelled by itself; None where it is."""
     reasons = {
         "policy": policy.rules.payment.on_overdue != "cancel",
         "pays_later": state.payment_method in PAYS_LATER,
         "packed": bool(state.parcels),
         "authorised": state.money.authorised_minor > 0,
-        "partly_paid": state.paid_minor > 0,
+        "reinstated": state.money.kept_alive,
+        PARTLY_PAID: state.paid_minor > 0,
     }
     return next((why for why, holds in reasons.items() if holds), None)
 
@@ -92,7 +128,7 @@ def charge(command: ChargeLateFee, state: Order, policy: PolicyVersion, _free: F
     if policy.rules.payment.on_overdue != "late_fee":
         raise Rejected("no_late_fee", "the policy of the order's placement charges none")
     fee = late_fee(state, policy, command.at)
-    if not fee.new_minor:
+    if fee.new_minor <= 0:
         return []
     return [
         LateFeeCharged(

@@ -74,6 +74,14 @@ class Authorisation:
 
 
 @dataclass(frozen=True)
+class Capture:
+    """That a provider was asked for, and has neither made nor refused yet."""
+
+    authorisation_id: str
+    amount_minor: int
+
+
+@dataclass(frozen=True)
 class Chargeback:
     payment_id: str
     amount_minor: int
@@ -100,6 +108,7 @@ class Money:
     counts_as_paid: str = "captured"
     overdue: bool = False  # declared so, and not settled since
     authorisations: Mapping[str, Authorisation] = field(default_factory=dict)
+    captures: Mapping[str, Capture] = field(default_factory=dict)  # asked for, by payment_id
     failures: Mapping[str, str] = field(default_factory=dict)  # payment_id -> code
     chargebacks: Mapping[str, Chargeback] = field(default_factory=dict)
     written_off_minor: int = 0
@@ -110,10 +119,20 @@ class Money:
     refused: tuple[str, ...] = ()  # parcels
     cancellation: Cancellation | None = None
     reinstated_by: str | None = None  # the payment in whose write it was
+    kept_alive: bool = False  # a person brought it back: the clock does not cancel it again
+    reminded: tuple[int, ...] = ()  # steps, in hours before due
+    credit_since: datetime | None = None  # more is here than is owed
 
     @property
     def authorised_minor(self) -> int:
         return sum(one.open_minor for one in self.authorisations.values())
+
+    def asked_minor(self, authorisation_id: str) -> int:
+        """What captures of an authorisation are under way for."""
+        under_way = self.captures.values()
+        return sum(
+            one.amount_minor for one in under_way if one.authorisation_id == authorisation_id
+        )
 
     @property
     def late_charged_minor(self) -> int:

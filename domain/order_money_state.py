@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
-from domain.order_money import Authorisation, Chargeback, Money, Payment
+from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
 from domain.payment_facts import (
     AuthorisationExpired,
     AuthorisationVoided,
+    CaptureRequested,
     CashCollected,
     ChargebackLost,
     ChargebackOpened,
@@ -45,13 +47,16 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
                 event.method, event.amount_minor, event.reference, event.expires_at
             )
             return _authorised(state, event.payment_id, held)
+        case CaptureRequested():
+            asked = Capture(event.authorisation_id, event.amount_minor)
+            return _with(state, captures={**state.money.captures, event.payment_id: asked})
         case AuthorisationVoided():
             return _closed(state, event.payment_id, "voided")
         case AuthorisationExpired():
             return _closed(state, event.payment_id, "expired")
         case PaymentFailed():
             failures = {**state.money.failures, event.payment_id: event.code}
-            return _with(state, failures=failures)
+            return _with(_not_asked(state, event.payment_id), failures=failures)
         case PaymentVoided():
             return _voided(state, event)
         case PaymentMovedOut():
@@ -80,6 +85,22 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
             return _collected(state, event.carrier, event.amount_minor)
         case DeliveryRefused():
             return _refused(state, event)
+
+
+def credit_noted(before: Order, after: Order, at: datetime) -> Order:
+    """Since when more is here than is owed, without a break."""
+    money, known = after.money, before.money
+    if (
+        after.paid_minor == before.paid_minor
+        and after.total_minor == before.total_minor
+        and after.refunded_minor == before.refunded_minor
+        and money.written_off_minor == known.written_off_minor
+    ):
+        return after
+    has_credit = after.balance_minor < 0
+    if has_credit == (money.credit_since is not None):
+        return after
+    return _with(after, credit_since=at if has_credit else None)
 
 
 def _with(state: Order, **changes: Any) -> Order:
@@ -115,11 +136,20 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         fee_minor=event.fee_minor,
     )
     state = _with_payment(state, event.payment_id, payment, event.amount_minor)
+    state = _not_asked(state, event.payment_id)
     if event.authorisation_id is not None:
         state = _captured_more(state, event.authorisation_id, event.amount_minor)
     if event.carrier is not None:
         state = _collected(state, event.carrier, -event.amount_minor)
     return _settled(state)
+
+
+def _not_asked(state: Order, payment_id: str) -> Order:
+    """A capture that was asked for was made, or failed."""
+    captures = state.money.captures
+    if payment_id not in captures:
+        return state
+    return _with(state, captures={k: v for k, v in captures.items() if k != payment_id})
 
 
 def _collected(state: Order, carrier: str, more: int) -> Order:
@@ -238,7 +268,10 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         fees=state.fees[:-1] if event.fee_minor else state.fees,
         total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,
     )
-    return _settled(_with(state, cancellation=None, reinstated_by=event.payment_id))
+    by_person = state.money.kept_alive or event.payment_id is None
+    return _settled(
+        _with(state, cancellation=None, reinstated_by=event.payment_id, kept_alive=by_person)
+    )
 
 
 def _refused(state: Order, event: DeliveryRefused) -> Order:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from domain import order_cash, order_lateness, order_payment, order_payment_undone
+from domain import (
+    order_cash,
+    order_lateness,
+    order_payment,
+    order_payment_undone,
+    order_reminding,
+)
 from domain.message import Event
 from domain.order_payment_undone import move
 from domain.order_reinstating import Free
@@ -17,6 +23,7 @@ _DECIDERS = (
     | order_payment_undone.DECIDERS
     | order_lateness.DECIDERS
     | order_cash.DECIDERS
+    | order_reminding.DECIDERS
 )
 
 

@@ -23,12 +23,14 @@ from domain.payment_commands import (
     ExpireAuthorisation,
     RecordPaymentFailure,
     RecordRemittance,
+    RequestCapture,
     VoidAuthorisation,
     WriteOffDifference,
 )
 from domain.payment_facts import (
     AuthorisationExpired,
     AuthorisationVoided,
+    CaptureRequested,
     DifferenceWrittenOff,
     LateFeeCorrected,
     PaymentAuthorised,
@@ -114,6 +116,33 @@ def capture(
         at=command.occurred_at or command.at,
     )
     return received(captured, command, state, policy, free)
+
+
+def request_capture(
+    command: RequestCapture, state: Order, _policy: PolicyVersion, _free: Free
+) -> list[Event]:
+    """Of what is held and not asked for already: captures under way never pass it together."""
+    not_void(state)
+    if command.payment_id in state.money.captures or command.payment_id in state.payments:
+        return []
+    held = _authorisation(command.authorisation_id, state)
+    left = max(0, held.open_minor - state.money.asked_minor(command.authorisation_id))
+    amount = left if command.amount_minor is None else command.amount_minor
+    if amount > left or not amount:
+        raise Rejected(
+            "capture_exceeds_authorised",
+            f"{shown(amount, state)} asked, {shown(left, state)} held and not asked for",
+            asked_minor=amount,
+            held_minor=left,
+        )
+    return [
+        CaptureRequested(
+            authorisation_id=command.authorisation_id,
+            payment_id=command.payment_id,
+            amount_minor=amount,
+            at=command.at,
+        )
+    ]
 
 
 def _require_held(amount: int, command: CapturePayment, held: Authorisation, state: Order) -> None:
@@ -352,6 +381,7 @@ DECIDERS: dict[type[Command], Decider] = {
     RecordPayment: record,
     AuthorisePayment: authorise,
     CapturePayment: capture,
+    RequestCapture: request_capture,
     VoidAuthorisation: void_authorisation,
     ExpireAuthorisation: expire,
     RecordPaymentFailure: fail,

@@ -20,6 +20,7 @@ from domain import (
     order_refund_state,
     order_return_state,
 )
+from domain.alert_facts import AlertRaised, PaymentReminded
 from domain.case_facts import (
     CASE_FACTS,
     HoldReleased,
@@ -224,6 +225,7 @@ class Order:
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()
+    alerts: tuple[tuple[str, str, datetime], ...] = ()  # ever raised: kind, of what, what was due
     papers: Papers = order_papers.NONE
 
     @property
@@ -281,7 +283,8 @@ class Order:
 
 def evolve(state: Order, event: Event) -> Order:
     """Apply a recorded fact. Raises TypeError for what is no fact of an order, else nothing."""
-    return _applied(_without_ended_overrides(state, event), event)
+    after = _applied(_without_ended_overrides(state, event), event)
+    return order_money_state.credit_noted(state, after, event.at)
 
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
@@ -336,6 +339,12 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             return order_return_state.evolve(state, event)
         case PlacedInExchange():
             return replace(state, exchange_of=event.of_order_id)
+        case PaymentReminded():
+            reminded = (*state.money.reminded, event.hours_before)
+            return replace(state, money=replace(state.money, reminded=reminded))
+        case AlertRaised():
+            alert = (event.kind, event.of, event.due_at)
+            return replace(state, alerts=(*state.alerts, alert))
         case CompensationPaid():
             paid = {**state.compensations, event.compensation_id: event.amount_minor}
             return replace(state, compensations=paid)

@@ -42,6 +42,12 @@ class CaptureBody(Value):
     occurred_at: Happened | None = None
 
 
+class RequestCaptureBody(Value):
+    """All that is still held and not asked for, or a part of it."""
+
+    amount_minor: PositiveMinor | None = None
+
+
 class ReasonBody(Value):
     reason: Text
 
@@ -121,6 +127,14 @@ class CapturePayment(CaptureBody, Command):
     payment_id: Id
 
 
+class RequestCapture(RequestCaptureBody, Command):
+    """Of the provider that holds it; what it takes is recorded when it says so."""
+
+    order_id: Id
+    authorisation_id: Id
+    payment_id: Id
+
+
 class VoidAuthorisation(ReasonBody, Command):
     order_id: Id
     payment_id: Id
@@ -185,6 +199,28 @@ class ChargeLateFee(NothingBody, Command):
     order_id: Id
 
 
+class RemindPayment(NothingBody, Command):
+    """One step of the policy's reminders; what it leads to is for messages to send."""
+
+    order_id: Id
+    hours_before: Annotated[int, Field(ge=0)]  # of what is due
+
+
+class RefundOverpayment(NothingBody, Command):
+    """What has stayed on the order for long enough becomes a refund that is asked for."""
+
+    order_id: Id
+    actor: Id  # who asks, and so may not approve
+
+
+class RaiseAlert(NothingBody, Command):
+    """A term of the order was missed: said once."""
+
+    order_id: Id
+    kind: Annotated[str, Field(max_length=64)]
+    of: Id
+
+
 class WaiveLateFee(WaiveBody, Command):
     order_id: Id
 
@@ -210,6 +246,7 @@ PaymentChange = (
     RecordPayment
     | AuthorisePayment
     | CapturePayment
+    | RequestCapture
     | VoidAuthorisation
     | ExpireAuthorisation
     | RecordPaymentFailure
@@ -221,6 +258,9 @@ PaymentChange = (
     | DeclareOverdue
     | CancelOverdue
     | ChargeLateFee
+    | RemindPayment
+    | RefundOverpayment
+    | RaiseAlert
     | WaiveLateFee
     | ReinstateOrder
     | RecordRemittance

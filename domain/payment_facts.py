@@ -27,6 +27,14 @@ class PaymentAuthorised(Event, topic="order.payment_authorised.v1"):
     payer: Personal[str] | None = None
 
 
+class CaptureRequested(Event, topic="order.capture_requested.v1"):
+    """The provider is to take money that it holds. It is ours when the capture is recorded."""
+
+    authorisation_id: str
+    payment_id: str  # of the capture to come, and its idempotency key
+    amount_minor: int
+
+
 class AuthorisationVoided(Event, topic="order.authorisation_voided.v1"):
     """What was still held is held no longer, by our own will."""
 
@@ -211,6 +219,7 @@ class DeliveryRefused(Event, topic="order.delivery_refused.v1"):
 
 PaymentFact = (
     PaymentAuthorised
+    | CaptureRequested
     | AuthorisationVoided
     | AuthorisationExpired
     | PaymentFailed

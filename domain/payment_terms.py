@@ -21,6 +21,7 @@ CASH_ON_DELIVERY = "cash_on_delivery"
 PPM = 1_000_000  # rates of a day are parts per million: a percentage with four places
 BP = 10_000
 LATE_DAYS_MAX = 3_660  # ten years, at which no cap of a policy is still to be reached
+LATE_DAYS_TRIED = (2, 366, LATE_DAYS_MAX)  # ahead, for the next day that costs something
 
 
 def due_at(method: str, placed_at: datetime, policy: PolicyVersion) -> datetime | None:
@@ -140,6 +141,26 @@ def _days(order: Order, policy: PolicyVersion, at: datetime) -> list[date]:
         first += timedelta(days=1)
     count = min((local_day(calendar, at) - first).days, LATE_DAYS_MAX)
     return [first + timedelta(days=n) for n in range(count)]
+
+
+def next_late_day(order: Order, policy: PolicyVersion) -> date | None:
+    """The first day that costs something and is not charged, passed or still to come, if nothing
+    else happens to the order.
+    """
+    due = due_of(order, policy)
+    if policy.rules.payment.on_overdue != "late_fee" or due is None or order.void:
+        return None
+    calendar, charged = policy.calendar, order.money.late_days
+    valued = (value_day(payment, calendar) for payment in order.payments.values())
+    known = max(
+        [local_day(calendar, due), *(one.day for one in charged), *(day for day in valued if day)]
+    )
+    covered = _outstanding(order, date.max, calendar) == 0
+    for days in LATE_DAYS_TRIED[:1] if covered else LATE_DAYS_TRIED:
+        new = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days))).new
+        if new:
+            return new[0].day
+    return None
 
 
 def _outstanding(order: Order, day: date, calendar: Calendar) -> int:

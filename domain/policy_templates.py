@@ -22,8 +22,12 @@ MESSAGES: Mapping[str, frozenset[str]] = {
     "return_received": _ORDER | {"refund"},
     "refund_requested": _ORDER | {"refund", "due_at"},
     "refund_approved": _ORDER | {"refund", "due_at"},
+    "refund_denied": _ORDER | {"reason"},
+    "refund_evidence_asked": _ORDER | {"reason"},
+    "refund_evidence_received": _ORDER,
     "refund_paid": _ORDER | {"refund"},
     "refund_failed": _ORDER | {"refund", "reason"},
+    "refund_retried": _ORDER | {"refund", "due_at"},
     "feedback_asked": _ORDER,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from domain import order_alerts
 from domain.order_facts import Exemption
 from domain.order_money import settlement
 from domain.order_state import Order, OrderLine
@@ -65,6 +66,7 @@ def view(row: OrderStatus) -> dict[str, Any]:
         "compensations": [
             {"compensation_id": key, **_fields(told)} for key, told in row.compensations.items()
         ],
+        "alerts": [alert._asdict() for alert in order_alerts.standing(order)],
         "exchange_of": order.exchange_of,
         "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
         "contact": order.contact,

@@ -13,6 +13,7 @@ from projections import (
     money_movements,
     order_status,
     periods,
+    provider_notices,
     statement_lines,
     statements,
     stock_levels,
@@ -28,6 +29,7 @@ ALL: tuple[Projection[Any], ...] = (
     statement_lines.PROJECTION,
     money_movements.PROJECTION,
     periods.PROJECTION,
+    provider_notices.PROJECTION,
     drafts.PROJECTION,
 )
 BY_NAME = {projection.name: projection for projection in ALL}

@@ -8,15 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
 from api.examples import ORDER
+from commands.provider import sign
 from commands.settings import Settings
 from commands.store import Store
+from tests.servers import PROVIDER
 from workers import projector
+from workers.entry import providers_json
 from workers.local import ports
 
 START_SECONDS = 30.0
@@ -115,6 +119,18 @@ def order(**changes: Any) -> dict[str, Any]:
     return body
 
 
+def tell(api: Api, notice: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a provider's notice that must be taken."""
+    body = json.dumps(notice).encode()
+    secret = api.settings.providers[PROVIDER].secret
+    signed = sign(secret, "m-1", datetime.now(UTC), body)
+    url = f"/v1/providers/{PROVIDER}/notices"
+    answer = api.client.post(url, content=body, headers=signed)
+    assert answer.is_success, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
 def named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -128,6 +144,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEDGER_POSTGRES_URL": settings.postgres_url,
         "LEDGER_MASTER_KEY": settings.master_key.get_secret_value(),
         "LEDGER_ANALYTICS_PATH": str(settings.analytics_path),
+        "LEDGER_PROVIDERS": providers_json(settings),
         "LEDGER_SELLERS": json.dumps(
             {shop: one.model_dump(mode="json") for shop, one in settings.sellers.items()}
         ),

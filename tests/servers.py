@@ -66,6 +66,7 @@ def fresh_database(postgres: LocalPostgres, template: str = "template1") -> Iter
 
 
 MASTER_KEY = "5a" * 32
+PROVIDER, PROVIDER_SECRET = "acme", "of these tests alone"
 
 
 def settings_of(url: str, var_path: Path = Path("var"), **others: str) -> Settings:
@@ -76,6 +77,7 @@ def settings_of(url: str, var_path: Path = Path("var"), **others: str) -> Settin
         var_path=var_path,
         analytics_path=var_path / "analytics",
         sellers=SELLERS,
+        providers={PROVIDER: {"secret": PROVIDER_SECRET}},  # type: ignore[dict-item]
         evidence_path=str(var_path / "evidence"),
         **others,  # type: ignore[arg-type]
     )

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from api.examples import AUTHORISATION, CASE, EVIDENCE_FILE, PROCEDURE, STATEMENT
-from tests.api_server import Api
+from api.examples import AUTHORISATION, CASE, EVIDENCE_FILE, NOTICE, PROCEDURE, STATEMENT
+from tests.api_server import Api, tell
+from tests.servers import PROVIDER
 
 Json = dict[str, Any]
 
@@ -38,6 +39,10 @@ WITHOUT_VERSION = {
     "/v1/procedure/issue",
     "/v1/procedure/{version}/acknowledge",
 }
+
+
+# A file has no version, and a provider knows none.
+WITHOUT_CONDITION = {"/v1/evidence", "/v1/providers/{provider}/notices"}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,8 @@ def ids(api: Api) -> dict[str, str]:
         "match_id": "M-1",
         "line_no": "1",
         "month": "2025-01",
+        "provider": PROVIDER,
+        "notice_id": tell(api, NOTICE)["notice_id"],
     }
 
 
@@ -90,7 +97,7 @@ def commands(api: Api) -> list[tuple[str, str, Json]]:
         (method, path, operation)
         for path, methods in api.shown("/openapi.json")["paths"].items()
         for method, operation in methods.items()
-        if method != "get" and path != "/v1/evidence"  # A file has no version.
+        if method != "get" and path not in WITHOUT_CONDITION
     ]
 
 
@@ -101,6 +108,8 @@ def body_of(operation: Json, ids: dict[str, str]) -> Json:
     body: Json = content["examples"]["example"]["value"]
     if "contents" in body:
         return {"contents": [{**body["contents"][0], "order_id": ids["order_id"]}]}
+    if "order_id" in body:
+        return body | {"order_id": ids["order_id"]}
     if "to_order_id" in body:
         return body | {"to_order_id": ids["other_id"]}
     return body

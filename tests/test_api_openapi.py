@@ -17,8 +17,9 @@ from schemathesis.specs.openapi.checks import (
 
 from api.examples import EVIDENCE_FILE
 from domain.stock_item import StockAdjusted
-from tests.api_server import Api
+from tests.api_server import Api, tell
 from tests.scale import scale
+from tests.servers import PROVIDER
 
 Json = dict[str, Any]
 CHECKS = [
@@ -43,6 +44,7 @@ def operations(described: Json) -> list[tuple[str, str, Json]]:
 
 
 EVIDENCE = "/v1/evidence"  # takes files, not JSON
+WEBHOOK = "/v1/providers/{provider}/notices"  # signed, and named by the provider's own id
 INTERFACE = {
     "POST /v1/orders",
     "POST /v1/drafts",
@@ -69,6 +71,7 @@ INTERFACE = {
     "POST /v1/orders/{}/payments",
     "POST /v1/orders/{}/payments/authorise",
     "POST /v1/orders/{}/payments/{}/capture",
+    "POST /v1/orders/{}/payments/{}/request-capture",
     "POST /v1/orders/{}/payments/{}/void-authorisation",
     "POST /v1/orders/{}/payments/{}/expire",
     "POST /v1/orders/{}/payments/fail",
@@ -157,6 +160,9 @@ INTERFACE = {
     "POST /v1/statements/{}/matches",
     "POST /v1/statements/{}/matches/{}/undo",
     "POST /v1/statements/{}/lines/{}/unallocated",
+    "POST /v1/providers/{}/notices",
+    "GET /v1/providers/{}/notices",
+    "POST /v1/providers/{}/notices/{}/assign",
     "GET /v1/reconciliation/lines",
     "GET /v1/reconciliation/movements",
     "GET /v1/reconciliation/contradictions",
@@ -199,7 +205,7 @@ def test_every_operation_says_what_it_is_and_how_it_fails(described: Json) -> No
         if "requestBody" in operation:
             assert failures >= {"400", "413"}, path
             assert operation["requestBody"]["content"]["application/json"]["examples"], path
-        if method != "get":
+        if method != "get" and path != WEBHOOK:
             headers = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
             assert headers >= {"x-actor", "idempotency-key", "x-correlation-id"}
             assert headers - {"x-actor", "idempotency-key", "x-correlation-id"} <= {"if-match"}
@@ -249,6 +255,8 @@ class Examples:
             return body | {"movements": [body["movements"][0] | ours]}
         if "to_order_id" in body:
             return body | {"to_order_id": ids["second_id"]}
+        if "order_id" in body:
+            return body | {"order_id": ids["order_id"]}
         if "contents" not in body:
             return body
         orders = (ids["order_id"], ids["second_id"])
@@ -340,6 +348,9 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     send_examples_of_refunds(api, examples, id_)
     send_examples_of_papers(examples)
     send_examples_of_statements(examples, {"order_id": id_, "payment_id": payment})
+    told = example(described, "post", WEBHOOK)
+    named = {"provider": PROVIDER, "notice_id": tell(api, told)["notice_id"], "order_id": id_}
+    examples.send(f"{WEBHOOK}/{{notice_id}}/assign", **named)
 
     def drafted(*names: str) -> None:
         at = "/v1/drafts/{draft_id}"
@@ -362,7 +373,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     with_example = {
         (method, path)
         for method, path, one in operations(described)
-        if "requestBody" in one and path != EVIDENCE
+        if "requestBody" in one and path not in {EVIDENCE, WEBHOOK}
     }
     assert examples.sent == with_example
 
@@ -385,6 +396,7 @@ def send_examples_of_money(api: Api, examples: Examples) -> None:
     held = examples.send(f"{paid}/authorise", order_id=one)["payment_id"]
     ids = {"order_id": one, "payment_id": held}
     first = examples.send(f"{paid}/{{payment_id}}/capture", **ids)["payment_id"]
+    examples.send(f"{paid}/{{payment_id}}/request-capture", **ids)
     examples.send(f"{paid}/{{payment_id}}/expire", refused="not_expired", **ids)
     second = examples.send(f"{paid}/{{payment_id}}/capture", **ids)["payment_id"]
     examples.send(f"{paid}/{{payment_id}}/void-authorisation", **ids)

@@ -166,7 +166,7 @@ def models(cls: type[BaseModel]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_event_survives_the_codec(topic: str, data: st.DataObject) -> None:
     event = data.draw(models(EVENT_TYPES[topic]))

@@ -132,7 +132,8 @@ def test_the_desk_asks_for_what_it_needs_and_no_more() -> None:
     assert world.needed(pay(1)).keys() == {order, desk.policy_stream("main")}
     assert world.needed(deliver()).keys() == {parcel, order}
     claim = desk.tracking_claim("sf-express", "SF-K")
-    assert world.needed(dispatch()).keys() == {parcel, order, tea, claim}
+    li = desk.customer_stream("li")
+    assert world.needed(dispatch()).keys() == {parcel, order, tea, claim, li}
     reserved = after(receive(10), place()).world
     assert reserved.needed(cancel()).keys() == {order, tea, desk.policy_stream("main")}
     assert reserved.needed(amend({"line_no": 1, "quantity": 1})).keys() == {order, tea}

@@ -87,7 +87,7 @@ def test_overdue_is_said_once_and_ends_with_the_money() -> None:
     start = after(place(), pay(4000))
     start.when(declare).refused("not_due", due_at=DUE.isoformat())
     late = money(DeclareOverdue, at=DUE + timedelta(microseconds=1))
-    world = start.when(late).topics("order.payment_overdue.v1")
+    world = start.when(late).topics("order.payment_overdue.v1", "order.case_opened.v1")
     assert payment(world.order()) == "overdue"
     given(world).when(late).nothing()
     world = given(world).when(pay(5000, "P2")).world

@@ -94,7 +94,7 @@ class Books:
 @pytest.fixture
 def books(settings: Settings) -> Iterator[Books]:
     with Store(settings).connect(autocommit=True) as connection:
-        shop = Books(settings, connection, History(11), random.Random(5))
+        shop = Books(settings, connection, History(12), random.Random(5))
         write(shop.store, connection, shop.history.units(scale(200, 30)))
         reconcile(shop)
         undo(shop)
@@ -131,6 +131,11 @@ def undo(shop: Books) -> None:
                 shop.run(given.fail_refund(refund_id, order_id=order_id, at=at))
         if shop.random.random() < 0.1:
             shop.run(given.compensate(77, f"X-{order_id}", order_id=order_id, at=at))
+
+    first, second = shop.history.id(), shop.history.id()
+    shop.history.orders += [first, second]
+    shop.run(given.place(first), given.place(second), given.pay(5_000, "P", first))
+    shop.run(given.move("P", second, 400, order_id=first), given.unrecord("M-P", second))
 
 
 def line(shop: Books, place: int, one: tuple[str, str, int, str]) -> StatementLine:
@@ -450,10 +455,19 @@ def test_late_fees_are_summed_as_they_are_charged_and_waived(books: Books) -> No
     at = given.hours(24 * 8)
     books.run(given.money(ChargeLateFee, order_id, at))
     books.run(given.money(WaiveLateFee, order_id, at, amount_minor=30, reason="goodwill"))
-    line = period_totals.Line(books.store.head(books.connection), ZONE)
-    found = period_totals.period_totals(books.connection, "main", "2025-03", line).totals()
     owed = books.history.order(order_id).money.late_fees_minor
-    assert sum(one.late_fees_minor for one in found) == owed > 0
+    assert late_fees(books) == owed > 0
+    books.run(given.money(WaiveLateFee, order_id, at, reason="all of it"))
+    early = given.hours(24 * 5).date()  # The later days fall off, and were forgiven before.
+    books.run(given.pay(5_000, "P", order_id, at=given.hours(24 * 9), value_date=early))
+    books.run(given.money(ChargeLateFee, order_id, given.hours(24 * 12)))
+    assert late_fees(books) == books.history.order(order_id).money.late_fees_minor > 0
+
+
+def late_fees(books: Books) -> int:
+    line = period_totals.Line(books.store.head(books.connection), ZONE)
+    found = period_totals.period_totals(books.connection, "main", "2025-03", line)
+    return sum(one.late_fees_minor for one in found.totals())
 
 
 def test_a_report_puts_the_events_beside_the_orders(books: Books) -> None:

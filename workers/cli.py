@@ -146,6 +146,54 @@ def fapiao() -> None:
 
 
 @app.command()
+def deadlines() -> None:
+    """Do what is due: remind, cancel what was not paid, charge late fees, raise alerts."""
+    from workers.deadlines import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
+def messenger() -> None:
+    """Queue a message to the customer for each fact that calls for one."""
+    from workers.messenger import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
+def periods() -> None:
+    """Finish the closing of months that was begun."""
+    from workers.periods import run
+
+    entry.work(entry.settings(), run)
+
+
+def provider() -> None:
+    """Take captures and refunds to the payment providers, and make facts of what they tell."""
+    from workers.provider import run
+
+    given = entry.settings()
+    if not given.providers:
+        _refuse("LEDGER_PROVIDERS names no payment provider")
+    entry.work(given, run)
+
+
+@app.command("provider-simulator")
+def provider_simulator(
+    name: Annotated[str, typer.Argument(help="One of LEDGER_PROVIDERS, with a loopback URL")],
+    seed: Annotated[int, typer.Option(help="The same misbehaviour again")] = 1,
+) -> None:
+    """Be a payment provider that tells late, twice and out of order, and fails after doing."""
+    from workers.provider_simulator import run
+
+    given = entry.settings()
+    if name not in given.providers:
+        _refuse(f"LEDGER_PROVIDERS does not name {name}")
+    entry.work(given, lambda settings, stop: run(settings, stop, name, seed))
+
+
+@app.command()
 def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Orders per second")] = 1.0,
 ) -> None:

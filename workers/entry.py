@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -131,14 +132,28 @@ def environment(given: Settings) -> dict[str, str]:
         "LEDGER_POSTGRES_URL": given.postgres_url,
         "LEDGER_KAFKA_BOOTSTRAP": given.kafka_bootstrap,
         "LEDGER_MASTER_KEY": given.master_key.get_secret_value(),
+        "LEDGER_PROVIDERS": providers_json(given),
         "LEDGER_ANALYTICS_PATH": str(given.analytics_path),
         "LEDGER_EVIDENCE_PATH": given.evidence_path,
+        "LEDGER_FAPIAO_PATH": str(given.fapiao_path),
         "LEDGER_API_HOST": given.api_host,
         "LEDGER_API_PORT": str(given.api_port),
         "LEDGER_VAR_PATH": str(given.var_path),
         "LEDGER_LOG_LEVEL": given.log_level,
     }
     return {**os.environ, **ours}
+
+
+def providers_json(given: Settings) -> str:
+    """With their secrets, which a model does not write out by itself."""
+    plain = {
+        name: {
+            **terms.model_dump(mode="json", exclude_none=True),
+            "secret": terms.secret.get_secret_value(),
+        }
+        for name, terms in given.providers.items()
+    }
+    return json.dumps(plain)
 
 
 def work(given: Settings, *works: Work) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import duckdb
@@ -24,6 +24,7 @@ GROWTH_EVENTS = 100  # by so many a batch may be larger again, after each that w
 WINDOWS_MAX = 3  # decoded batches that followers at different places share
 POLL_SECONDS = 0.5  # notifications get lost
 BEAT_SECONDS = 1.0
+STOP_SECONDS = 15.0
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)  # then the last, for ever
 
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('lease.' || %s || '.' || %s, 0))"
@@ -237,3 +238,21 @@ def listen(store: Store, news: News, stop: threading.Event) -> None:
         except psycopg.Error as error:
             log.warning("listener_interrupted", error=type(error).__name__)
             stop.wait(RETRY_SECONDS[-1])
+
+
+@contextmanager
+def followed(target: Target, store: Store, stop: threading.Event) -> Iterator[None]:
+    """One target that a thread keeps at the head, until the block ends; set `stop` before."""
+    news = News()
+    threads = [
+        threading.Thread(target=listen, args=(store, news, stop), daemon=True),
+        Follower(target, store, Window(store), news, stop),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        news.tell()
+        for thread in threads:
+            thread.join(STOP_SECONDS)

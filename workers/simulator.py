@@ -21,6 +21,7 @@ from kafka.errors import KafkaError
 
 from commands.settings import Settings
 from workers import kafka_topics
+from workers.provider_simulator import BY_PROVIDER, DEMO_PROVIDER
 from workers.simulator_goods import (
     BUYERS_PER_LANGUAGE,
     CARRIERS,
@@ -45,6 +46,7 @@ STEP_SECONDS = (0.5, 3.0)  # between two steps of an order
 SCAN_HOURS = (2.0, 12.0)  # that a scan is later than the one before, by the carrier's clock
 STORIES_MAX = 2_000  # orders under way
 REQUEST_SECONDS = 10.0
+PAID_STEPS_MAX = 30  # that an order waits for its payment
 RETRY_SECONDS = 2.0
 GARBAGE_SHARE = 0.002  # of scans
 
@@ -70,6 +72,8 @@ class Refused(Exception):
 class Shop:
     def __init__(self, settings: Settings, stop: threading.Event, rate: float) -> None:
         self._api = f"http://{settings.api_host}:{settings.api_port}"
+        demo = settings.providers.get(DEMO_PROVIDER)
+        self._provider = None if demo is None else demo.url
         self._topic = settings.kafka_topic(kafka_topics.TRACKING)
         self._bootstrap = kafka_topics.servers(settings)
         self._stop = stop
@@ -135,7 +139,10 @@ class Shop:
         if self._happens(0.04):
             self._post(f"{path}/cancel", {"reason_code": "changed_mind", "initiator": "customer"})
             return
-        if method != "cash_on_delivery":
+        at_provider = self._provider is not None and method in BY_PROVIDER
+        if at_provider:
+            yield from self._pay_at_provider(placed, GOODS[language][0], method)
+        elif method != "cash_on_delivery":
             yield from self._pay(path, placed["total_minor"], method)
         if self._happens(0.05):
             text = "请在工作日送货" if language == "zh" else "Please ring twice"
@@ -145,7 +152,7 @@ class Shop:
         yield
         yield from self._ship(parcel["parcel_id"], who)
         if self._happens(0.06) and method != "cash_on_delivery":
-            yield from self._refund(path, placed["total_minor"])
+            yield from self._refund(path, placed["total_minor"], by_hand=not at_provider)
 
     def _body(self, who: Buyer, method: str) -> dict[str, Any]:
         currency, shelf = GOODS[who.language]
@@ -173,19 +180,39 @@ class Shop:
                 self._post(f"{path}/payments", body)
                 yield
 
+    def _pay_at_provider(self, placed: dict[str, Any], currency: str, method: str) -> Story:
+        """Its word comes when it comes: the order goes on once it is paid."""
+        checkout = {
+            "order_ref": placed["number"],
+            "shop": "main",
+            "method": method,
+            "currency": currency,
+            "amount_minor": placed["total_minor"],
+        }
+        self._call("POST", f"{self._provider}/checkouts", checkout)
+        path = f"/v1/orders/{placed['order_id']}?min_position={placed['position']}"
+        for _ in range(PAID_STEPS_MAX):
+            yield
+            if self._call("GET", path)["paid_minor"] >= placed["total_minor"]:
+                return
+        raise Refused(f"{path}: not paid")
+
     def _contents(self, placed: dict[str, Any]) -> list[dict[str, Any]]:
         order = self._call(
             "GET", f"/v1/orders/{placed['order_id']}?min_position={placed['position']}"
         )
         return [{"line_no": one["line_no"], "quantity": one["quantity"]} for one in order["lines"]]
 
-    def _refund(self, path: str, total_minor: int) -> Story:
+    def _refund(self, path: str, total_minor: int, *, by_hand: bool) -> Story:
+        """Money that a provider brought goes back through it, by itself."""
         body = {"reason": "changed_mind", "amount_minor": total_minor // 4}
         asked = self._post(f"{path}/refunds", body)
         yield
         if asked["refund_status"] == "requested":
             self._call("POST", f"{path}/refunds/{asked['refund_id']}/approve", {}, SECOND_PERSON)
             yield
+        if not by_hand:
+            return
         reference = f"RF-{uuid4().hex[:12].upper()}"
         self._post(f"{path}/refunds/{asked['refund_id']}/pay", {"reference": reference})
 
@@ -249,7 +276,7 @@ class Shop:
     ) -> dict[str, Any]:
         """Raises Refused for an answer of 4xx, URLError when there is no answer."""
         request = urllib.request.Request(  # noqa: S310 - our own API
-            f"{self._api}{path}",
+            path if path.startswith("http") else f"{self._api}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "X-Actor": actor},
             method=method,

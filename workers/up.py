@@ -17,12 +17,14 @@ from types import FrameType
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
 from commands.migrate import migrate
 from commands.settings import Settings
+from domain.provider_commands import ProviderTerms
 from workers import kafka_topics
 from workers.entry import ENDPOINTS, MASTER_KEY, NotConfigured, environment, with_master_key
 from workers.local import endpoints, ports
@@ -32,6 +34,7 @@ from workers.local.lock import DirectoryLock
 from workers.local.mail import MailCatcher
 from workers.local.postgres import LocalPostgres
 from workers.local.server import LocalServer
+from workers.provider_simulator import DEMO_PROVIDER
 from workers.supervisor import Supervisor
 
 DATABASE = "ledger"
@@ -39,11 +42,14 @@ POSTGRES_PORT = 15432
 KAFKA_PORT = 19092
 SMTP_PORT = 11025
 MAIL_PAGE_PORT = 18025
+PROVIDER_PORT = 18090
 WATCH_SECONDS = 0.5
 READY_SECONDS = 60.0
 REQUEST_SECONDS = 2.0
 # In this order: the last started is the first stopped.
 WORKERS = ("projector", "tracking", "dead-letters", "api")
+# What nobody waits for comes when the API answers: starting costs each a second of a core.
+BACKGROUND = ("deadlines", "messenger", "periods", "fapiao")
 
 console = Console()
 
@@ -65,6 +71,7 @@ def up(settings: Settings, *, simulate: bool) -> None:
             "var_path": var,
             "analytics_path": settings.analytics_path.absolute(),
             "evidence_path": _absolute(settings.evidence_path),
+            "fapiao_path": settings.fapiao_path.absolute(),
         }
     )
     with _interruptible(), ExitStack() as stack:
@@ -76,6 +83,8 @@ def up(settings: Settings, *, simulate: bool) -> None:
         migrate(settings)
         kafka_topics.ensure(settings)
         settings = _with_port(settings)
+        if simulate and not settings.providers:
+            settings = _with_demo_provider(settings)
         supervisor = Supervisor(var / "logs", lambda text: console.print(f"[yellow]{text}[/]"))
         stack.callback(supervisor.stop)
         for server in servers:
@@ -87,7 +96,14 @@ def up(settings: Settings, *, simulate: bool) -> None:
         _wait_until_ready(f"{found.api}readyz", supervisor)
         endpoints.write(found, var / ENDPOINTS)
         stack.callback(endpoints.remove, var / ENDPOINTS)
+        for name in BACKGROUND:
+            supervisor.start(name, [name], environment(settings))
+        if settings.providers:
+            supervisor.start("provider", ["provider"], environment(settings))
         if simulate:
+            if DEMO_PROVIDER in settings.providers:
+                arguments = ["provider-simulator", DEMO_PROVIDER]
+                supervisor.start("provider-simulator", arguments, environment(settings))
             supervisor.start("simulate", ["simulate"], environment(settings))
         _say(found, settings, supervisor, time.monotonic() - started)
         while True:
@@ -173,6 +189,14 @@ def _with_port(settings: Settings) -> Settings:
     if port != settings.api_port:
         console.print(f"[yellow]Port {settings.api_port} is taken: the API uses {port}.[/]")
     return settings.model_copy(update={"api_port": port})
+
+
+def _with_demo_provider(settings: Settings) -> Settings:
+    """A payment provider of this run alone, for simulated customers to pay at."""
+    port = ports.choose(PROVIDER_PORT, taken=frozenset({settings.api_port}))
+    url = f"http://{ports.LOOPBACK}:{port}"
+    terms = ProviderTerms(secret=SecretStr(secrets.token_hex(32)), url=url)
+    return settings.model_copy(update={"providers": {DEMO_PROVIDER: terms}})
 
 
 def _wait_until_ready(url: str, supervisor: Supervisor) -> None:

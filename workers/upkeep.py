@@ -18,6 +18,7 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.message import Recorded, StreamName
 from projections import checkpoint
+from projections import deadlines as deadline_model
 from projections.analytics import NAME as ANALYTICS
 from projections.analytics import FactWriter
 from projections.analytics_rebuild import rebuild_facts
@@ -25,10 +26,11 @@ from projections.engine import Engine
 from projections.rebuild import Feed, Rebuilt
 from projections.rebuild import rebuild as rebuild_model
 from projections.rebuild import release as release_key
+from workers import deadline_rows
 from workers.entry import NotConfigured
 from workers.projector import PROJECTIONS, lake_of
 
-NAMES = (*(projection.name for projection in PROJECTIONS), ANALYTICS)
+NAMES = (*(projection.name for projection in PROJECTIONS), deadline_model.NAME, ANALYTICS)
 # Before each try to release facts: the projector's commits make ours fail.
 RELEASE_PAUSES_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -52,6 +54,8 @@ def _unhurried(settings: Settings) -> Iterator[Connection]:
 
 def _rebuild(settings: Settings, connection: Connection, name: str, *, compare: bool) -> Rebuilt:
     feed = _feed(settings, connection)
+    if name == deadline_model.NAME:
+        return deadline_rows.rebuild(settings, connection, compare=compare)
     if name == ANALYTICS:
         with closing(lake_of(settings).connect()) as lake:
             return rebuild_facts(lake, feed, _earlier(settings, connection), compare=compare)
@@ -85,6 +89,8 @@ def release(settings: Settings, name: str, key: str) -> None:
     with _unhurried(settings) as connection:
         if name == ANALYTICS:
             _release_facts(settings, connection, key)
+        elif name == deadline_model.NAME:
+            _release_deadlines(settings, connection, key)
         else:
             _release_row(settings, connection, name, key)
 
@@ -98,6 +104,18 @@ def _release_row(settings: Settings, connection: Connection, name: str, key: str
     position = release_key(connection, engine, key, _feed(settings, connection))
     if position is not None:
         raise NotReleased(f"{name}/{key} still fails at position {position}")
+
+
+def _release_deadlines(settings: Settings, connection: Connection, key: str) -> None:
+    deadline_model.prepare(connection, settings.read_schema)
+    if connection.execute(checkpoint.PARKED_AT, [deadline_model.NAME, key]).fetchone() is None:
+        raise _not_parked(deadline_model.NAME, key)
+    try:
+        deadline_rows.release(settings, connection, key)
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        raise NotReleased(f"{deadline_model.NAME}/{key} still fails: {error!r}") from error
 
 
 def _release_facts(settings: Settings, connection: Connection, key: str) -> None:
