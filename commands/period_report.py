@@ -103,4 +103,4 @@ def _add(found: dict[str, Balance], events: list[Event]) -> None:
 
 def balance_minor(order: Order) -> int:
     """What is with us of an order's payments: what is here of each, less refunds that were paid."""
-    return order.paid_minor - sum(one.amount_minor for one in order.refunds.values() if one.paid)
+    return order.paid_minor - sum(one.given_back_minor for one in order.refunds.values())

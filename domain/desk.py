@@ -341,7 +341,8 @@ def _place(
     number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
     rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
-    placed = order.place(command, number, _free(write), rules, region)
+    of_account = write.states.get(account_stream(command.customer_id, command.currency))
+    placed = order.place(command, number, _free(write), rules, region, of_account)
     _add_to_order(stream, [*placed, *paid], write)
     if command.payment_method in order_account.TOUCHING_METHODS:
         _pay_out_of_account(command, write)
@@ -480,6 +481,7 @@ def _settle(command: RefundChange, write: Write) -> None:
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
+    _tell_customer(command, state, write)
 
 
 def _take_back(command: ReturnChange, write: Write) -> None:
@@ -490,6 +492,7 @@ def _take_back(command: ReturnChange, write: Write) -> None:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
             _parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
+    _tell_customer(command, state, write)
 
 
 def _parcel_came_back(event: ReturnReceived, parcel_id: str | None, write: Write) -> None:

@@ -242,7 +242,7 @@ def _streams_by_policy(
     state: Order = loaded.get(stream) or Order()
     if not state.placed:
         return {stream}
-    names = {stream, policy_stream(state.shop)}
+    names = {stream, policy_stream(state.shop), *_customers_of(command, loaded)}
     if isinstance(command, ReceiveReturn):
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]

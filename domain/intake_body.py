@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from domain.discount import DiscountBody
+from domain.exemption import ExemptionBody
 from domain.order_commands import (
     COUNTRIES,
     LineBody,
@@ -48,6 +50,11 @@ class SoldLineBody(LineBody):
             raise ValueError("a line needs its sku or its name")
         return value
 
+    @field_validator("exemption")
+    @classmethod
+    def _no_rate(cls, value: ExemptionBody | None, _info: ValidationInfo) -> ExemptionBody | None:
+        return value  # What contradicts itself is recorded, and named by `filled`.
+
     @field_validator("unit_price")
     @classmethod
     def _one_price(cls, value: UnitPrice | None, info: ValidationInfo) -> UnitPrice | None:
@@ -81,6 +88,25 @@ class OrderAsSoldBody(PlaceOrderBody):
     billing_address: SoldAddress | None = None  # type: ignore[assignment]
     payment_method: PaymentMethod | None = None  # type: ignore[assignment]
 
+    # What contradicts itself is recorded, and named by `filled`.
+
+    @field_validator("discounts")
+    @classmethod
+    def _sum_of_the_parts(
+        cls, value: list[DiscountBody] | None, _info: ValidationInfo
+    ) -> list[DiscountBody] | None:
+        return value
+
+    @field_validator("exemption")
+    @classmethod
+    def _no_rates(cls, value: ExemptionBody | None, _info: ValidationInfo) -> ExemptionBody | None:
+        return value
+
+    @field_validator("exemption_certificate")
+    @classmethod
+    def _for_something_exempt(cls, value: str | None, _info: ValidationInfo) -> str | None:
+        return value
+
 
 def filled(body: OrderAsSoldBody, order_id: str) -> dict[str, Any]:
     """The values of a PlaceOrder: with `missing`, the names of what was not there or unusable."""
@@ -93,7 +119,24 @@ def filled(body: OrderAsSoldBody, order_id: str) -> dict[str, Any]:
     values["shipping_address"] = _shipping_address(body.shipping_address, missing)
     values["billing_address"] = _billing_address(body.billing_address, missing)
     values["payment_method"] = _or(body.payment_method, UNKNOWN, "payment_method", missing)
+    for name in _contradicting(body):
+        missing.append(name)
+        values[name] = None
     return {**values, "missing": tuple(missing)}
+
+
+def _contradicting(body: OrderAsSoldBody) -> Iterable[str]:
+    """What cannot be so beside the amounts and rates, which stand: they were paid."""
+    parts = sum(one.amount_minor for one in body.discounts or ())
+    if body.discounts and body.discount_minor not in {None, parts}:
+        yield "discounts"
+    rated = body.shipping_tax_rate_bp or any(line.tax_rate_bp for line in body.lines)
+    if body.exemption is not None and rated:
+        yield "exemption"
+    exempt = body.exemption is not None and not rated
+    by_line = any(line.exemption and not line.tax_rate_bp for line in body.lines)
+    if body.exemption_certificate is not None and not exempt and not by_line:
+        yield "exemption_certificate"
 
 
 def _or(value: str | None, otherwise: str, name: str, missing: list[str]) -> str:
@@ -110,6 +153,9 @@ def _line(line: SoldLineBody, at: str, missing: list[str]) -> LineBody:
     if line.unit_price is None and line.unit_price_minor is None:
         missing.append(f"{at}.unit_price_minor")
         values["unit_price_minor"] = 0
+    if line.exemption is not None and line.tax_rate_bp:
+        missing.append(f"{at}.exemption")
+        values["exemption"] = None
     return LineBody.model_validate(values)
 
 

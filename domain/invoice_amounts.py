@@ -274,12 +274,3 @@ def rates(lines: Iterable[PaperLine]) -> list[RateSum]:
         )
         for key, (gross, tax) in sorted(sums.items(), key=lambda one: (-one[0][0], one[0][1:]))
     ]
-
-
-def owed_by_rate(state: Order) -> Mapping[int, tuple[int, int]]:
-    """What the order itself says: rate -> (gross, tax) in minor units."""
-    sums: dict[int, tuple[int, int]] = {}
-    for charge in charges(state).values():
-        gross, tax = sums.get(charge.tax_rate_bp, (0, 0))
-        sums[charge.tax_rate_bp] = (gross + charge.owed.gross, tax + charge.owed.tax)
-    return sums

@@ -186,5 +186,4 @@ class ReverseFapiao(ReverseFapiaoBody, Command):
 
 PaperCommand = IssueInvoice | IssueCreditNote
 FapiaoCommand = RequestFapiao | RecordFapiao | RecordFapiaoRefusal | ReverseFapiao
-PAPER_COMMANDS: tuple[type[Command], ...] = get_args(PaperCommand)
 FAPIAO_COMMANDS: tuple[type[Command], ...] = get_args(FapiaoCommand)

@@ -53,11 +53,11 @@ def _capture(key: MovementKey, payment: Payment) -> int:
 
 def _paid_out(key: MovementKey, order: Order) -> int:
     refund = order.refunds[key.id]
-    if not refund.paid:
+    if not refund.given_back_minor:
         return 0
     _require_cash(key, refund.paid_by.keys())
     if INTERNAL_METHODS.isdisjoint(refund.paid_by):
-        return refund.amount_minor
+        return refund.given_back_minor
     return _cash(refund.paid_by)
 
 

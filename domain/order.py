@@ -17,6 +17,7 @@ from domain import (
     order_refund,
     refund_settlement,
 )
+from domain.account import Account
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
@@ -50,7 +51,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_hold import not_held
+from domain.order_hold import not_disputed, not_held
 from domain.order_intake import consequences, sold
 from domain.order_lines import Kept, amended, known_line
 from domain.order_money import shown
@@ -150,13 +151,15 @@ def place(
     free: Free,
     policy: PolicyVersion = DEFAULTS,
     region: str | None = None,
+    account: Account | None = None,
 ) -> list[Event]:
     """The facts of an order that is not there yet. Raises Rejected.
 
     `free`: units to promise, of the (sku, location) pairs with a stock record; `region`: of an
-    address that is sealed, since it was taken over from another order.
+    address that is sealed, since it was taken over from another order; `account`: the customer's,
+    where the order is to be paid from it or to stand on it.
     """
-    found = sold(command, free, policy)
+    found = sold(command, free, policy, account)
     made = found.sum
     placed = OrderPlaced(
         order_id=command.order_id,
@@ -365,13 +368,8 @@ def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
     """Nothing, or the fact that somebody let the goods go unpaid. Raises Rejected `not_paid`, or
     `chargeback_open` whatever reason is given.
     """
-    if state.money.disputed:
-        raise Rejected(
-            "chargeback_open",
-            f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
-            order_id=state.order_id,
-        )
-    due = state.uncovered_minor
+    not_disputed(state)
+    due = state.missing_minor
     if state.payment_method in PAYS_LATER or not due:
         return []
     if command.unpaid_reason is None:

@@ -32,13 +32,14 @@ from domain.order_commands import (
     PayRefund,
     PlaceOrder,
     RecordPayment,
-    RequestRefund,
 )
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
+from domain.payment_commands import ReinstateOrder
+from domain.payment_terms import ON_ACCOUNT
 
-ON_ACCOUNT = "on_account"
+NOT_COVERED = "not_covered"  # the rule that finds an order sold elsewhere that is not
 TOUCHING_METHODS = ACCOUNT_METHODS | {ON_ACCOUNT}
 
 _PLACING = UUID("0c8f9d3e-5a55-4bb2-9d5a-6f1de2f7a001")  # namespace of payments at the placing
@@ -51,11 +52,11 @@ def concerned(command: Command, state: Order) -> bool:
             return method in TOUCHING_METHODS or state.payment_method == ON_ACCOUNT
         case PayRefund(refund_id=refund_id, method=method):
             refund = state.refunds.get(refund_id)
-            methods = {method} if method else set(refund.parts if refund else ())
-            return not ACCOUNT_METHODS.isdisjoint(methods)
+            parts = refund.parts if refund else {}
+            return not ACCOUNT_METHODS.isdisjoint({method, *parts})
         case AmendOrder(lines=lines):
             return bool(lines) and state.payment_method == ON_ACCOUNT
-        case RequestRefund() | AddNote() | OverrideStatus() | EndOverride():
+        case AddNote() | OverrideStatus() | EndOverride():
             return False
         case _ if isinstance(command, CASE_CHANGES) and not isinstance(command, RejectOrder):
             return False
@@ -67,7 +68,7 @@ def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
     """The capture of what an order still costs that is paid out of the account. `payer`: whose key
     would seal one. The payment's id follows from the order's: a retry makes the same.
     """
-    if state.payment_method not in ACCOUNT_METHODS or state.unpaid_minor == 0:
+    if state.payment_method not in ACCOUNT_METHODS or state.unpaid_minor == 0 or _sold_short(state):
         return []
     return [
         PaymentCaptured(
@@ -79,6 +80,24 @@ def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
             at=at,
         )
     ]
+
+
+def _sold_short(state: Order) -> bool:
+    """It was sold elsewhere although the account does not bear it: it is held for that."""
+    return NOT_COVERED in state.cases.open_criteria
+
+
+def not_covered(command: PlaceOrder, asked: int, state: Account) -> Rejected | None:
+    """Why the account does not bear an order that comes to so much; None where it does."""
+    method, currency = command.payment_method, command.currency
+    if asked == 0:
+        return None
+    if method == ON_ACCOUNT:
+        return _over_limit(asked, currency, state)
+    credit = state.credit_minor if method == "store_credit" else 0
+    if asked <= credit + state.gift_minor(command.at):
+        return None
+    return _insufficient(method, asked, currency, command.at, credit, state)
 
 
 def needs_account(before: Order, after: Order, facts: Iterable[Event]) -> bool:
@@ -129,7 +148,7 @@ def _spend(payment: PaymentCaptured, order: Order, at: datetime, state: Account)
     credit = payment.amount_minor - sum(part.amount_minor for part in gifts)
     usable = state.credit_minor if payment.method == "store_credit" else 0
     if credit > usable:
-        raise _insufficient(payment, order, at, usable, state)
+        raise _insufficient(payment.method, payment.amount_minor, order.currency, at, usable, state)
     return BalanceSpent(
         customer_id=order.customer_id,
         currency=order.currency,
@@ -155,19 +174,17 @@ def _taken_of_gifts(asked: int, at: datetime, state: Account) -> list[GiftPart]:
 
 
 def _insufficient(
-    payment: PaymentCaptured, order: Order, at: datetime, credit: int, state: Account
+    method: str, asked: int, currency: str, at: datetime, credit: int, state: Account
 ) -> Rejected:
     gifts = state.gift_minor(at)
-    currency = order.currency
     return Rejected(
         "insufficient_credit",
-        f"{shown_minor(payment.amount_minor, currency)} asked, "
-        f"{shown_minor(credit + gifts, currency)} there",
-        asked_minor=payment.amount_minor,
+        f"{shown_minor(asked, currency)} asked, {shown_minor(credit + gifts, currency)} there",
+        asked_minor=asked,
         available_minor=credit + gifts,
         credit_minor=credit,
         gift_minor=gifts,
-        method=payment.method,
+        method=method,
     )
 
 
@@ -182,7 +199,9 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
     made: list[Event] = []
     missing = refund.amount_minor
     asked = order.refunds[refund.refund_id]
-    for payment_id, amount in asked.payments.items():
+    # Of a refund that failed in part, what came from the account has gone back before.
+    before = asked.paid_by[refund.method] > refund.amount_minor
+    for payment_id, amount in () if before else asked.payments.items():
         own = order.payments[payment_id].method == refund.method
         if not own and refund.amount_minor != asked.amount_minor:
             continue
@@ -250,10 +269,8 @@ def _granted(refund: RefundPaid, amount: int, order: Order, at: datetime) -> Eve
 
 
 def _owed(order: Order) -> int:
-    """What an order on account exposes the shop to. Money given back is no new debt."""
-    if order.void or order.payment_method != ON_ACCOUNT:
-        return 0
-    return max(0, order.total_minor - order.money.written_off_minor - order.paid_minor)
+    """What an order on account exposes the shop to."""
+    return 0 if order.void or order.payment_method != ON_ACCOUNT else order.unpaid_minor
 
 
 def _exposure(command: Command, before: Order, after: Order, state: Account) -> list[Event]:
@@ -264,8 +281,10 @@ def _exposure(command: Command, before: Order, after: Order, state: Account) -> 
     asked = _owed(after) - _owed(before)
     freed = state.exposures.get(after.order_id, 0) - _owed(after)
     if asked > 0:
-        if isinstance(command, PlaceOrder | AmendOrder):
-            _require_limit(asked, after.currency, state)
+        by_us = isinstance(command, PlaceOrder) and not _sold_short(after)
+        over = _over_limit(asked, after.currency, state)
+        if over is not None and (by_us or isinstance(command, AmendOrder | ReinstateOrder)):
+            raise over
         return [ExposureTaken(**_exposed(after), amount_minor=asked, at=command.at)]
     if freed > 0:
         return [ExposureFreed(**_exposed(after), amount_minor=freed, at=command.at)]
@@ -280,21 +299,22 @@ def _exposed(order: Order) -> dict[str, Any]:
     }
 
 
-def _require_limit(asked: int, currency: str, state: Account) -> None:
+def _over_limit(asked: int, currency: str, state: Account) -> Rejected | None:
     if state.limit_minor is None:
-        raise Rejected(
+        return Rejected(
             "no_credit_limit",
             "nothing was agreed with the customer: set a credit limit first",
             asked_minor=asked,
         )
-    if asked > state.limit_left_minor:
-        raise Rejected(
-            "credit_limit_exceeded",
-            f"{shown_minor(asked, currency)} asked, "
-            f"{shown_minor(state.limit_left_minor, currency)} left of "
-            f"{shown_minor(state.limit_minor, currency)}",
-            limit_minor=state.limit_minor,
-            exposure_minor=state.exposure_minor,
-            asked_minor=asked,
-            available_minor=state.limit_left_minor,
-        )
+    if asked <= state.limit_left_minor:
+        return None
+    return Rejected(
+        "credit_limit_exceeded",
+        f"{shown_minor(asked, currency)} asked, "
+        f"{shown_minor(state.limit_left_minor, currency)} left of "
+        f"{shown_minor(state.limit_minor, currency)}",
+        limit_minor=state.limit_minor,
+        exposure_minor=state.exposure_minor,
+        asked_minor=asked,
+        available_minor=state.limit_left_minor,
+    )

@@ -6,6 +6,7 @@ Nothing here asks whether the order may be cancelled at all: order.py does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from domain.order_facts import LineQuantity, OrderCancelled
 from domain.order_lines import known_line
 from domain.order_money import shown
 from domain.order_state import Order, OrderLine
+from domain.payment_facts import AuthorisationVoided, LateFeeWaived
 from domain.policy import PolicyVersion
 from domain.policy_rules import CancellationRules
 from domain.pricing import tax_of
@@ -24,7 +26,10 @@ from domain.values import quantity_json
 
 
 def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Event]:
-    """The whole order, or units of lines; what is cancelled already is []. Raises Rejected."""
+    """The whole order, or units of lines; what is cancelled already is []. Raises Rejected.
+
+    What is held of a customer's money for an order of which nothing remains is held no longer.
+    """
     if state.cancelled:
         return []
     units = _units_to_cancel(command, state)
@@ -32,34 +37,68 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
         return []
     after = {no: line.cancelled + units.get(no, 0) for no, line in state.lines.items()}
     whole = all(line.quantity <= after[no] for no, line in state.lines.items())
-    shipping = state.shipping_minor if whole and not _left_the_house(state) else 0
+    shipping = state.shipping_minor if _nothing_stays_sent(after, state) else 0
     lines = [_cancelled_line(state.lines[no], more) for no, more in units.items()]
     goods = sum(line.amount_minor or 0 for line in lines)
     fee = fee_minor(command, goods, state, policy.rules.cancellation)
     _require_same_fee(command.expected_fee_minor, fee, state)
     rate_bp = policy.rules.cancellation.fee_tax_rate_bp
+    waived = _late_fee_waived(command, whole, state, policy.rules.cancellation)
     owed = state.total_minor - goods - shipping + fee
+    cancelled = OrderCancelled(
+        person=state.person,
+        initiator=command.initiator,
+        reason_code=command.reason_code,
+        text=command.text,
+        lines=lines,
+        released=_released_by(units, state),
+        goods_minor=goods,
+        shipping_minor=shipping,
+        tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
+        fee_minor=fee,
+        fee_tax_minor=tax_of(fee, rate_bp, prices_include_tax=True),
+        fee_tax_rate_bp=rate_bp,
+        total_minor=owed,
+        refund_due_minor=max(0, state.net_paid_minor - owed + waived),
+        policy_version=policy.version,
+        all=whole,
+        at=command.at,
+    )
+    late = LateFeeWaived(
+        person=state.person,
+        amount_minor=waived,
+        reason=command.reason_code,
+        total_minor=owed - waived,
+        at=command.at,
+    )
+    held = _held_no_longer(command, state) if whole else []
+    return [cancelled, *([late] if waived else []), *held]
+
+
+def _held_no_longer(command: CancelOrder, state: Order) -> list[Event]:
+    """Nothing is to be captured for an order that is cancelled as a whole."""
     return [
-        OrderCancelled(
+        AuthorisationVoided(
             person=state.person,
-            initiator=command.initiator,
-            reason_code=command.reason_code,
-            text=command.text,
-            lines=lines,
-            released=_released_by(units, state),
-            goods_minor=goods,
-            shipping_minor=shipping,
-            tax_minor=_cancelled_tax(units, state) + (state.shipping_tax_minor if shipping else 0),
-            fee_minor=fee,
-            fee_tax_minor=tax_of(fee, rate_bp, prices_include_tax=True),
-            fee_tax_rate_bp=rate_bp,
-            total_minor=owed,
-            refund_due_minor=max(0, state.net_paid_minor - owed),
-            policy_version=policy.version,
-            all=whole,
+            payment_id=payment_id,
+            amount_minor=held.open_minor,
+            reason=command.reason_code,
             at=command.at,
         )
+        for payment_id, held in state.money.authorisations.items()
+        if held.open_minor
     ]
+
+
+def _late_fee_waived(
+    command: CancelOrder, whole: bool, state: Order, rules: CancellationRules
+) -> int:
+    """Nobody pays for being late with money for what the seller does not deliver."""
+    return state.money.late_fees_minor if whole and _is_sellers(command, rules) else 0
+
+
+def _is_sellers(asked: CancelOrder | OrderCancelled, rules: CancellationRules) -> bool:
+    return asked.initiator == "seller" or asked.reason_code in rules.no_fee_reasons
 
 
 def fee_minor(
@@ -70,7 +109,7 @@ def fee_minor(
     """
     assert state.placed_at is not None
     free = asked.at <= state.placed_at + timedelta(hours=rules.free_hours)
-    if free or asked.initiator == "seller" or asked.reason_code in rules.no_fee_reasons:
+    if free or _is_sellers(asked, rules):
         return 0
     return min(ratio_half_up(goods_minor * rules.fee_bp, 10_000), state.refundable_minor)
 
@@ -85,8 +124,14 @@ def _require_same_fee(expected: int | None, fee: int, state: Order) -> None:
         )
 
 
-def _left_the_house(state: Order) -> bool:
-    return any(parcel.dispatched for parcel in state.parcels.values())
+def _nothing_stays_sent(cancelled: Mapping[int, Decimal], state: Order) -> bool:
+    """Whether nothing was or will be delivered: what was refused at the door is on its way back."""
+    sent = any(
+        parcel.dispatched and parcel_id not in state.money.refused
+        for parcel_id, parcel in state.parcels.items()
+    )
+    gone = all(line.quantity <= cancelled[no] + line.refused for no, line in state.lines.items())
+    return gone and not sent and not state.shipping_cancelled
 
 
 def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:

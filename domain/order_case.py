@@ -149,7 +149,7 @@ def _approved_by_itself(
 
 
 def _reopen(command: ReopenCase, state: Order) -> list[Event]:
-    """A blocking case holds the order again."""
+    """A blocking case holds the order again, also one that was cancelled: it may be reinstated."""
     case = _known(command.case_id, state)
     if case.open:
         return []
@@ -160,7 +160,7 @@ def _reopen(command: ReopenCase, state: Order) -> list[Event]:
         person=state.person,
         case_id=command.case_id,
         kind=case.kind,
-        blocking=case.blocking and not state.cancelled,
+        blocking=case.blocking,
         at=command.at,
     )
     return [reopened, *held_by(as_opened)]

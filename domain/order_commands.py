@@ -492,7 +492,11 @@ class RefundBody(Value):
 
 
 class PayRefundBody(Value):
-    method: PaymentMethod | None = None  # as the money came when absent
+    """As the money came when no method is named. What came from the customer's account goes back
+    there in any case: a method is for the rest.
+    """
+
+    method: PaymentMethod | None = None
     reference: Text
 
 

@@ -12,6 +12,7 @@ from domain import order_refund, order_return
 from domain.message import Event, Rejected
 from domain.order_commands import PlaceOrder, RequestRefund
 from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_hold import not_disputed, not_held
 from domain.order_money import EXCHANGE
 from domain.order_state import Order, evolve
 from domain.policy import PolicyVersion
@@ -20,9 +21,13 @@ from domain.return_facts import OrderExchanged, PlacedInExchange
 
 
 def take_back(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
-    """The facts of the old order. Raises Rejected as a return and a refund would."""
+    """The facts of the old order. Raises Rejected as a return and a refund would, and where the
+    old order is held or its money is disputed: the new one would leave all the same.
+    """
     if command.return_id in state.returns:
         return []
+    not_held(state)
+    not_disputed(state)
     events = order_return.request(command, state, policy)
     events.append(order_return.approved(command, command.reason, policy))
     for event in events:
@@ -83,7 +88,7 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "shipping_minor": command.shipping_minor,
         "shipping_tax_rate_bp": command.shipping_tax_rate_bp,
         "exemption": state.exemption,
-        "exemption_certificate": state.exemption_certificate,
+        "exemption_certificate": state.exemption_certificate if _exempt(command, state) else None,
         "contact": command.contact or state.contact,
         "shipping_address": command.shipping_address or state.shipping_address,
         "billing_address": state.billing_address,
@@ -94,6 +99,10 @@ def placement(command: ExchangeOrder, state: Order) -> PlaceOrder:
         "at": command.at,
     }
     return PlaceOrder.model_construct(**given)  # Its parts were validated; old ones are sealed.
+
+
+def _exempt(command: ExchangeOrder, state: Order) -> bool:
+    return state.exemption is not None or any(line.exemption for line in command.new_lines)
 
 
 def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:

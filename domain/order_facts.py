@@ -291,7 +291,9 @@ class RefundPaid(Event, topic="order.refund_paid.v1"):
 
 
 class RefundFailed(Event, topic="order.refund_failed.v1"):
-    """The money did not arrive. Of one that was reported as paid, a fact for each method."""
+    """The money did not arrive: what went by one method, else all that had not gone yet. Of one
+    that was reported as paid, a fact for each method that failed.
+    """
 
     refund_id: str
     amount_minor: int

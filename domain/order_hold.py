@@ -38,6 +38,16 @@ def not_held(state: Order) -> None:
         )
 
 
+def not_disputed(state: Order) -> None:
+    """Raises Rejected `chargeback_open`: nothing leaves while a bank asks for its money."""
+    if state.money.disputed:
+        raise Rejected(
+            "chargeback_open",
+            f"order {state.number}: money of it is disputed, nothing leaves until that has ended",
+            order_id=state.order_id,
+        )
+
+
 def may_capture(state: Order) -> None:
     """Raises Rejected `held_against_capture`. Money that arrived unasked is a fact: not asked."""
     forbidding = {

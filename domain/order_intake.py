@@ -13,9 +13,11 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from domain import discount
+from domain.account import Account
 from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
 from domain.customer import person_of
 from domain.message import Event, Rejected
+from domain.order_account import NOT_COVERED, not_covered
 from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import Discount, Line, LineQuantity, OrderApproved
@@ -54,8 +56,12 @@ class Sold:
     source: dict[str, Any] | None = None  # what the sender said otherwise
 
 
-def sold(command: PlaceOrder, free: Free, policy: PolicyVersion) -> Sold:
-    """Raises Rejected, by what the policy says of the channel."""
+def sold(
+    command: PlaceOrder, free: Free, policy: PolicyVersion, account: Account | None = None
+) -> Sold:
+    """Raises Rejected, by what the policy says of the channel. `account`: that it shall be paid
+    from or stand on, which refuses by itself what is not recorded in any case.
+    """
     rules = intake(policy.rules, command.channel)
     found: list[Finding] = []
     missing = _missing(command, rules)
@@ -69,6 +75,8 @@ def sold(command: PlaceOrder, free: Free, policy: PolicyVersion) -> Sold:
     if short and rules.short == "hold":
         figures = {"lines": [_units(item) for item in short]}
         found.append(Finding("stock_short", "stock_short", True, figures=figures))
+    if rules.wrong != "refuse" and account is not None:
+        found += _not_covered(command, made, account)
     found += _unusual(command, made, policy)
     return Sold(made, tuple(found), short, source)
 
@@ -176,6 +184,13 @@ def _promised(made: Sum, free: Free) -> tuple[Sum, tuple[LineQuantity, ...]]:
         same = promised == line.reserved
         lines.append(line if same else line.model_copy(update={"reserved": promised}))
     return (replace(made, lines=lines), tuple(short)) if short else (made, ())
+
+
+def _not_covered(command: PlaceOrder, made: Sum, account: Account) -> Iterable[Finding]:
+    refusal = not_covered(command, made.total_minor, account)
+    if refusal is not None:
+        figures = {"code": refusal.code, **refusal.facts}
+        yield Finding("payment_mismatch", NOT_COVERED, True, figures=figures)
 
 
 def _units(item: LineQuantity) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def spared(state: Order, policy: PolicyVersion) -> str | None:
         "packed": bool(state.parcels),
         "authorised": state.money.authorised_minor > 0,
         "reinstated": state.money.kept_alive,
-        PARTLY_PAID: state.paid_minor > 0,
+        PARTLY_PAID: state.net_paid_minor > 0,
     }
     return next((why for why, holds in reasons.items() if holds), None)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from domain.order_state import Order
 
 ACCOUNT_METHODS = frozenset({"store_credit", "gift_balance"})  # whose money is on the account
+REJECTED = "rejected"  # the reason of the cancellation that a rejection is
 EXCHANGE = "exchange"  # of the payment that the worth of exchanged goods is
 # Money that stays in the house: no bank tells of it.
 INTERNAL_METHODS = ACCOUNT_METHODS | {EXCHANGE}
@@ -104,7 +105,9 @@ class Cancellation:
 class Money:
     """What is known of an order's money beside its payments and refunds."""
 
-    due_at: datetime | None = None
+    due_at: datetime | None = None  # of what is owed now: a term may begin anew
+    first_due_at: datetime | None = None  # as pinned at placement
+    to_cover: tuple[tuple[datetime, int], ...] = ()  # since due: by payments, minor, from when on
     counts_as_paid: str = "captured"
     overdue: bool = False  # declared so, and not settled since
     authorisations: Mapping[str, Authorisation] = field(default_factory=dict)
@@ -112,6 +115,7 @@ class Money:
     failures: Mapping[str, str] = field(default_factory=dict)  # payment_id -> code
     chargebacks: Mapping[str, Chargeback] = field(default_factory=dict)
     written_off_minor: int = 0
+    written_off_with: Mapping[str, int] = field(default_factory=dict)  # minor units by payment_id
     late_days: tuple[LateFeeDay, ...] = ()  # that were charged, oldest first
     late_waived_minor: int = 0
     collected: Mapping[str, int] = field(default_factory=dict)  # what each carrier owes us, minor
@@ -161,6 +165,8 @@ class Settlement:
 
     paid = kept + fees + credit + refunded
     total = kept + fees + written_off + unpaid
+
+    The total is what is owed: without what refunds lowered the price by.
     """
 
     paid_minor: int  # came in and is here: without what was voided, moved away or lost
@@ -193,7 +199,8 @@ def settlement(order: Order) -> Settlement:
 def begun(event: OrderPlaced) -> Money:
     if event.due_at is None and event.counts_as_paid == "captured":
         return NONE
-    return Money(due_at=event.due_at, counts_as_paid=event.counts_as_paid)
+    due = event.due_at
+    return Money(due_at=due, first_due_at=due, counts_as_paid=event.counts_as_paid)
 
 
 def cancelled(money: Money, event: OrderCancelled) -> Money:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from domain import order_refund_state
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
 from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
@@ -68,8 +69,7 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
         case ChargebackWon() | ChargebackLost():
             return _chargeback_ended(state, event)
         case DifferenceWrittenOff():
-            written_off = state.money.written_off_minor + event.amount_minor
-            return _settled(_with(state, written_off_minor=written_off))
+            return _written_off(state, event)
         case PaymentOverdue():
             return _with(state, overdue=True)
         case LateFeeCharged() | LateFeeCorrected():
@@ -105,6 +105,15 @@ def credit_noted(before: Order, after: Order, at: datetime) -> Order:
 
 def _with(state: Order, **changes: Any) -> Order:
     return replace(state, money=replace(state.money, **changes))
+
+
+def _written_off(state: Order, event: DifferenceWrittenOff) -> Order:
+    known = state.money.written_off_with
+    if event.payment_id is not None:
+        so_far = known.get(event.payment_id, 0)
+        known = {**known, event.payment_id: so_far + event.amount_minor}
+    written_off = state.money.written_off_minor + event.amount_minor
+    return _settled(_with(state, written_off_minor=written_off, written_off_with=known))
 
 
 def _settled(state: Order) -> Order:
@@ -260,10 +269,11 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         line = lines.get(item.line_no)
         if line is not None:
             lines[item.line_no] = replace(line, reserved=line.reserved + item.quantity)
+    state = order_refund_state.undone(replace(state, lines=lines))
     state = replace(
         state,
-        lines=lines,
         cancelled=False,
+        advances_used_minor=0,
         shipping_cancelled=state.shipping_cancelled and not event.shipping_minor,
         fees=state.fees[:-1] if event.fee_minor else state.fees,
         total_minor=state.total_minor + event.goods_minor + event.shipping_minor - event.fee_minor,

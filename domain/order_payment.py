@@ -232,21 +232,37 @@ def _corrected(
 def _within_tolerance(
     payment_id: str, command: Command, order: Order, policy: PolicyVersion
 ) -> list[Event]:
-    """A small difference is not worth a letter; but not while more of the money is still held."""
-    tolerance = amount_in(policy.rules.payment.tolerance, order.currency) or 0
+    """A small difference is not worth a letter; but not while more of the money is still held. A
+    fee for lateness is none: it was charged on purpose.
+    """
+    left = order.balance_minor - order.money.late_fees_minor
     waits = "write_off_difference" in policy.rules.status.confirm or order.money.authorised_minor
-    if waits or not 0 < order.balance_minor <= tolerance:
+    if waits or not 0 < left <= tolerance_left_minor(order, policy):
         return []
-    return [_written_off(order, policy, command, payment_id=payment_id)]
+    return [_written_off(left, order, command, payment_id=payment_id)]
+
+
+def tolerance_left_minor(order: Order, policy: PolicyVersion) -> int:
+    """All that was written off of an order counts: it is the tolerance of the order."""
+    tolerance = amount_in(policy.rules.payment.tolerance, order.currency) or 0
+    return max(0, tolerance - order.money.written_off_minor)
+
+
+def asked_again(payment_id: str, command: Command, order: Order) -> list[Event]:
+    """What was written off in the write of a payment that was not this order's."""
+    forgiven = order.money.written_off_with.get(payment_id, 0)
+    if not forgiven:
+        return []
+    return [_written_off(-forgiven, order, command, payment_id=payment_id)]
 
 
 def _written_off(
-    order: Order, policy: PolicyVersion, command: Command, **more: Any
+    amount_minor: int, order: Order, command: Command, **more: Any
 ) -> DifferenceWrittenOff:
     return DifferenceWrittenOff(
         person=order.person,
-        amount_minor=order.balance_minor,
-        policy_version=policy.version,
+        amount_minor=amount_minor,
+        policy_version=order.policy_version,
         at=command.at,
         **more,
     )
@@ -269,7 +285,7 @@ def write_off(
             asked_minor=command.amount_minor,
             owed_minor=left,
         )
-    tolerance = amount_in(policy.rules.payment.tolerance, state.currency) or 0
+    tolerance = tolerance_left_minor(state, policy)
     if left > tolerance:
         raise Rejected(
             "write_off_exceeds_tolerance",
@@ -277,7 +293,7 @@ def write_off(
             owed_minor=left,
             tolerance_minor=tolerance,
         )
-    return [_written_off(state, policy, command, text=command.text)]
+    return [_written_off(left, state, command, text=command.text)]
 
 
 # -- money that is held ----------------------------------------------------------------------------

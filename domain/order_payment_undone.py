@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from domain.message import Command, Event, Rejected
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, Chargeback, Payment, shown
-from domain.order_payment import Decider, not_void, received
+from domain.order_payment import Decider, asked_again, not_void, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.payment_commands import (
@@ -36,13 +36,14 @@ def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free
         return []
     _require_cash(payment)
     used = payment.amount_minor - payment.refundable_minor
-    left = payment.here_minor <= max(0, state.net_paid_minor)  # of imports, whose refunds are loose
-    if used or not left:
+    if used or payment.here_minor > _free_minor(state):
+        fees = _kept_minor(state)
         raise Rejected(
             "payment_used",
             f"{shown(used or payment.amount_minor, state)} of it were refunded, moved or charged "
-            "back: it did exist",
+            f"back, or are needed for fees of {shown(fees, state)}: it did exist",
             payment_id=command.payment_id,
+            kept_minor=fees,
             refunded_minor=payment.refunded_minor,
             moved_minor=payment.moved_minor,
             charged_back_minor=payment.disputed_minor + payment.lost_minor,
@@ -55,8 +56,19 @@ def void(command: VoidPayment, state: Order, _policy: PolicyVersion, _free: Free
             amount_minor=payment.amount_minor,
             reason=command.reason,
             at=command.at,
-        )
+        ),
+        *asked_again(command.payment_id, command, state),
     ]
+
+
+def _kept_minor(state: Order) -> int:
+    """Fees of cancellations and for restocking: nobody owes them, they are kept of what was paid"""
+    return state.fees_minor + state.kept_minor
+
+
+def _free_minor(state: Order) -> int:
+    """Of all payments, where refunds of imports are loose."""
+    return max(0, state.net_paid_minor - _kept_minor(state))
 
 
 def _payment(payment_id: str, state: Order) -> Payment:
@@ -90,6 +102,7 @@ def move(
         raise Rejected("same_order", "it is on that order already")
     payment = _payment(command.payment_id, source)
     if command.to_payment_id in target.payments:
+        _require_same_move(command, target)
         return [], []
     _require_cash(payment)
     if payment.carrier is not None:  # It would leave two orders with what the carrier still owes.
@@ -106,18 +119,33 @@ def move(
             currency=source.currency,
             to_currency=target.currency,
         )
-    free_minor = min(payment.refundable_minor, max(0, source.net_paid_minor))
+    free_minor = min(payment.refundable_minor, _free_minor(source))
     amount = free_minor if command.amount_minor is None else command.amount_minor
     if amount > free_minor or not amount:
         raise Rejected(
             "move_exceeds_payment",
-            f"{shown(amount, source)} asked, {shown(free_minor, source)} neither refunded nor "
-            "charged back",
+            f"{shown(amount, source)} asked, {shown(free_minor, source)} neither refunded, charged "
+            "back nor kept as a fee",
             payment_id=command.payment_id,
             asked_minor=amount,
             movable_minor=free_minor,
         )
     return _moved(amount, payment, command, source, target, policy, free)
+
+
+def _require_same_move(command: MovePayment, target: Order) -> None:
+    """Raises Rejected `payment_differs` where another payment has the name."""
+    known = target.payments[command.to_payment_id]
+    from_here = known.moved_from == (command.order_id, command.payment_id)
+    if not from_here or command.amount_minor not in {None, known.amount_minor}:
+        raise Rejected(
+            "payment_differs",
+            f"payment {command.to_payment_id} of the other order is "
+            f"{shown(known.amount_minor, target)} by {known.method}",
+            payment_id=command.to_payment_id,
+            amount_minor=known.amount_minor,
+            method=known.method,
+        )
 
 
 def _moved(
@@ -152,7 +180,9 @@ def _moved(
         reason=command.reason,
         at=command.at,
     )
-    return [out], received(into, command, target, policy, free)
+    again = asked_again(command.payment_id, command, source)
+    gone = amount == payment.here_minor
+    return [out, *(again if gone else [])], received(into, command, target, policy, free)
 
 
 # -- money that is disputed ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from domain.money import ratio_half_up
 from domain.order_commands import RequestRefund
 from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
 from domain.order_lines import known_line
-from domain.order_money import shown
+from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import ZERO, Order, OrderLine
 from domain.policy import PolicyVersion
@@ -35,24 +35,33 @@ class Goods:
 
 
 def request(
-    command: RequestRefund, state: Order, policy: PolicyVersion, *, in_advance: bool = False
+    command: RequestRefund,
+    state: Order,
+    policy: PolicyVersion,
+    *,
+    in_advance: bool = False,
+    at_most: bool = False,
 ) -> list[Event]:
     """Raises Rejected where more is asked than was paid, than a line cost, or than it was sent, and
     where the policy wants evidence. What needs no second person is approved at once.
 
-    `in_advance`: for goods of a return that are still to come.
+    `in_advance`: for goods of a return that are still to come. `at_most`: as far as it was paid,
+    which always goes for what was written off.
     """
     if command.refund_id in state.refunds:
         return []
     back = known_return(command.return_id, state) if command.return_id else None
+    _require_its_reason(command, back)
     evidence = command.evidence or (list(back.evidence) if back else [])
     require_evidence(command.reason, evidence, policy.rules.refund)
     goods = _goods(command, back, state, policy.rules, in_advance)
+    if goods.lines:
+        goods = _as_paid(command, back, goods, state, policy.rules, at_most)
     shipping = _shipping_minor(command, goods, state, policy.rules.refund)
     _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
     amount_minor = goods.amount_minor + shipping - goods.fee_minor
     _require_as_previewed(command.expected_minor, amount_minor, state)
-    waits = needs_second_person(amount_minor, state.currency, policy.rules.refund)
+    waits = needs_second_person(amount_minor, state, policy.rules.refund)
     starts_at = (back and back.received_at) or command.at
     requested = RefundRequested(
         person=state.person,
@@ -76,6 +85,18 @@ def request(
         at=command.at,
     )
     return [requested] if waits else [requested, by_policy(command.refund_id, command.at)]
+
+
+def _require_its_reason(command: RequestRefund, back: Return | None) -> None:
+    """What a return was approved for decides on evidence, fee and shipping of its refunds."""
+    if back is not None and command.reason != back.reason:
+        raise Rejected(
+            "refund_reason_differs",
+            f"{command.reason} asked; return {command.return_id} is for {back.reason}",
+            return_id=command.return_id,
+            reason=command.reason,
+            allowed=[back.reason],
+        )
 
 
 def _require_as_previewed(expected: int | None, asked: int, state: Order) -> None:
@@ -103,10 +124,17 @@ def require_evidence(reason: str, evidence: list[str], rules: RefundRules) -> No
         )
 
 
-def needs_second_person(amount_minor: int, currency: str, rules: RefundRules) -> bool:
-    """In a currency that the policy gives no amount for, always."""
-    limit = amount(rules.second_approval_over, currency)
-    return limit is None or amount_minor > limit
+def needs_second_person(amount_minor: int, state: Order, rules: RefundRules) -> bool:
+    """Where it passes the limit with all that the policy alone has let go of the order: parts are
+    one sum. In a currency that the policy gives no amount for, always.
+    """
+    limit = amount(rules.second_approval_over, state.currency)
+    by_policy = sum(
+        one.amount_minor
+        for one in state.refunds.values()
+        if one.counts and one.approved_by == "policy" and EXCHANGE not in one.paid_by
+    )
+    return limit is None or by_policy + amount_minor > limit
 
 
 def known_return(return_id: str, state: Order) -> Return:
@@ -143,6 +171,34 @@ def _goods(
         )
     tax = sum(line.tax_minor or 0 for line in lines)
     return Goods(lines, by_lines, tax, restocking_fee_minor(command.reason, back, by_lines, rules))
+
+
+def _as_paid(
+    command: RequestRefund,
+    back: Return | None,
+    goods: Goods,
+    state: Order,
+    rules: PolicyRules,
+    at_most: bool,
+) -> Goods:
+    """Without what was never paid of them, taken of the last line first."""
+    short = goods.amount_minor - state.refundable_minor
+    if not 0 < short < goods.amount_minor:
+        return goods
+    if not at_most and short > state.money.written_off_minor:
+        return goods
+    lines: list[RefundedLine] = []
+    for line in reversed(goods.lines):
+        whole, tax = line.amount_minor or 0, line.tax_minor or 0
+        less = min(short, whole)
+        short -= less
+        part = whole - less
+        rest = {"amount_minor": part, "tax_minor": ratio_half_up(tax * part, whole) if part else 0}
+        lines.insert(0, line.model_copy(update=rest) if less else line)
+    amount_minor = sum(line.amount_minor or 0 for line in lines)
+    tax = sum(line.tax_minor or 0 for line in lines)
+    fee = restocking_fee_minor(command.reason, back, amount_minor, rules)
+    return Goods(lines, amount_minor, tax, fee)
 
 
 def _units(
@@ -188,14 +244,14 @@ def _refunded_line(line_no: int, units: Decimal, state: Order) -> RefundedLine:
     return RefundedLine(
         line_no=line_no,
         quantity=units,
-        amount_minor=line_share_minor(line, units),
+        amount_minor=line.left_minor(units),
         tax_minor=_line_tax_minor(line, units),
     )
 
 
 def require_line_left(line: OrderLine, asked: Decimal) -> None:
     """Raises Rejected `refund_exceeds_line`."""
-    left = max(line.quantity - line.refunded, ZERO)
+    left = max(line.quantity - line.given_back, ZERO)
     if asked > left:
         line_no = line.priced.line_no
         raise Rejected(
@@ -207,18 +263,9 @@ def require_line_left(line: OrderLine, asked: Decimal) -> None:
         )
 
 
-def line_share_minor(line: OrderLine, units: Decimal) -> int:
-    """What `units` more of a line give back: with its discounts and its tax.
-
-    The running share of all refunded units less what was given back before: the parts sum to the
-    line's gross (R4), also when its price was amended in between.
-    """
-    return max(0, line.share(line.gross_minor, line.refunded + units) - line.refunded_minor)
-
-
 def _line_tax_minor(line: OrderLine, units: Decimal) -> int:
-    tax = line.share(line.priced.tax_minor, line.refunded + units)
-    return max(0, tax - line.refunded_tax_minor)
+    tax = line.share(line.priced.tax_minor, line.given_back + units)
+    return max(0, tax - line.refunded_tax_minor - line.relieved_tax_minor)
 
 
 def _tax_within(amount_minor: int, state: Order) -> int:
@@ -342,13 +389,17 @@ def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
     if payment is None:
         raise Rejected("unknown_payment", f"no payment {payment_id}", payment_id=payment_id)
     if asked > payment.refundable_minor:
-        raise Rejected(
-            "refund_exceeds_payment",
-            f"{shown(asked, state)} asked, {shown(payment.refundable_minor, state)} refundable",
-            payment_id=payment_id,
-            asked_minor=asked,
-            refundable_minor=payment.refundable_minor,
-        )
+        raise exceeds_payment(payment_id, asked, payment.refundable_minor, state)
+
+
+def exceeds_payment(payment_id: str, asked: int, left: int, state: Order) -> Rejected:
+    return Rejected(
+        "refund_exceeds_payment",
+        f"{shown(asked, state)} asked, {shown(left, state)} refundable",
+        payment_id=payment_id,
+        asked_minor=asked,
+        refundable_minor=left,
+    )
 
 
 def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:

@@ -1,7 +1,7 @@
 """What the facts of refunds make of an order: what each holds of its payments and lines.
 
 A refund that was requested, approved or paid holds its part; one that was denied or whose payout
-failed does not.
+failed does not. One that failed in part holds all of it on: the rest goes out once more.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from domain.order_facts import (
     RefundRequested,
     RefundRetried,
 )
+from domain.pricing import running_share
 
 if TYPE_CHECKING:
     from domain.order_state import Order, OrderLine
@@ -40,6 +41,9 @@ RefundEvent = (
     | RefundFailed
     | RefundRetried
 )
+ZERO = Decimal(0)
+# Reasons that only goods that were sent can have.
+OF_SENT = frozenset({"quality_problem", "wrong_item", "damaged", "not_as_described", "lost"})
 RefundStatus = Literal["requested", "approved", "paid", "failed", "denied"]
 
 
@@ -49,6 +53,10 @@ class Part(NamedTuple):
     units: Decimal
     amount_minor: int
     tax_minor: int
+    lowered: Decimal = ZERO  # of the units: those that were sent, whose price falls
+    lowered_minor: int = 0
+    advanced: Decimal = ZERO  # those still in the house, which do not leave for nothing
+    advanced_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,12 @@ class Refund:
     status: RefundStatus = "requested"
     shipping_minor: int = 0
     fee_minor: int = 0  # kept of the goods
+    lowers_minor: int = 0  # of what is owed, for what was sent
+    advances_minor: int = 0  # of what is owed, for what is in the house; the rest was a credit
+    undone: bool = False  # the order that it was for was brought back: it is owed again
     reason: str = ""
     requested_by: str = ""  # actor
+    approved_by: str = ""  # the policy or an operator
     return_id: str | None = None
     evidence: tuple[str, ...] = ()
     lines: Mapping[int, Part] = field(default_factory=dict)  # by line_no
@@ -79,7 +91,12 @@ class Refund:
     @property
     def counts(self) -> bool:
         """Whether it holds its part of what was paid."""
-        return self.status not in {"failed", "denied"}
+        return self.status not in {"failed", "denied"} or bool(self.paid_by)
+
+    @property
+    def given_back_minor(self) -> int:
+        """What has gone out and did not come back."""
+        return self.amount_minor if self.paid else sum(self.paid_by.values())
 
     @property
     def runs(self) -> bool:
@@ -107,11 +124,11 @@ def evolve(state: Order, event: RefundEvent) -> Order:
         case RefundEvidenceAdded():
             refund = _shown(refund, event)
         case RefundApproved():
-            refund = replace(refund, status="approved")
+            refund = replace(refund, status="approved", approved_by=event.by)
         case RefundDenied():
             refund = replace(refund, status="denied")
         case RefundFailed():
-            refund = replace(refund, status="failed", paid_by={})
+            refund = replace(refund, status="failed", paid_by=_arrived(refund, event))
         case RefundRetried():
             refund = replace(refund, status="approved")
     return _with(state, event.refund_id, refund)
@@ -129,6 +146,7 @@ def _with(state: Order, refund_id: str, refund: Refund) -> Order:
 
 def _held(state: Order, refund: Refund, sign: int) -> Order:
     lines, payments = dict(state.lines), dict(state.payments)
+    advanced = state.advanced_minor + sign * refund.advances_minor
     for line_no in refund.lines.keys() & lines.keys():
         lines[line_no] = _taken(lines[line_no], refund.lines[line_no], sign)
     for payment_id in refund.payments.keys() & payments.keys():
@@ -142,6 +160,9 @@ def _held(state: Order, refund: Refund, sign: int) -> Order:
         refunded_minor=state.refunded_minor + sign * refund.amount_minor,
         shipping_refunded_minor=state.shipping_refunded_minor + sign * refund.shipping_minor,
         kept_minor=state.kept_minor + sign * refund.fee_minor,
+        lowered_minor=state.lowered_minor + sign * refund.lowers_minor,
+        advanced_minor=advanced,
+        advances_used_minor=min(advanced, state.advances_used_minor),
     )
 
 
@@ -151,6 +172,91 @@ def _taken(line: OrderLine, part: Part, sign: int) -> OrderLine:
         refunded=line.refunded + sign * part.units,
         refunded_minor=line.refunded_minor + sign * part.amount_minor,
         refunded_tax_minor=line.refunded_tax_minor + sign * part.tax_minor,
+        lowered=line.lowered + sign * part.lowered,
+        advanced=line.advanced + sign * part.advanced,
+    )
+
+
+# -- what is owed less --------------------------------------------------------------------------
+
+
+def _split(line: OrderLine, part: Part, of_sent: bool) -> Part:
+    """A part with what it takes of units that were sent, and of those still in the house. Units
+    that nothing is owed for come first, unless the refund is `of_sent` ones: with a fault, or lost.
+    """
+    gone = max(ZERO, line.gone - (line.refunded - line.lowered - line.advanced))
+    sent = max(ZERO, line.sent - line.lowered - line.relieved)
+    first = min(part.units, sent) if of_sent else ZERO
+    free = min(gone, part.units - first)
+    lowered = min(part.units - free, sent)
+    advanced = part.units - free - lowered
+    lowered_minor = _share(part, lowered)
+    return part._replace(
+        lowered=lowered,
+        lowered_minor=lowered_minor,
+        advanced=advanced,
+        advanced_minor=_share(part, lowered + advanced) - lowered_minor,
+    )
+
+
+def _share(part: Part, units: Decimal) -> int:
+    return running_share(part.amount_minor, part.units, units) if units else 0
+
+
+def _lowers(state: Order, event: RefundRequested, parts: Mapping[int, Part]) -> tuple[int, int]:
+    """By how much less is owed: for what was sent, and for goods that are still in the house."""
+    if not parts:
+        return _lowers_by_amount(state, event.amount_minor, event.reason)
+    goods = sum(part.lowered_minor for part in parts.values())
+    advanced = sum(part.advanced_minor for part in parts.values())
+    shipping = 0 if state.shipping_cancelled else event.shipping_minor
+    if goods > 0:
+        return max(0, goods + shipping - event.fee_minor), advanced
+    return 0, max(0, advanced + shipping - event.fee_minor)
+
+
+def _lowers_by_amount(state: Order, amount_minor: int, reason: str) -> tuple[int, int]:
+    """Beyond a credit it is goodwill: for what was sent first, up to what that is worth."""
+    credit = max(0, state.net_paid_minor - state.owed_minor)
+    rest = max(0, amount_minor - credit)
+    worth = sum(line.share(line.gross_minor, line.sent) for line in state.lines.values())
+    sent = max(0, min(rest, worth - state.lowered_minor - state.relieved_minor))
+    return (0, 0) if reason == "overpayment" else (sent, rest - sent)
+
+
+def undone(state: Order) -> Order:
+    """An order is brought back: what was given back for what had not been sent stands for money
+    only, not for units, so that it is owed again, and they can be refunded once they are paid.
+    """
+    for refund_id, refund in state.refunds.items():
+        if refund.status == "denied":
+            continue
+        bare = _of_sent_only(refund)
+        if refund.counts:
+            state = _held(_held(state, refund, -1), bare, 1)
+        state = replace(state, refunds={**state.refunds, refund_id: bare})
+    return state
+
+
+def _of_sent_only(refund: Refund) -> Refund:
+    lines = {
+        no: part._replace(
+            units=part.lowered,
+            amount_minor=part.lowered_minor,
+            tax_minor=running_share(part.tax_minor, part.units, part.lowered),
+            advanced=ZERO,
+            advanced_minor=0,
+        )
+        for no, part in refund.lines.items()
+        if part.lowered
+    }
+    none = not refund.lowers_minor
+    return replace(
+        refund,
+        lines=lines,
+        shipping_minor=0 if none else refund.shipping_minor,
+        advances_minor=0,
+        undone=none,
     )
 
 
@@ -158,17 +264,21 @@ def _requested(state: Order, event: RefundRequested) -> Order:
     state = replace(state, papers=order_papers.asked(state.papers, event))
     known = event.refund_id in state.refunds  # Facts told twice by an import count once.
     payments = {} if known else _payments(state, event)
+    parts = _parts(state, event)
     refund = Refund(
         event.amount_minor,
         _by_method(state, event),
         "requested" if event.needs_approval else "approved",
         event.shipping_minor,
         event.fee_minor,
+        *_lowers(state, event, parts),
+        False,
         event.reason,
         event.requested_by,
+        "",
         event.return_id,
         tuple(event.evidence),
-        _parts(state, event.lines),
+        parts,
         payments,
         {},
         event.at,
@@ -198,18 +308,23 @@ def _by_method(state: Order, event: RefundRequested) -> dict[str, int]:
     return found or {state.payment_method: event.amount_minor}
 
 
-def _parts(state: Order, lines: list[RefundedLine]) -> dict[int, Part]:
+def _parts(state: Order, event: RefundRequested) -> dict[int, Part]:
     """What it takes of the lines that are known. A line that stands twice adds up."""
     taken = dict(state.lines)
-    for item in lines:
+    for item in event.lines:
         line = taken.get(item.line_no)
         if line is not None:
             taken[item.line_no] = _taken(line, _part(line, item), 1)
+    of_sent = event.return_id is not None or event.reason in OF_SENT
     return {
-        no: Part(
-            line.refunded - before.refunded,
-            line.refunded_minor - before.refunded_minor,
-            line.refunded_tax_minor - before.refunded_tax_minor,
+        no: _split(
+            before,
+            Part(
+                line.refunded - before.refunded,
+                line.refunded_minor - before.refunded_minor,
+                line.refunded_tax_minor - before.refunded_tax_minor,
+            ),
+            of_sent,
         )
         for no, line in taken.items()
         if line is not (before := state.lines[no])
@@ -220,7 +335,7 @@ def _part(line: OrderLine, item: LineQuantity) -> Part:
     refunded = line.refunded + item.quantity
     amount = item.amount_minor
     if amount is None:  # Imports know the units, not what they were worth.
-        amount = line.share(line.gross_minor, refunded) - line.refunded_minor
+        amount = line.left_minor(item.quantity)
     tax = item.tax_minor if isinstance(item, RefundedLine) else None
     if tax is None:
         tax = line.share(line.priced.tax_minor, refunded) - line.refunded_tax_minor
@@ -230,9 +345,23 @@ def _part(line: OrderLine, item: LineQuantity) -> Part:
 def _paid(state: Order, event: RefundPaid) -> Order:
     refund = state.refunds.get(event.refund_id)
     if refund is None:  # Imports know refunds that nobody asked for.
-        refund = Refund(event.amount_minor, {event.method: event.amount_minor})
-    paid_by = {**refund.paid_by, event.method: event.amount_minor}
+        lowers, advances = _lowers_by_amount(state, event.amount_minor, "")
+        refund = Refund(
+            event.amount_minor,
+            {event.method: event.amount_minor},
+            lowers_minor=lowers,
+            advances_minor=advances,
+        )
+    before = 0 if refund.paid else refund.paid_by.get(event.method, 0)
+    paid_by = {**refund.paid_by, event.method: before + event.amount_minor}
     return _with(state, event.refund_id, replace(refund, status="paid", paid_by=paid_by))
+
+
+def _arrived(refund: Refund, event: RefundFailed) -> Mapping[str, int]:
+    """What did not come back, by method."""
+    if event.method is None:
+        return {} if refund.paid else refund.paid_by
+    return {method: part for method, part in refund.paid_by.items() if method != event.method}
 
 
 def _shown(refund: Refund, event: RefundEvidenceAdded) -> Refund:

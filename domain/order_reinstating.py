@@ -1,7 +1,9 @@
-"""Undoing the cancellation of an order that was overdue, when its money came in time after all.
+"""Undoing the cancellation of a whole order: an overdue one by money that came in time after all,
+any by an operator.
 
 The order lives on at its old prices, or nothing of it does: all its stock is reserved in the same
-write, as far as the sku is stock-kept, or the money is a refund that is due.
+write, as far as the sku is stock-kept, or the money is a refund that is due. What was refunded of
+it is owed again, within a term that begins anew.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
-from domain.order_return_state import Return, refunded_units, undelivered
+from domain.order_return_state import Return, refunded_units, undelivered, unrefunded_units
 from domain.order_state import ZERO, Order, OrderLine, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -278,22 +278,16 @@ def _refund(
     state: Order,
     policy: PolicyVersion,
 ) -> list[Event]:
-    """Of what came and was not given back in advance. That nothing was paid for it, or it was given
-    back before (as lost), must not keep goods from being received.
+    """Of what came and was not given back before (as lost), as far as it was paid. That nothing was
+    paid for it, or is paid by now, must not keep goods from being received.
     """
-    received = state.returns[command.return_id].received
     left = {
-        no: min(
-            units,
-            received[no] - refunded_units(state, command.return_id, no),
-            state.lines[no].quantity - state.lines[no].refunded,
-        )
-        for no, units in came.items()
+        no: min(units, unrefunded_units(state, command.return_id, no)) for no, units in came.items()
     }
     lines = [
         LineQuantityBody(line_no=no, quantity=units)
         for no, units in left.items()
-        if units > 0 and order_refund.line_share_minor(state.lines[no], units) > 0
+        if units > 0 and state.lines[no].left_minor(units) > 0
     ]
     if not lines or state.refundable_minor == 0:
         return []
@@ -307,26 +301,47 @@ def _refund(
         actor=command.actor,
         at=command.at,
     )
-    return order_refund.request(asked, state, policy)
+    return order_refund.request(asked, state, policy, at_most=True)
 
 
 # -- closed --------------------------------------------------------------------------------------
 
 
 def closed_when_done(return_id: str | None, state: Order, at: datetime) -> list[Event]:
-    """Closed by itself when all of it came and was paid back."""
+    """Closed by itself when all of it came and was paid back, as far as it is to be."""
     back = state.returns.get(return_id or "")
     if return_id is None or back is None or back.status != "received" or not back.came_whole:
         return []
-    given_back = _by_line(
-        (no, part.units)
-        for refund in state.refunds.values()
-        if refund.return_id == return_id and refund.paid
-        for no, part in refund.lines.items()
-    )
-    if any(given_back.get(no, ZERO) < units for no, units in back.received.items()):
+    refunds = [one for one in state.refunds.values() if one.return_id == return_id]
+    if any(one.counts and not one.paid for one in refunds):
+        return []
+    if any(_is_left(no, units, return_id, state) for no, units in back.received.items()):
         return []
     return [ReturnClosed(person=state.person, return_id=return_id, by="policy", at=at)]
+
+
+def _require_whole(back: Return, return_id: str) -> None:
+    """What has not come in an exchange was given back all the same, into the new order: who gives
+    it up says why.
+    """
+    missing = {no: units for no in back.lines if (units := back.awaited(no)) > 0}
+    if missing:
+        raise Rejected(
+            "exchanged_goods_missing",
+            f"order {back.exchange_order_id} was paid with goods that have not come: receive them, "
+            "or give them up with a reason",
+            return_id=return_id,
+            exchange_order_id=back.exchange_order_id,
+            missing={str(no): quantity_json(units) for no, units in missing.items()},
+        )
+
+
+def _is_left(line_no: int, came: Decimal, return_id: str, state: Order) -> bool:
+    """Whether something may still go back for units that came, of a line that is known."""
+    if came <= refunded_units(state, return_id, line_no):
+        return False
+    line = state.lines.get(line_no)
+    return line is None or line.left_minor(unrefunded_units(state, return_id, line_no)) > 0
 
 
 def _close(command: CloseReturn, state: Order) -> list[Event]:
@@ -335,6 +350,8 @@ def _close(command: CloseReturn, state: Order) -> list[Event]:
     if back.status == "closed":
         return []
     _require(back, command.return_id, "approved", "received")
+    if back.exchange_order_id is not None and command.reason is None:
+        _require_whole(back, command.return_id)
     return [
         ReturnClosed(
             person=state.person,

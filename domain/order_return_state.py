@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
+from domain.money import ratio_half_up
 from domain.return_facts import (
     OrderExchanged,
     ReturnApproved,
@@ -19,7 +20,7 @@ from domain.return_facts import (
 )
 
 if TYPE_CHECKING:
-    from domain.order_state import Order
+    from domain.order_state import Order, OrderLine
 
 ReturnEvent = (
     ReturnRequested | ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | OrderExchanged
@@ -37,6 +38,7 @@ class Return:
     lines: Units = field(default_factory=dict)  # asked for
     received: Units = field(default_factory=dict)
     received_at: datetime | None = None  # the last of it
+    relieved: Units = field(default_factory=dict)  # owed no longer, instead of refunded
     evidence: tuple[str, ...] = ()
     exchange_order_id: str | None = None  # what went out for it
     exchange_refund_id: str | None = None  # that paid for that
@@ -105,7 +107,53 @@ def _received(state: Order, event: ReturnReceived, known: Return) -> Order:
         if line is not None:
             lines[item.line_no] = replace(line, returned=line.returned + item.quantity)
     one = replace(known, status="received", received=received, received_at=event.at)
-    return _with(replace(state, lines=lines), event.return_id, one)
+    return _relieved(_with(replace(state, lines=lines), event.return_id, one), event)
+
+
+def _relieved(state: Order, event: ReturnReceived) -> Order:
+    """Goods that came back are not paid for any more: as far as they are still owed, that falls."""
+    back = state.returns[event.return_id]
+    if back.parcel_id in state.money.refused:  # Its goods fell off the total at the door.
+        return state
+    owed = state.balance_minor - state.fees_minor - state.money.late_fees_minor
+    lines, units_of = dict(state.lines), dict(back.relieved)
+    relieved = 0
+    for no in dict.fromkeys(item.line_no for item in event.lines if item.line_no in lines):
+        line = lines[no]
+        sent = max(ZERO, line.sent - line.lowered - line.relieved)
+        units = min(sent, unrefunded_units(state, event.return_id, no))
+        whole = line.left_minor(units)
+        part = min(whole, max(0, owed - relieved))
+        done = units if part == whole > 0 else ZERO
+        lines[no] = replace(
+            line,
+            relieved=line.relieved + done,
+            relieved_minor=line.relieved_minor + part,
+            relieved_tax_minor=line.relieved_tax_minor + _tax_of(line, part),
+        )
+        units_of[no] = units_of.get(no, ZERO) + done
+        relieved += part
+    if not relieved:
+        return state
+    one = replace(back, relieved=units_of)
+    state = replace(state, lines=lines, relieved_minor=state.relieved_minor + relieved)
+    return _with(state, event.return_id, one)
+
+
+def _tax_of(line: OrderLine, part_minor: int) -> int:
+    """As the amounts go that were relieved before it, so that all of the line has all of its tax"""
+    tax, gross, before = line.priced.tax_minor, line.gross_minor, line.relieved_minor
+    if not part_minor:
+        return 0
+    return ratio_half_up(tax * (before + part_minor), gross) - ratio_half_up(tax * before, gross)
+
+
+def unrefunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
+    """Units of a return that came and for which something may still go back."""
+    came = state.returns[return_id].received.get(line_no, ZERO)
+    line = state.lines[line_no]
+    left = min(came - refunded_units(state, return_id, line_no), line.quantity - line.given_back)
+    return max(ZERO, left)
 
 
 def undelivered(one: Return, state: Order) -> bool:
@@ -138,8 +186,10 @@ def parcel_is_back(state: Order, parcel_id: str) -> bool:
 
 
 def refunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
-    """Units of a return that refunds hold or have given back."""
-    return sum(
+    """Units of a return that refunds hold or have given back, or that are owed no longer."""
+    known = state.returns.get(return_id)
+    relieved = known.relieved.get(line_no, ZERO) if known else ZERO
+    return relieved + sum(
         (
             refund.lines[line_no].units
             for refund in state.refunds.values()

@@ -9,10 +9,9 @@ from domain.message import Event, Rejected
 from domain.order_cases import Case
 from domain.order_commands import ApproveOrder, CancelOrder
 from domain.order_facts import OrderApproved
+from domain.order_money import REJECTED
 from domain.order_state import Order
 from domain.policy import PolicyVersion
-
-REJECTED = "rejected"  # the reason of the cancellation that a rejection is
 
 
 def approve(command: ApproveOrder, state: Order) -> list[Event]:
@@ -32,7 +31,7 @@ def approve(command: ApproveOrder, state: Order) -> list[Event]:
 
 def reject(command: RejectOrder, state: Order, policy: PolicyVersion) -> list[Event]:
     """A cancellation without a fee; all that rules had found is closed with it."""
-    if state.cases.rejected and state.cancelled:
+    if state.rejected:
         return []
     if state.approved:
         raise Rejected("already_approved", "the order was approved: cancel it instead")

@@ -16,6 +16,7 @@ from domain import (
     order_cases,
     order_money,
     order_money_state,
+    order_outstanding,
     order_papers,
     order_refund_state,
     order_return_state,
@@ -108,6 +109,11 @@ class OrderLine:
     refunded: Decimal = ZERO
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
+    lowered: Decimal = ZERO  # of the refunded: units that were sent, so that their price fell
+    advanced: Decimal = ZERO  # of the refunded: units that were still in the house
+    relieved: Decimal = ZERO  # of the returned: units that are owed no longer instead of refunded
+    relieved_minor: int = 0  # also for parts of units, whose rest is refunded
+    relieved_tax_minor: int = 0
     returned: Decimal = ZERO  # came back, delivered before or not
 
     @property
@@ -128,6 +134,25 @@ class OrderLine:
     def open(self) -> Decimal:
         """Units that may still be packed or cancelled."""
         return self.priced.quantity - self.cancelled - self.packed
+
+    @property
+    def sent(self) -> Decimal:
+        """Units that are out of the house, on their way or with the customer."""
+        return self.dispatched - self.refused
+
+    @property
+    def given_back(self) -> Decimal:
+        """Units that were paid back, or are owed no longer since they came back."""
+        return self.refunded + self.relieved
+
+    def left_minor(self, units: Decimal) -> int:
+        """What `units` more of it give back, with their discounts and their tax.
+
+        The running share of all units given back less what was given back before: the parts sum to
+        the gross (R4), also when the price was amended in between.
+        """
+        whole = self.share(self.gross_minor, self.given_back + units)
+        return max(0, whole - self.refunded_minor - self.relieved_minor)
 
     @property
     def owed_minor(self) -> int:
@@ -205,7 +230,11 @@ class Order:
     exemption: Exemption | None = None  # of the order with its shipping from tax
     exemption_certificate: str | Sealed | None = None
     discounts: tuple[Discount, ...] = ()  # by name, as they were given
-    total_minor: int = 0  # what is owed, before payments, fees included
+    total_minor: int = 0  # as sold, less what was cancelled or refused, and with fees
+    lowered_minor: int = 0  # of it, by refunds that lower the price of what was sent
+    advanced_minor: int = 0  # of it, by refunds for goods that are still in the house
+    advances_used_minor: int = 0  # of these, since the total fell after them
+    relieved_minor: int = 0  # of it, for goods that came back before they were paid
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
     kept_minor: int = 0  # fees for restocking of these refunds
@@ -227,23 +256,50 @@ class Order:
     notes: frozenset[str] = frozenset()
     alerts: tuple[tuple[str, str, datetime], ...] = ()  # ever raised: kind, of what, what was due
     papers: Papers = order_papers.NONE
+    money: Money = order_money.NONE
+    cases: Cases = order_cases.NONE
 
     @property
     def fees_minor(self) -> int:
         return sum(fee.amount_minor for fee in self.fees)
 
-    money: Money = order_money.NONE
-    cases: Cases = order_cases.NONE
+    @property
+    def rejected(self) -> bool:
+        """By its last cancellation: a review had rejected it, and nothing brought it back since."""
+        gone = self.money.cancellation
+        last = gone is None or gone.reason_code == order_money.REJECTED
+        return self.cancelled and self.cases.rejected and last
 
     @property
     def net_paid_minor(self) -> int:
         return self.paid_minor - self.refunded_minor
 
     @property
+    def owed_minor(self) -> int:
+        """What the customer owes in all, before payments: the one sum that all others follow from.
+
+        The total less what refunds lowered the price by, and less goods that came back unpaid. A
+        refund of what was paid too much or for what was cancelled only gives money back: it lowers
+        what is paid, and nothing of what is owed. A voided order only shows what it was.
+        """
+        if self.void:
+            return 0
+        fees = self.fees_minor + self.money.late_fees_minor
+        lowered = self.lowered_minor + self.relieved_minor + self.withheld_minor
+        return max(0, self.total_minor - fees - lowered) + fees
+
+    @property
+    def withheld_minor(self) -> int:
+        """Given back for goods that are still in the house: they do not leave for nothing, though
+        the money is not asked for.
+        """
+        return max(0, self.advanced_minor - self.advances_used_minor)
+
+    @property
     def late_fees_paid_minor(self) -> int:
         """Payments settle goods first: what came above them pays the late fee."""
         late = self.money.late_fees_minor
-        return min(late, max(0, self.paid_minor - (self.total_minor - late)))
+        return min(late, max(0, self.net_paid_minor - (self.owed_minor - late)))
 
     @property
     def refundable_minor(self) -> int:
@@ -253,37 +309,39 @@ class Order:
         return max(0, self.net_paid_minor - kept - withheld)
 
     @property
-    def owed_minor(self) -> int:
-        """The total, as long as anybody owes it: a voided order only shows what it was."""
-        return 0 if self.void else self.total_minor
-
-    @property
     def unpaid_minor(self) -> int:
-        """What is missing before the goods may leave: money given back is missing again."""
+        """What is not here of what is owed."""
         return max(0, self.owed_minor - self.money.written_off_minor - self.net_paid_minor)
 
     @property
     def uncovered_minor(self) -> int:
         """What is missing by the order's own rule, which may also count what is authorised."""
+        return self._without_authorised(self.unpaid_minor)
+
+    @property
+    def missing_minor(self) -> int:
+        """What has to come before goods leave: also what was given back for them."""
+        owed = self.owed_minor + self.withheld_minor - self.money.written_off_minor
+        return self._without_authorised(max(0, owed - self.net_paid_minor))
+
+    def _without_authorised(self, minor: int) -> int:
         counts = self.money.counts_as_paid == "authorised"
-        return max(0, self.unpaid_minor - (self.money.authorised_minor if counts else 0))
+        return max(0, minor - (self.money.authorised_minor if counts else 0))
 
     @property
     def balance_minor(self) -> int:
         """Above 0: what the customer still owes. Below: what the shop owes the customer.
 
-        A refund that nothing was owed for (goodwill, damaged goods) is not asked back, so it
-        lowers a credit but makes no debt. What a carrier collected is the carrier's debt.
+        What a carrier collected is the carrier's debt.
         """
-        settled = self.paid_minor + self.money.written_off_minor + self.money.collected_minor
-        if settled < self.owed_minor:
-            return self.owed_minor - settled
-        return min(0, self.owed_minor - self.net_paid_minor)
+        asked = self.unpaid_minor - self.money.collected_minor
+        return asked if asked > 0 else min(0, self.owed_minor - self.net_paid_minor)
 
 
 def evolve(state: Order, event: Event) -> Order:
     """Apply a recorded fact. Raises TypeError for what is no fact of an order, else nothing."""
     after = _applied(_without_ended_overrides(state, event), event)
+    after = order_outstanding.followed(state, after, event)
     return order_money_state.credit_noted(state, after, event.at)
 
 
@@ -439,7 +497,13 @@ def _lines_amended(state: Order, event: LinesAmended) -> Order:
         lines=lines,
         last_line_no=max([state.last_line_no, *lines]),
         total_minor=state.total_minor + event.total_minor - event.total_before_minor,
+        advances_used_minor=_used(state, event.total_before_minor - event.total_minor),
     )
+
+
+def _used(state: Order, fallen_minor: int) -> int:
+    """What was given back before for goods that are not bought any more is not given twice."""
+    return state.advances_used_minor + max(0, min(fallen_minor, state.withheld_minor))
 
 
 Counter = Literal["cancelled", "packed", "dispatched", "delivered"]
@@ -519,6 +583,7 @@ def _cancelled(state: Order, event: OrderCancelled) -> Order:
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
+        advances_used_minor=_used(state, event.goods_minor + event.shipping_minor),
         money=order_money.cancelled(state.money, event),
     )
 

@@ -104,7 +104,7 @@ def stage(state: Order) -> str:
     if state.void:
         return "void"
     if state.cancelled:
-        return "rejected" if state.cases.rejected else "cancelled"
+        return "rejected" if state.rejected else "cancelled"
     if state.cases.holds:
         return "on_hold"
     if state.parcels:
@@ -115,15 +115,18 @@ def stage(state: Order) -> str:
 
 
 def payment(state: Order) -> str:
-    given_back = sum(refund.amount_minor for refund in state.refunds.values() if refund.paid)
+    gone = state.refunds.values()
+    again = sum(refund.given_back_minor for refund in gone if refund.undone)
+    given_back = sum(refund.given_back_minor for refund in gone) - again
+    paid = state.paid_minor - again
     if given_back > 0:
-        return "refunded" if given_back >= state.paid_minor else "partially_refunded"
-    covered = _covered_minor(state)
-    if covered >= state.total_minor and (covered > 0 or not state.cancelled):
+        return "refunded" if given_back >= paid else "partially_refunded"
+    covered = _covered_minor(state) - again
+    if covered >= state.owed_minor and (covered > 0 or not state.cancelled):
         return "paid"
     if state.money.overdue and state.balance_minor > 0:
         return "overdue"
-    if state.paid_minor > 0:
+    if paid > 0:
         return "partially_paid"
     return "authorised" if state.money.authorised_minor > 0 else "unpaid"
 

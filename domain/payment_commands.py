@@ -226,7 +226,7 @@ class WaiveLateFee(WaiveBody, Command):
 
 
 class ReinstateOrder(NothingBody, Command):
-    """Undoes the cancellation of an overdue order, if all its stock can be reserved."""
+    """Undoes the cancellation of a whole order, if all its stock can be reserved."""
 
     order_id: Id
 

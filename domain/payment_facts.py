@@ -124,7 +124,9 @@ class ChargebackLost(Event, topic="order.chargeback_lost.v1"):
 
 
 class DifferenceWrittenOff(Event, topic="order.difference_written_off.v1"):
-    """A small remainder that nobody asks for any more."""
+    """A small remainder that nobody asks for any more. Below 0: it is asked for again, since the
+    payment that it remained of was voided or moved.
+    """
 
     person: str
     amount_minor: int
@@ -183,7 +185,7 @@ class UnpaidDispatchAllowed(Event, topic="order.unpaid_dispatch_allowed.v1"):
 
 
 class OrderReinstated(Event, topic="order.reinstated.v1"):
-    """The cancellation of an overdue order is undone, at its old prices, its stock reserved."""
+    """The cancellation of a whole order is undone, at its old prices, its stock reserved."""
 
     payment_id: str | None = None  # that came in time; none when an operator did it
     lines: list[LineQuantity]

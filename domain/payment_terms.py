@@ -10,6 +10,7 @@ from typing import Any
 
 from domain.money import ratio_half_up
 from domain.order_money import Payment
+from domain.order_outstanding import to_cover_minor
 from domain.order_state import Order
 from domain.payment_facts import LateFeeDay
 from domain.policy import PolicyVersion
@@ -63,8 +64,8 @@ def in_time(payment: Payment, due: datetime, calendar: Calendar) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LateFee:
-    """What lateness costs up to a time. `days` are all full local days with a fee, oldest first;
-    of them, `new` are not charged yet.
+    """What lateness costs up to a time. `days` are all full local days up to the last with a fee,
+    oldest first; of them, `new` are not charged yet.
     """
 
     days: tuple[LateFeeDay, ...]
@@ -92,9 +93,11 @@ def late_fee(order: Order, policy: PolicyVersion, at: datetime) -> LateFee:
     outstanding = {day: one.outstanding_minor for day, one in charged.items()}
     for day in _days(order, policy, at) if rules.on_overdue == "late_fee" else []:
         outstanding.setdefault(day, _outstanding(order, day, policy.calendar))
-    priced = [
-        one for one in priced_days(outstanding, rules) if one.fee_minor > 0 or one.day in charged
-    ]
+    priced = priced_days(outstanding, rules)
+    # A day that cost nothing counts in the sums of those after it: what is charged has no gaps, so
+    # that it comes to the same whenever it is priced again.
+    while priced and priced[-1].fee_minor == 0 and priced[-1].day not in charged:
+        priced.pop()
     return LateFee(
         tuple(priced),
         tuple(one for one in priced if charged.get(one.day) != one),
@@ -157,23 +160,37 @@ def next_late_day(order: Order, policy: PolicyVersion) -> date | None:
     )
     covered = _outstanding(order, date.max, calendar) == 0
     for days in LATE_DAYS_TRIED[:1] if covered else LATE_DAYS_TRIED:
-        new = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days))).new
-        if new:
-            return new[0].day
+        fee = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days)))
+        sums = accumulate(one.fee_minor for one in fee.days)
+        for one, total in zip(fee.days, sums, strict=True):
+            if total > fee.charged_minor and (not charged or one.day >= charged[-1].day):
+                return one.day
     return None
 
 
 def _outstanding(order: Order, day: date, calendar: Calendar) -> int:
     """What was missing for goods and shipping on a local day, fees for lateness left out."""
-    money = order.money
-    goods = order.total_minor - money.late_fees_minor - money.written_off_minor
-    held = money.authorised_minor if money.counts_as_paid == "authorised" else 0
-    return max(0, goods - money.collected_minor - held - _paid_by(order, day, calendar))
+    return max(0, _to_cover(order, day, calendar) - _paid_by(order, day, calendar))
+
+
+def _to_cover(order: Order, day: date, calendar: Calendar) -> int:
+    """The least of the day: only what was owed all day is late for a full day. What a time zone
+    makes of the instants is known here only.
+    """
+    points = order.money.to_cover or ((None, to_cover_minor(order)),)
+    begun = [amount for at, amount in points if at is None or local_day(calendar, at) < day]
+    during = [amount for at, amount in points if at is not None and local_day(calendar, at) == day]
+    return min([*(begun or [points[0][1]])[-1:], *during])
 
 
 def _paid_by(order: Order, day: date, calendar: Calendar) -> int:
     days = ((payment, value_day(payment, calendar)) for payment in order.payments.values())
-    return sum(payment.here_minor for payment, valued in days if valued is None or valued <= day)
+    # What a bank took back was here until then; what was voided or moved never was this order's.
+    return sum(
+        payment.here_minor + payment.lost_minor
+        for payment, valued in days
+        if valued is None or valued <= day
+    )
 
 
 def recharged(

@@ -107,7 +107,7 @@ def _refund(fact: RefundRequested, state: Order, draft: PolicyVersion) -> Iterat
     rules = draft.rules.refund
     missing = fact.reason in rules.evidence_for and not fact.evidence
     yield Decided("refund_evidence", fact.at, "accepted", "refused" if missing else "accepted")
-    waits = order_refund.needs_second_person(fact.amount_minor, state.currency, rules)
+    waits = order_refund.needs_second_person(fact.amount_minor, state, rules)
     who = {True: "second_person", False: "policy"}
     yield Decided("refund_approval", fact.at, who[fact.needs_approval], who[waits])
     if fact.pay_by is not None and fact.starts_at is not None:

@@ -60,9 +60,12 @@ class DenyRefundBody(Value):
 
 
 class FailRefundBody(Value):
-    """The money did not arrive: with the code of the provider or bank."""
+    """The money did not arrive: with the code of the provider or bank. Of what was paid by several
+    methods, that of the one named, else all that left the house.
+    """
 
     code: FailureCode
+    method: PaymentMethod | None = None
 
 
 class RetryRefundBody(Value):
@@ -149,7 +152,7 @@ class ReceiveReturnBody(Value):
 
 
 class CloseReturnBody(Value):
-    """Why nothing more is to come."""
+    """Why nothing more is to come; of an exchange needed where goods for it are missing."""
 
     reason: Text | None = None
 

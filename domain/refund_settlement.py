@@ -22,6 +22,7 @@ from domain.order_facts import (
 )
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import (
+    exceeds_payment,
     require_line_left,
     require_paid,
     require_payment_left,
@@ -72,6 +73,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
     if refund.paid:
         return []
     _require(refund, command.refund_id, "approved")
+    _require_covered(refund, command.refund_id, state)
     by_method = _by_method(command, refund)
     paid = [
         RefundPaid(
@@ -88,19 +90,46 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
 
 
 def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
-    """Raises Rejected for ways that no money goes."""
+    """What has not gone yet. A method that is named is for what did not come from the customer's
+    account: that goes back there. Raises Rejected for ways that no money goes.
+    """
     if command.method == ON_ACCOUNT:
         raise _no_payment()
+    parts = {name: part - refund.paid_by.get(name, 0) for name, part in refund.parts.items()}
+    left = {name: part for name, part in parts.items() if part > 0}
     if command.method is not None:
-        return {command.method: refund.amount_minor}
-    if EXCHANGE in refund.parts:
+        return _by_named(command.method, command.refund_id, left, refund)
+    if EXCHANGE in left or sum(left.values()) != _unpaid_minor(refund):
         raise Rejected(
             "method_needed",
-            "the worth of exchanged goods cannot go back as it came: name a method",
+            "the worth of exchanged goods, or the rest of what was paid by another way, cannot go "
+            "back as it came: name a method",
             refund_id=command.refund_id,
-            exchange_minor=refund.parts[EXCHANGE],
+            exchange_minor=left.get(EXCHANGE, 0),
         )
-    return refund.parts
+    return left
+
+
+def _unpaid_minor(refund: Refund) -> int:
+    return refund.amount_minor - refund.given_back_minor
+
+
+def _by_named(
+    method: str, refund_id: str, left: Mapping[str, int], refund: Refund
+) -> Mapping[str, int]:
+    """Raises Rejected `credit_goes_back_to_credit`."""
+    to_account = {name: part for name, part in left.items() if name in ACCOUNT_METHODS}
+    rest = _unpaid_minor(refund) - sum(to_account.values())
+    if not rest and method not in to_account:
+        raise Rejected(
+            "credit_goes_back_to_credit",
+            f"it came from the customer's account and goes back there, not by {method}: by "
+            f"{', '.join(sorted(to_account))}, or name no method",
+            refund_id=refund_id,
+            method=method,
+            allowed=sorted(to_account),
+        )
+    return {**to_account, method: to_account.get(method, 0) + rest}
 
 
 def _no_payment() -> Rejected:
@@ -124,11 +153,42 @@ def _require(refund: Refund, refund_id: str, *allowed: str) -> None:
         )
 
 
+def _require_covered(refund: Refund, refund_id: str, state: Order) -> None:
+    """Raises Rejected where a bank asks for the money that it gives back, or has taken it: what a
+    payment covers no longer is paid out to whoever asks first, never twice.
+    """
+    for payment_id, asked in refund.payments.items():
+        payment = state.payments[payment_id]
+        left = payment.here_minor - _paid_out(payment_id, refund_id, state)
+        if asked > left:
+            raise exceeds_payment(payment_id, asked, max(0, left), state)
+        if asked > left - payment.disputed_minor:
+            raise Rejected(
+                "chargeback_open",
+                f"payment {payment_id}: {shown(payment.disputed_minor, state)} of it are disputed, "
+                f"{shown(max(0, left - payment.disputed_minor), state)} can go back until that has "
+                "ended",
+                payment_id=payment_id,
+                asked_minor=asked,
+                refundable_minor=max(0, left - payment.disputed_minor),
+            )
+
+
+def _paid_out(payment_id: str, but: str, state: Order) -> int:
+    """What other refunds have given back of a payment."""
+    return sum(
+        refund.payments.get(payment_id, 0)
+        for refund_id, refund in state.refunds.items()
+        if refund_id != but and refund.given_back_minor
+    )
+
+
 def _approve(command: ApproveRefund, state: Order) -> list[Event]:
     refund = _known(command.refund_id, state)
     if refund.status in {"approved", "paid"}:
         return []
     _require(refund, command.refund_id, "requested")
+    _require_covered(refund, command.refund_id, state)
     if command.actor == refund.requested_by:
         raise Rejected(
             "second_person_needed",
@@ -145,6 +205,14 @@ def _deny(command: DenyRefund, state: Order) -> list[Event]:
     if refund.status == "denied":
         return []
     _require(refund, command.refund_id, "requested", "approved", "failed")
+    if refund.given_back_minor:
+        raise Rejected(
+            "refund_paid_in_part",
+            f"{shown(refund.given_back_minor, state)} of it have gone: pay the rest, by another "
+            "method if need be",
+            refund_id=command.refund_id,
+            paid_minor=refund.given_back_minor,
+        )
     return [
         RefundDenied(
             person=state.person,
@@ -156,53 +224,71 @@ def _deny(command: DenyRefund, state: Order) -> list[Event]:
 
 
 def _fail(command: FailRefund, state: Order) -> list[Event]:
+    """Of one that was paid, what went by the method named, else all that left the house; of one
+    that was not, what should have gone.
+    """
     refund = _known(command.refund_id, state)
-    if refund.status == "failed":
+    _require(refund, command.refund_id, "approved", "paid", "failed")
+    if refund.status == "failed" and command.method not in refund.paid_by:
         return []
-    _require(refund, command.refund_id, "approved", "paid")
-    _require_money(refund, command.refund_id, state)
-    gone: list[tuple[str | None, int]] = [*refund.paid_by.items()]
+    came_back: list[tuple[str | None, int]] = [(None, _unpaid_minor(refund))]
+    if refund.paid or command.method in refund.paid_by:
+        came_back = [*_came_back(command, refund, state).items()]
     return [
         RefundFailed(
             refund_id=command.refund_id,
             amount_minor=amount_minor,
             code=command.code,
-            was_paid=refund.paid,
+            was_paid=method is not None,
             method=method,
             at=command.at,
         )
-        for method, amount_minor in gone or [(None, refund.amount_minor)]
+        for method, amount_minor in came_back
     ]
 
 
-def _require_money(refund: Refund, refund_id: str, state: Order) -> None:
-    """What paid for another order in an exchange, or went to the customer's account, was never paid
-    out.
+def _came_back(command: FailRefund, refund: Refund, state: Order) -> Mapping[str, int]:
+    """Raises Rejected for what never left the house: it paid for another order in an exchange, or
+    went to the customer's account.
     """
     back = state.returns.get(refund.return_id or "")
-    if back is not None and back.exchange_refund_id == refund_id:
+    if back is not None and back.exchange_refund_id == command.refund_id:
         raise Rejected(
             "refund_is_exchanged",
             f"it paid for order {back.exchange_order_id}",
-            refund_id=refund_id,
+            refund_id=command.refund_id,
             exchange_order_id=back.exchange_order_id,
         )
-    if not ACCOUNT_METHODS.isdisjoint(refund.paid_by):
+    asked = refund.paid_by.keys() if command.method is None else {command.method}
+    outside = {name: part for name, part in refund.paid_by.items() if name not in ACCOUNT_METHODS}
+    if asked <= ACCOUNT_METHODS:
         raise Rejected(
             "refund_is_credited",
             "it went to the customer's account, where it is",
-            refund_id=refund_id,
+            refund_id=command.refund_id,
             methods=sorted(refund.paid_by),
         )
+    if command.method is None:
+        return outside
+    if command.method not in outside:
+        raise Rejected(
+            "refund_not_paid_so",
+            f"nothing of it went by {command.method}: it was {', '.join(sorted(outside))}",
+            refund_id=command.refund_id,
+            method=command.method,
+            allowed=sorted(outside),
+        )
+    return {command.method: outside[command.method]}
 
 
 def _retry(command: RetryRefund, state: Order) -> list[Event]:
-    """What it held was free meanwhile: others may have taken it."""
+    """What it held was free meanwhile: others may have taken it, unless it failed in part."""
     refund = _known(command.refund_id, state)
-    if refund.status == "approved":
+    if refund.status in {"approved", "paid"}:
         return []
     _require(refund, command.refund_id, "failed")
-    _require_still_there(refund, state)
+    if not refund.counts:
+        _require_still_there(refund, state)
     return [RefundRetried(refund_id=command.refund_id, at=command.at)]
 
 

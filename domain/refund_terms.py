@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.order_refund_state import Refund
-from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.working_calendar import Due, Pause, add_working_days
 
@@ -16,25 +15,6 @@ from domain.working_calendar import Due, Pause, add_working_days
 class Terms:
     decide: Due | None  # while it waits for a decision
     pay: Due | None
-
-
-NONE = Terms(None, None)
-
-
-def refund_due(state: Order, refund_id: str, policy: PolicyVersion) -> Due | None:
-    """When its money has to have gone: working days from the request, or from the receipt of the
-    goods. None while the customer's evidence is awaited, and for one that was denied.
-    """
-    return _running(state.refunds[refund_id], policy).pay
-
-
-def decision_due(state: Order, refund_id: str, policy: PolicyVersion) -> Due | None:
-    """When it has to be approved or denied; None once it was, and while evidence is awaited."""
-    return _running(state.refunds[refund_id], policy).decide
-
-
-def _running(refund: Refund, policy: PolicyVersion) -> Terms:
-    return terms(refund, policy, refund.pauses) if refund.runs else NONE
 
 
 def terms(refund: Refund, policy: PolicyVersion, pauses: Sequence[Pause]) -> Terms:

@@ -102,14 +102,6 @@ def add_working_days(
     raise AssertionError("_days_from ends by raising")
 
 
-def full_days_between(calendar: Calendar, start: datetime, end: datetime) -> int:
-    """Whole local days, from midnight to midnight, that lie between two instants."""
-    first = local_day(calendar, start)
-    if end_of_day(calendar, first - timedelta(days=1)) < start:
-        first += timedelta(days=1)
-    return max((local_day(calendar, end) - first).days, 0)
-
-
 def _end_of(calendar: Calendar, day: date) -> Due:
     return Due(end_of_day(calendar, day), day, is_provisional(calendar, day))
 

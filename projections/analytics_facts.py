@@ -344,7 +344,7 @@ def _settled(recorded: Recorded, state: FactState, facts: Facts) -> tuple[FactSt
 def _newly_sold_back(state: FactState, weights: Mapping[LineKey, int]) -> dict[LineKey, int]:
     """The change of `sold_back`: a rise by these weights, a fall where it was counted before."""
     order = state.order
-    given_back = sum(refund.amount_minor for refund in order.refunds.values() if refund.paid)
+    given_back = sum(refund.given_back_minor for refund in order.refunds.values())
     above = max(0, order.paid_minor - order.total_minor)
     change = max(0, given_back - above) - sum(state.sold_back.values())
     if change >= 0:

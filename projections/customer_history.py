@@ -48,7 +48,7 @@ from domain.return_facts import PlacedInExchange
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
-VERSION = 3
+VERSION = 4
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.
@@ -140,7 +140,7 @@ def dump(row: PastOrder) -> tuple[Any, ...]:
         shown(order).code,
         order.total_minor,
         order.paid_minor,
-        sum(refund.amount_minor for refund in order.refunds.values() if refund.paid),
+        sum(refund.given_back_minor for refund in order.refunds.values()),
         row.placed_at,
         [opinion.score for opinion in row.feedback],
         row.position,

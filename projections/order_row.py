@@ -197,7 +197,7 @@ class OrderStatus:
     @property
     def paid_out_minor(self) -> int:
         """Refunds whose money has gone."""
-        return sum(r.amount_minor for r in self.order.refunds.values() if r.paid)
+        return sum(refund.given_back_minor for refund in self.order.refunds.values())
 
 
 ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered

@@ -295,12 +295,6 @@ def test_money_of_two_kinds_goes_back_to_each(known: Given) -> None:
     assert (state.given_back_minor, state.issued_minor, state.credit_minor) == (3000, 5000, 5000)
 
 
-def test_credit_refunded_as_money_stays_spent(known: Given) -> None:
-    start = given(known.world, credit(10000), by_credit(), refund(10000))
-    world = start.when(pay_refund(method="bank_transfer")).topics("order.refund_paid.v1")
-    assert world.account().liability_minor == 0
-
-
 # -- on account ----------------------------------------------------------------------------------
 
 

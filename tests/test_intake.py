@@ -26,14 +26,18 @@ from tests.given import (
     NOON,
     World,
     after,
+    amend,
     approve,
     cancel,
+    credit,
     given,
+    limit,
     line,
     pay,
     place,
     receive,
     refund,
+    register,
 )
 from tests.scale import scale
 
@@ -340,3 +344,77 @@ def test_a_policy_may_let_every_order_wait_for_a_person() -> None:
     world = given(None, policy(status={"confirm": ["approve"]}), place()).world
     assert _waits(world.order()) == ("received", "awaiting_review", [])
     assert stage(given(world, approve()).world.order()) == "approved"
+
+
+CHARITY = {"code": "charity", "reason": "for a school"}
+COUPON = {"kind": "coupon", "code": "TEA5", "title": "Spring", "amount_minor": 500}
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"discount_minor": 700, "discounts": [COUPON]}, ["discounts"]),
+        (
+            {
+                "exemption": CHARITY,
+                "exemption_certificate": "C-7",
+                "lines": [line(tax_rate_bp=1_300)],
+            },
+            ["exemption", "exemption_certificate"],
+        ),
+        ({"exemption_certificate": "C-7"}, ["exemption_certificate"]),
+        ({"lines": [line(tax_rate_bp=1_300, exemption=CHARITY)]}, ["lines.0.exemption"]),
+        ({"exemption": CHARITY, "exemption_certificate": "C-7"}, []),
+    ],
+)
+def test_sold_elsewhere_what_contradicts_itself_is_recorded_and_named(
+    body: dict[str, Any], fields: list[str]
+) -> None:
+    """The amounts and rates stand: they were paid. Our own channels refuse it."""
+    world = after(as_sold(**body)).world
+    assert [field for event in facts(world, CaseOpened) for field in event.fields or ()] == fields
+    assert world.order().total_minor == 10_000 - body.get("discount_minor", 0)
+    if fields:
+        given().when(as_sold(channel="web", **body)).refused("order_incomplete", fields=fields)
+
+
+# -- what the customer's account does not bear ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("on_account", "no_credit_limit"),
+        ("store_credit", "insufficient_credit"),
+        ("gift_balance", "insufficient_credit"),
+    ],
+)
+def test_sold_elsewhere_it_is_recorded_although_the_account_does_not_bear_it(
+    method: str, code: str
+) -> None:
+    """It is a fact: the case and its hold say what is wrong. Our own channels refuse it."""
+    known = after(register(), credit(4_000))
+    known.when(sold(channel="web", payment_method=method)).refused(code)
+    world = known.when(sold(payment_method=method)).world
+    [case] = world.order().cases.cases.values()
+    assert (case.kind, case.rule, case.blocking) == ("payment_mismatch", "not_covered", True)
+    assert case.figures is not None
+    assert (case.figures["code"], case.figures["asked_minor"]) == (code, 10_000)
+    assert world.order().unpaid_minor == 10_000
+    account = world.account()
+    assert (account.credit_minor, account.liability_minor) == (4_000, 4_000)
+    assert account.exposure_minor == (10_000 if method == "on_account" else 0)
+
+
+def test_sold_elsewhere_within_what_the_account_bears_it_goes_on() -> None:
+    paid = after(register(), credit(10_000), sold(payment_method="store_credit")).world.order()
+    assert (paid.unpaid_minor, paid.approved) == (0, True)
+    owed = after(register(), limit(10_000), sold(payment_method="on_account")).world
+    assert owed.order().approved
+    assert owed.account().exposure_minor == 10_000
+
+
+def test_a_change_of_what_stands_above_the_limit_still_asks_for_it() -> None:
+    start = after(register(), limit(9_000), sold(payment_method="on_account"))
+    more = amend({"line_no": 1, "quantity": 3})
+    start.when(more).refused("credit_limit_exceeded", asked_minor=5_000, available_minor=0)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from domain.desk import order_stream
 from domain.invoice import invoice_line
-from domain.invoice_amounts import Amount, Charge, owed_by_rate, rates
+from domain.invoice_amounts import Amount, Charge, rates
 from domain.invoice_commands import SellerTerms
 from domain.invoice_facts import NumberTaken, OrderInvoiced, PaperLine, RateSum
 from domain.message import StreamName
@@ -32,6 +32,7 @@ from tests.given import (
     refund,
     void,
 )
+from tests.order_figures import owed_by_rate
 from tests.papers import SELLERS, TERMS, credit, credit_notes, invoices, issue, papers
 
 SERIES = StreamName("invoice_series", "main@2025/invoice")

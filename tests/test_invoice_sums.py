@@ -16,7 +16,6 @@ from domain.invoice_amounts import (
     billed,
     given_back_minor,
     given_minor,
-    owed_by_rate,
     standing,
 )
 from domain.message import Command, Rejected
@@ -55,6 +54,7 @@ from tests.given import (
     take_back,
     unrecord,
 )
+from tests.order_figures import owed_by_rate
 from tests.papers import credit, issue
 from tests.scale import scale
 

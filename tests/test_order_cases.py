@@ -14,7 +14,7 @@ from domain.order_facts import OrderApproved
 from domain.order_hold import FORBID_CAPTURING
 from domain.order_intake import case_of
 from domain.order_status import code, stage
-from domain.payment_commands import AuthorisePayment, CapturePayment
+from domain.payment_commands import AuthorisePayment, CapturePayment, ReinstateOrder
 from tests.given import (
     NOON,
     World,
@@ -120,6 +120,14 @@ def test_a_hold_ends_an_override_of_the_stage() -> None:
     assert not world.order().overrides
 
 
+def test_what_was_rejected_and_reinstated_is_later_cancelled_and_not_rejected() -> None:
+    rejected = given(None, OVER_LIMIT, reject())
+    assert stage(rejected.world.order()) == "rejected"
+    again = given(rejected.world, ReinstateOrder(order_id="A", at=hours(1)), cancel())
+    assert stage(again.world.order()) == "cancelled"
+    again.when(reject()).refused("order_cancelled")
+
+
 # -- cases -----------------------------------------------------------------------------------------
 
 
@@ -134,6 +142,15 @@ def test_a_blocking_case_holds_the_order_until_it_is_closed() -> None:
     assert (stage(closed.order()), code(closed.order())) == ("approved", "awaiting_payment")
     again = given(closed).when(reopen()).topics("order.case_reopened.v1", "order.held.v1")
     assert (stage(again.order()), code(again.order())) == ("on_hold", "exception")
+
+
+def test_a_case_reopened_on_a_cancelled_order_holds_it_when_it_is_reinstated() -> None:
+    closed = after(place(), pay(10_000), open_case(), close_case(**DONE), cancel())
+    world = closed.when(reopen()).topics("order.case_reopened.v1", "order.held.v1")
+    assert stage(world.order()) == "cancelled"
+    back = given(world, ReinstateOrder(order_id="A", at=hours(1)))
+    assert stage(back.world.order()) == "on_hold"
+    back.when(pack((1, 1))).refused("order_held")
 
 
 @pytest.mark.parametrize("kind", CaseKind.__args__)  # type: ignore[attr-defined]

@@ -30,6 +30,7 @@ from tests.given import (
     authorise,
     cancel,
     given,
+    hours,
     limit,
     line,
     money,
@@ -334,3 +335,26 @@ def test_a_waiver_forgives_what_was_charged_and_nothing_later() -> None:
     assert isinstance(fact, LateFeeCharged)
     assert (fact.amount_minor, fact.total_minor) == (50, 100_050)
     assert world.order().total_minor == 100_050
+
+
+def test_days_of_a_cent_here_and_there_stay_as_they_were_charged() -> None:
+    """0.7 a day is 1, 0, 1, 1, 0 …: what was charged is priced the same for ever. covers: A22"""
+    rules = {"on_overdue": "late_fee", "late_fee_percent_per_day": "0.7"}
+    cheap = line(quantity=1, price=100)
+    charge = [money(ChargeLateFee, at=hours(72 + 24 * n)) for n in range(2, 7)]
+    world = given(None, publish(payment=rules), place("A", cheap), *charge).world
+    assert [one.fee_minor for one in world.order().money.late_days] == [1, 0, 1, 1, 1]
+    gone = given(world, cancel(at=hours(300))).world
+    given(gone).when(money(ChargeLateFee, at=hours(400))).nothing()
+    early = money(ChargeLateFee, at=hours(100))
+    given(world).when(early).nothing()
+    back = given(world, pay(100, at=hours(400), value_date="2025-03-08")).world
+    assert [one.fee_minor for one in back.order().money.late_days] == [1, 0, 1, 0, 0]
+
+
+def test_a_move_under_the_name_of_another_payment_is_refused() -> None:
+    start = after(place(), place("B"), pay(10_000), pay(2_000, "M-P1", "B"))
+    start.when(move()).refused("payment_differs", payment_id="M-P1", amount_minor=2_000)
+    moved = after(place(), place("B"), pay(10_000), move(amount_minor=4_000))
+    moved.when(move(amount_minor=4_000)).nothing()
+    moved.when(move(amount_minor=3_000)).refused("payment_differs", amount_minor=4_000)

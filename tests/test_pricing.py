@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from domain import money
 from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
-from domain.order_refund import line_share_minor
 from domain.order_state import OrderLine
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
@@ -197,7 +196,7 @@ def refunds(priced_line: PricedLine, steps: list[Decimal]) -> list[int]:
     line = sold(priced_line)
     given_back = []
     for units in steps:
-        given_back.append(line_share_minor(line, units))
+        given_back.append(line.left_minor(units))
         line = replace(
             line,
             refunded=line.refunded + units,

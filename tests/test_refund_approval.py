@@ -11,10 +11,11 @@ import pytest
 from domain.desk import order_stream
 from domain.message import Command
 from domain.order_facts import RefundApproved, RefundEvidenceAdded, RefundRequested
+from domain.order_state import Order
 from domain.order_status import shown
 from domain.policy import DEFAULTS, PublishPolicy
 from domain.policy_rules import PolicyRules, RefundRules
-from domain.refund_terms import decision_due, refund_due
+from domain.refund_terms import Terms, terms
 from tests.given import (
     NOON,
     REFUNDED,
@@ -103,6 +104,18 @@ def test_above_the_limit_another_person_approves() -> None:
     world = waiting.when(approve_refund("bela")).topics("order.refund_approved.v1")
     given(world).when(approve_refund("anna")).nothing()
     given(world).when(pay_refund()).topics("order.refund_paid.v1")
+
+
+def test_several_refunds_that_pass_the_limit_together_need_a_second_person() -> None:
+    """covers: A26: what the policy lets go of one order by itself is one sum."""
+    start = after(*PAID, refund(60_000, actor="anna"))
+    start.when(refund(40_000, refund_id="R2")).topics(*REFUNDED)
+    world = start.when(refund(40_001, refund_id="R2")).topics("order.refund_requested.v2")
+    given(world).when(approve_refund("desk", "R2")).refused("second_person_needed")
+    seen = given(world, approve_refund("bela", "R2"))
+    seen.when(refund(40_000, refund_id="R3")).topics(*REFUNDED)
+    denied = given(start.world, deny_refund())
+    denied.when(refund(100_000, refund_id="R2")).topics(*REFUNDED)
 
 
 def test_a_currency_without_a_limit_always_needs_a_second_person() -> None:
@@ -197,6 +210,12 @@ def test_shipping_stays_when_the_customer_is_the_cause() -> None:
 # -- terms ---------------------------------------------------------------------------------------
 
 
+def running(order: Order) -> Terms:
+    """By the working days; none while evidence is awaited, and once it was denied."""
+    found = order.refunds["R1"]
+    return terms(found, DEFAULTS, found.pauses) if found.runs else Terms(None, None)
+
+
 def due_after(at: datetime, *more: Any, needs_approval: bool = False) -> Given:
     start = given(after(place("A", line(price=100_000), at=NOON), pay(200_000)).world)
     return given(start.world, refund(150_000 if needs_approval else 100, at=at), *more)
@@ -216,7 +235,7 @@ def test_a_refund_is_due_at_the_end_of_the_third_working_day(asked_at: str, due:
     """covers: A7"""
     order = due_after(local(asked_at)).world.order()
     day = local(due.replace("T24:00", "T23:59"))
-    found = refund_due(order, "R1", DEFAULTS)
+    found = running(order).pay
     assert found is not None
     assert (found.day, found.at > day) == (day.date(), True)
     assert order.refunds["R1"].pay_by == found.at
@@ -225,15 +244,15 @@ def test_a_refund_is_due_at_the_end_of_the_third_working_day(asked_at: str, due:
 def test_deciding_has_its_own_days_and_ends_with_the_decision() -> None:
     monday = local("2025-03-03T10:00")
     waiting = due_after(monday, needs_approval=True).world
-    decide = decision_due(waiting.order(), "R1", DEFAULTS)
+    decide = running(waiting.order()).decide
     assert decide is not None
     assert decide.day == local("2025-03-06T00:00").date()
     assert asked(waiting).decide_by == decide.at
     approved = given(waiting, approve_refund()).world.order()
-    assert decision_due(approved, "R1", DEFAULTS) is None
-    assert refund_due(approved, "R1", DEFAULTS) is not None
+    assert running(approved).decide is None
+    assert running(approved).pay is not None
     denied = given(waiting, deny_refund()).world.order()
-    assert refund_due(denied, "R1", DEFAULTS) is None
+    assert running(denied).pay is None
     assert asked(due_after(monday).world).decide_by is None
 
 
@@ -243,12 +262,12 @@ def test_waiting_for_the_customers_evidence_pauses_the_terms() -> None:
     paused = given(waiting.world, ask_evidence(at=local("2025-03-03T18:00")))
     paused.when(ask_evidence(at=local("2025-03-04T18:00"))).nothing()
     order = paused.world.order()
-    assert (refund_due(order, "R1", DEFAULTS), decision_due(order, "R1", DEFAULTS)) == (None, None)
+    assert (running(order).pay, running(order).decide) == (None, None)
     world = paused.when(add_evidence(PICTURE, at=local("2025-03-06T12:00"))).topics(
         "order.refund_evidence_added.v1"
     )
     order, added = world.order(), world.events[order_stream("A")][-1]
-    due, decide = refund_due(order, "R1", DEFAULTS), decision_due(order, "R1", DEFAULTS)
+    due, decide = running(order).pay, running(order).decide
     assert due is not None
     assert decide is not None
     assert due.day == decide.day == local("2025-03-10T00:00").date()  # Thu, Fri, Mon
@@ -258,7 +277,7 @@ def test_waiting_for_the_customers_evidence_pauses_the_terms() -> None:
     given(world).when(add_evidence(PICTURE)).nothing()
     more = given(world).when(add_evidence(PICTURE, LABEL, at=local("2025-03-07T12:00"))).world
     assert more.order().refunds["R1"].evidence == (PICTURE, LABEL)
-    assert refund_due(more.order(), "R1", DEFAULTS) == due
+    assert running(more.order()).pay == due
 
 
 def test_nobody_waits_for_evidence_of_what_is_settled() -> None:

@@ -107,7 +107,7 @@ def test_two_of_three_received_refund_two() -> None:
     assert world.order().lines[1].refunded == 2
     again = given(world, pay_refund())
     assert facts(again.world.order()).returns == "received", "one is still to come"
-    more = refund(None, (1, 1), return_id="T1", refund_id="R2")
+    more = refund(None, (1, 1), return_id="T1", reason="changed_mind", refund_id="R2")
     again.when(more).refused("refund_exceeds_return", asked=1, refundable=0)
     rest = again.when(take_back((1, 1), refund_id="R2", at=hours(80))).world
     assert requested(rest).amount_minor == 1_000
@@ -232,7 +232,7 @@ def test_the_term_begins_with_the_receipt_of_the_goods() -> None:
     assert event.pay_by is not None
     assert event.pay_by.isoformat() == "2025-03-07T16:00:00+00:00"
     later = back((1, 1)).when(take_back((1, 1), refund=False)).world
-    by_hand = refund(None, return_id="T1", at=hours(200))
+    by_hand = refund(None, return_id="T1", reason="changed_mind", at=hours(200))
     event = requested(given(later).when(by_hand).topics(*REFUNDED))
     assert (event.starts_at, event.amount_minor) == (hours(72), 1_000)
     assert event.pay_by.isoformat() == "2025-03-07T16:00:00+00:00"  # type: ignore[union-attr]
@@ -315,8 +315,25 @@ def test_a_failed_refund_is_not_retried_when_its_goods_were_refunded_since() -> 
     start = back((1, 1)).world
     once = given(start, take_back((1, 1)), fail_refund())
     once.when(retry_refund()).topics("order.refund_retried.v1")
-    twice = given(once.world, refund(None, refund_id="R2", return_id="T1"))
+    twice = given(once.world, refund(None, refund_id="R2", return_id="T1", reason="changed_mind"))
     twice.when(retry_refund()).refused("refund_exceeds_return", asked=1, refundable=0)
+
+
+def test_a_refund_of_a_return_has_the_reason_of_the_return() -> None:
+    """Another would pass by its restocking fee, or by the evidence that it needs."""
+    start = given(back((1, 1)).world, take_back((1, 1), refund=False))
+    asked = refund(None, return_id="T1", reason="late")
+    start.when(asked).refused("refund_reason_differs", allowed=["changed_mind"])
+    start.when(refund(None, return_id="T1", reason="changed_mind")).topics(*REFUNDED)
+
+
+def test_a_return_of_what_was_free_closes_when_it_came() -> None:
+    free = place("A", line(), line("CUP", 1, 0))
+    start = after(free, pay(10_000), pack((1, 2), (2, 1)), dispatch(), deliver())
+    world = given(start.world, send_back((1, 1), (2, 1)), approve_return()).world
+    came = given(world, take_back((1, 1), (2, 1))).world
+    assert came.order().returns["T1"].status == "received"
+    assert given(came, pay_refund()).world.order().returns["T1"].status == "closed"
 
 
 # -- exchange ------------------------------------------------------------------------------------
@@ -380,7 +397,9 @@ def test_what_came_back_for_an_exchange_is_not_refunded_again() -> None:
     )
     assert world.stock().on_hand == 9
     given(world).when(refund(None, (1, 2), refund_id="R3")).refused("refund_exceeds_line")
-    given(world).when(refund(None, refund_id="R3", return_id="T1")).refused("nothing_to_refund")
+    given(world).when(refund(None, refund_id="R3", return_id="T1", reason="changed_mind")).refused(
+        "nothing_to_refund"
+    )
 
 
 def test_an_exchange_for_less_leaves_an_overpayment_on_the_new_order() -> None:

@@ -24,7 +24,6 @@ from domain.working_calendar import (
     business_time,
     covered_days_left,
     end_of_day,
-    full_days_between,
     is_provisional,
     is_working_day,
     local_day,
@@ -106,24 +105,6 @@ def test_no_working_day_is_the_end_of_the_same_day_and_plain_days_count_all() ->
     saturday = local("2025-03-01T10:00")
     assert add_working_days(CHINA, saturday, 0).at == local("2025-03-02T00:00")
     assert add_days(CHINA, saturday, 30).at == local("2025-04-01T00:00")
-
-
-def test_only_whole_local_days_between_two_instants_count() -> None:
-    """Of a late fee: due at three in the afternoon, the day after is the first that is full."""
-    due = local("2025-03-04T15:00")
-    for paid, days in (
-        ("2025-03-04T16:00", 0),
-        ("2025-03-05T23:59", 0),
-        ("2025-03-06T00:00", 1),
-        ("2025-03-06T10:00", 1),
-        ("2025-03-14T15:00", 9),
-        ("2025-03-01T15:00", 0),
-    ):
-        assert full_days_between(CHINA, due, local(paid)) == days
-    midnight = local("2025-03-05T00:00")
-    assert full_days_between(CHINA, midnight, local("2025-03-06T00:00")) == 1
-    spring = local("2025-03-30T00:00", "Europe/Berlin")
-    assert full_days_between(BERLIN, spring, local("2025-03-31T00:00", "Europe/Berlin")) == 1
 
 
 def test_a_shops_own_days_stand_beside_the_public_ones() -> None:
