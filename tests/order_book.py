@@ -52,12 +52,6 @@ class Book:
             elif category == "stock_item":
                 self._stock(fact)
 
-    def exposures(self, customer: str) -> dict[str, int]:
-        """What each order on account owes, where it owes something."""
-        orders = self.orders.items()
-        owing = {name: one.exposure() for name, one in orders if one.customer == customer}
-        return {name: amount for name, amount in owing.items() if amount}
-
     def reserved(self, sku: str) -> int:
         lines = (line for order in self.orders.values() for line in order.lines.values())
         return sum(line.reserved for line in lines if line.sku == sku)
@@ -154,7 +148,7 @@ class Book:
         if fact.fee_minor:
             order.fees.append(fact.fee_minor)
         assert goods - sum(line.owed() for line in order.lines.values()) == fact.goods_minor
-        assert fact.refund_due_minor == max(0, order.net() - order.total())
+        assert fact.refund_due_minor >= max(0, order.net() - order.total())
 
     def _shipped(self, order: Order, units: Iterable[Any], sign: int) -> None:
         for one in units:
@@ -211,7 +205,7 @@ class Book:
                 order.waived += fact.amount_minor
             case payment_facts.CashCollected():
                 order.receivable += fact.amount_minor
-                settled = order.paid() + order.written_off + order.receivable
+                settled = order.net() + order.written_off + order.receivable
                 assert settled <= order.total()
 
     def _till(self, method: str, amount: int) -> None:
@@ -232,10 +226,10 @@ class Book:
                 self._till(fact.method, -fact.amount_minor)
             case order_facts.RefundFailed():
                 refund = order.refunds[fact.refund_id]
-                refund.counts = False
                 if fact.was_paid:
                     refund.paid -= fact.amount_minor
                     self._till(fact.method or "", fact.amount_minor)
+                refund.counts = refund.paid > 0
             case order_facts.CompensationPaid():
                 self.compensated += fact.amount_minor
 
@@ -245,7 +239,10 @@ class Book:
             sold = order.lines[line.line_no]
             assert units + milli(line.quantity) <= sold.quantity
             part = share(sold.gross, sold.quantity, units + milli(line.quantity)) - worth
-            assert line.amount_minor == max(0, part)
+            given = line.amount_minor or 0
+            # Not what was never paid of it, since it was forgiven or came back.
+            less = fact.return_id is not None or order.written_off or sold.returned
+            assert given == max(0, part) or (less and 0 <= given < part)
         parts = {part.payment_id: part.amount_minor for part in fact.payments}
         assert sum(parts.values()) == fact.amount_minor > 0
         order.refunds[fact.refund_id] = Refund(

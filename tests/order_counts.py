@@ -109,9 +109,13 @@ class Order:
         shipping = 0 if self.shipping_gone else self.shipping
         return sum(line.owed() for line in self.lines.values()) + shipping + self.all_fees()
 
-    def owed(self) -> int:
-        """Of a voided order nothing, whatever its total shows."""
-        return 0 if self.void else self.total()
+    def owed(self) -> tuple[int, int]:
+        """At least and at most: the total, less what was given back or came back, as far as it was
+        for that. Of a voided order nothing, whatever its total shows.
+        """
+        back = sum(share(one.gross, one.quantity, one.returned) for one in self.lines.values())
+        least = max(self.all_fees(), self.total() - self.refunded() - back)
+        return (0, 0) if self.void else (least, self.total())
 
     def paid(self) -> int:
         return sum(payment.here() for payment in self.payments.values())
@@ -137,17 +141,13 @@ class Order:
 
     def kept_back(self) -> int:
         """What no refund may touch: fees, as far as they were paid, and what a bank asks back."""
-        late = min(self.late_fees(), max(0, self.paid() - (self.total() - self.late_fees())))
+        late = min(self.late_fees(), max(0, self.net() - (self.total() - self.late_fees())))
         restocking = sum(refund.fee for refund in self.counting())
         disputed = sum(
             min(payment.disputed, max(0, payment.here() - self.given_back(name)))
             for name, payment in self.payments.items()
         )
         return sum(self.fees) + late + restocking + disputed
-
-    def exposure(self) -> int:
-        on_account = self.method == "on_account" and not self.void
-        return max(0, self.total() - self.written_off - self.paid()) if on_account else 0
 
     def at_hand(self) -> int:
         """Money that came to it and that nobody has got back yet."""

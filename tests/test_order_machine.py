@@ -15,7 +15,7 @@ from domain import desk
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
 from domain.case_commands import HoldOrder, RejectOrder, ReleaseHold
-from domain.invoice_commands import PAPER_COMMANDS
+from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision
 from domain.order_commands import (
     DIMENSIONS,
@@ -31,7 +31,7 @@ from domain.order_money import settlement
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
-from domain.payment_commands import PAYMENT_CHANGES, MovePayment
+from domain.payment_commands import PAYMENT_CHANGES, MovePayment, ReinstateOrder
 from domain.policy import PublishPolicy
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
 from domain.stock_item import AdjustStock, ReceiveStock
@@ -57,7 +57,7 @@ COMMANDS = {
     *REFUND_CHANGES,
     *RETURN_CHANGES,
     *ACCOUNT_CHANGES,
-    *PAPER_COMMANDS,
+    *(IssueInvoice, IssueCreditNote),
     *get_args(ParcelCommand),
     *(PlaceOrder, ExchangeOrder, MovePayment, ReceiveStock, AdjustStock, PublishPolicy),
     *(ApproveOrder, RejectOrder, HoldOrder, ReleaseHold),
@@ -68,7 +68,8 @@ class Orders(MoneyMoves, ReturnMoves):
     """covers: A24, A60, A62, A63, A64, A66, A82, L36, R4, R6, R8, R19"""
 
     def accepted(self, command: Command, decision: Decision) -> None:
-        if isinstance(command, PlaceOrder | AmendOrder):
+        elsewhere = isinstance(command, PlaceOrder) and command.channel == "marketplace"
+        if isinstance(command, PlaceOrder | AmendOrder | ReinstateOrder) and not elsewhere:
             self.within_the_limit(decision)
         for stream, state in decision.states.items():
             if isinstance(state, Order) and stream in decision.events:
@@ -83,8 +84,18 @@ class Orders(MoneyMoves, ReturnMoves):
             stream = desk.account_stream(customer, "CNY")
             facts = decision.events.get(stream, [])
             if any(isinstance(fact, ExposureTaken) for fact in facts):
-                owing = sum(self.book.exposures(customer).values())
+                owing = sum(self.exposures(customer).values())
                 assert owing <= self.book.accounts[stream.key].limit
+
+    def exposures(self, customer: str) -> dict[str, int]:
+        """What each order on account owes, where it owes something."""
+        owing = {
+            order.order_id: order.owed_minor - told.written_off - told.net()
+            for order in self.orders()
+            for told in [self.book.orders[order.order_id]]
+            if (told.customer, told.method) == (customer, "on_account")
+        }
+        return {name: amount for name, amount in owing.items() if amount > 0}
 
     # -- one order -------------------------------------------------------------------------------
 
@@ -98,7 +109,9 @@ class Orders(MoneyMoves, ReturnMoves):
 
     def money_is_somewhere(self, told: Counted, order: Order) -> None:
         """paid = kept + fees + credit + refunded; total = kept + fees + written off + unpaid"""
-        total, net = told.owed(), told.net()
+        least, most = told.owed()
+        assert least <= order.owed_minor <= most
+        total, net = order.owed_minor, told.net()
         fees = 0 if told.void else told.all_fees()
         kept = min(net, total - fees)
         settled = settlement(order)
@@ -186,7 +199,7 @@ class Orders(MoneyMoves, ReturnMoves):
             assert state.credit_minor == told.credit >= 0
             assert {name: gift.left_minor for name, gift in state.gifts.items()} == told.gifts
             assert min(told.gifts.values(), default=0) >= 0
-            owing = self.book.exposures(customer)
+            owing = self.exposures(customer)
             assert state.exposures == owing
             assert state.exposure_minor == sum(owing.values())
 
