@@ -590,6 +590,7 @@ class RequestRefund(RefundBody, Command):
 class PayRefund(PayRefundBody, Command):
     order_id: Id
     refund_id: Id
+    told: bool = False  # by the provider that paid it: a fact, whatever a bank asks for by now
 
 
 class AddNote(NoteBody, Command):

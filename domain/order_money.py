@@ -166,7 +166,8 @@ class Settlement:
     paid = kept + fees + credit + refunded
     total = kept + fees + written_off + unpaid
 
-    The total is what is owed: without what refunds lowered the price by.
+    Unpaid is all of the total that is not kept: money that was given back is missing again. What
+    is still asked for is the order's balance.
     """
 
     paid_minor: int  # came in and is here: without what was voided, moved away or lost
@@ -180,19 +181,21 @@ class Settlement:
 
 
 def settlement(order: Order) -> Settlement:
-    owed = order.owed_minor
+    owed, net = order.owed_minor, order.net_paid_minor
+    total = 0 if order.void else order.total_minor
     fees = 0 if order.void else order.fees_minor + order.money.late_fees_minor
-    net = order.net_paid_minor
     kept = min(net, owed - fees)
+    paid_fees = min(max(0, net - kept), fees)
+    written_off = min(order.money.written_off_minor, max(0, owed - net))
     return Settlement(
         paid_minor=order.paid_minor,
         refunded_minor=order.refunded_minor,
         kept_minor=kept,
-        fees_minor=min(max(0, net - kept), fees),
+        fees_minor=paid_fees,
         credit_minor=max(0, net - owed),
-        written_off_minor=min(order.money.written_off_minor, max(0, owed - net)),
-        unpaid_minor=order.unpaid_minor,
-        total_minor=owed,
+        written_off_minor=written_off,
+        unpaid_minor=total - kept - paid_fees - written_off,
+        total_minor=total,
     )
 
 

@@ -232,10 +232,8 @@ def _corrected(
 def _within_tolerance(
     payment_id: str, command: Command, order: Order, policy: PolicyVersion
 ) -> list[Event]:
-    """A small difference is not worth a letter; but not while more of the money is still held. A
-    fee for lateness is none: it was charged on purpose.
-    """
-    left = order.balance_minor - order.money.late_fees_minor
+    """A small difference is not worth a letter; but not while more of the money is still held."""
+    left = order.balance_minor
     waits = "write_off_difference" in policy.rules.status.confirm or order.money.authorised_minor
     if waits or not 0 < left <= tolerance_left_minor(order, policy):
         return []

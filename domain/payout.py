@@ -18,6 +18,7 @@ from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.provider_commands import AskPayout
 from domain.provider_facts import NoticeReceived, PayoutAnswered, PayoutAsked, PayoutPart
+from domain.refund_settlement import require_covered
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def ask(command: AskPayout, state: Payout, order: Order) -> list[Event]:
             f"only an approved refund is paid out, {command.refund_id} is {refund.status}",
             refund_id=command.refund_id,
         )
+    require_covered(refund, command.refund_id, order)
     for part in command.parts:
         owed = refund.payments.get(part.payment_id, 0)
         if part.amount_minor != owed:

@@ -225,4 +225,4 @@ def commands_of_refund(notice: NoticeReceived, payout: Payout, order: Order) -> 
     if _left_to_others(payout, refund, order):
         return []  # A person says when that is paid as well.
     again = [RetryRefund(**ids)] if refund.status == "failed" else []  # It did work in the end.
-    return [*again, PayRefund(**ids, reference=notice.payment)]
+    return [*again, PayRefund(**ids, reference=notice.payment, told=True)]

@@ -227,7 +227,10 @@ def test_goods_whose_money_went_back_as_lost_come_in_without_a_second_refund() -
     lost = on_its_way(scan("lost", hours(30)), refund(None, (1, 3), reason="lost", at=hours(31)))
     start = given(lost.world, scan("returning", hours(60)), back(), approve_return())
     world = start.when(take_back((1, 3), refund_id="R2")).topics(
-        "order.return_received.v1", "stock_item.returned.v1", *BACK_FOR_GOOD
+        "order.return_received.v1",
+        "order.return_closed.v1",
+        "stock_item.returned.v1",
+        *BACK_FOR_GOOD,
     )
     assert world.order().refunded_minor == 3_499
 
