@@ -114,6 +114,8 @@ class Book:
                 _count(order, "cancelled", fact.lines, -1)
                 _count(order, "reserved", fact.reserved)
                 order.shipping_gone &= not fact.shipping_minor
+                for refund in order.refunds.values():  # Of money only: all units are owed again.
+                    refund.lines = {}
                 if fact.fee_minor:
                     assert order.fees.pop() == fact.fee_minor
             case return_facts.ReturnReceived():

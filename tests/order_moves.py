@@ -203,6 +203,8 @@ class Moves(RuleBasedStateMachine):
 
     def amendment(self, which: int, units: int | str, price: int, how: str) -> AmendOrder:
         [(order, no)] = self.a_line(which)
+        if how == "price" and order.lines[no].given_back:
+            how = "quantity"  # What was given back at another price: see test_order_refund.
         change: Mapping[str, Any] = {
             "quantity": {"line_no": no, "quantity": units},
             "price": {"line_no": no, "unit_price_minor": price, "discount_minor": which % 2},
