@@ -78,10 +78,12 @@ def _kept(before: Order, after: Order, event: Event, due: datetime) -> Order:
 
 def to_cover_minor(order: Order) -> int:
     """What payments have to cover for goods and shipping, whatever came in: what is owed and was
-    not forgiven, held or collected, and what went back or was lost of them.
+    not forgiven, held or collected, and what went back or was lost of them. Money that is only
+    asked back is still here.
     """
     money = order.money
     held = money.authorised_minor if money.counts_as_paid == "authorised" else 0
     goods = order.owed_minor - money.late_fees_minor - money.written_off_minor
     lost = sum(payment.lost_minor for payment in order.payments.values())
-    return goods - money.collected_minor - held + order.refunded_minor + lost
+    gone = sum(refund.given_back_minor for refund in order.refunds.values())
+    return goods - money.collected_minor - held + gone + lost

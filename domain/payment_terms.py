@@ -93,7 +93,8 @@ def late_fee(order: Order, policy: PolicyVersion, at: datetime) -> LateFee:
     outstanding = {day: one.outstanding_minor for day, one in charged.items()}
     for day in _days(order, policy, at) if rules.on_overdue == "late_fee" else []:
         outstanding.setdefault(day, _outstanding(order, day, policy.calendar))
-    priced = priced_days(outstanding, rules)
+    owed = {day: minor for day, minor in outstanding.items() if minor or day in charged}
+    priced = priced_days(owed, rules)
     # A day that cost nothing counts in the sums of those after it: what is charged has no gaps, so
     # that it comes to the same whenever it is priced again.
     while priced and priced[-1].fee_minor == 0 and priced[-1].day not in charged:
@@ -155,9 +156,9 @@ def next_late_day(order: Order, policy: PolicyVersion) -> date | None:
         return None
     calendar, charged = policy.calendar, order.money.late_days
     valued = (value_day(payment, calendar) for payment in order.payments.values())
-    known = max(
-        [local_day(calendar, due), *(one.day for one in charged), *(day for day in valued if day)]
-    )
+    changed = (local_day(calendar, at) for at, _ in order.money.to_cover)
+    days_known = (*changed, *(one.day for one in charged), *(day for day in valued if day))
+    known = max([local_day(calendar, due), *days_known])
     covered = _outstanding(order, date.max, calendar) == 0
     for days in LATE_DAYS_TRIED[:1] if covered else LATE_DAYS_TRIED:
         fee = late_fee(order, policy, end_of_day(calendar, known + timedelta(days=days)))

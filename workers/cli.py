@@ -169,6 +169,7 @@ def periods() -> None:
     entry.work(entry.settings(), run)
 
 
+@app.command()
 def provider() -> None:
     """Take captures and refunds to the payment providers, and make facts of what they tell."""
     from workers.provider import run
