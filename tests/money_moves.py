@@ -19,6 +19,7 @@ from domain.payment_commands import (
     LoseChargeback,
     RecordPaymentFailure,
     RecordRemittance,
+    RefundOverpayment,
     ReinstateOrder,
     VoidAuthorisation,
     WaiveLateFee,
@@ -226,6 +227,12 @@ class MoneyMoves(Moves):
                 more: dict[str, Any] = {"reason": "late"} if late else {}
                 more |= {"refund_id": self.name(), "order_id": order.order_id}
                 self.run(given.refund(None, (no, units), shipping_minor=shipping, **more))
+
+    @rule(which=WHICH, days=st.sampled_from([1, 8]))
+    def refund_overpayment(self, which: int, days: int) -> None:
+        self.now += timedelta(days=days)
+        for order in pick(which, (one for one in self.orders() if one.balance_minor < 0)):
+            self.run(money(RefundOverpayment, order.order_id, actor="deadlines"))
 
     @rule(which=WHICH, steps=WAYS, method=BY)
     def settle_refunds(self, which: int, steps: str, method: str | None) -> None:

@@ -31,7 +31,14 @@ from domain.order_money import settlement
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
-from domain.payment_commands import PAYMENT_CHANGES, MovePayment, ReinstateOrder
+from domain.payment_commands import (
+    PAYMENT_CHANGES,
+    MovePayment,
+    RaiseAlert,
+    ReinstateOrder,
+    RemindPayment,
+    RequestCapture,
+)
 from domain.policy import PublishPolicy
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
 from domain.stock_item import AdjustStock, ReceiveStock
@@ -50,7 +57,8 @@ LIVES = settings(
     suppress_health_check=list(HealthCheck),
 )
 STEPS_OF_A_BATCH = 5_000  # of so many lives, at least: some rules find nothing to do
-NO_MONEY = (AddNote, EndOverride)
+# They tell or ask, and change nothing of money or goods.
+NO_MONEY = (AddNote, EndOverride, RaiseAlert, RemindPayment, RequestCapture)
 COMMANDS = {
     *ORDER_CHANGES,
     *PAYMENT_CHANGES,
@@ -110,20 +118,19 @@ class Orders(MoneyMoves, ReturnMoves):
     def money_is_somewhere(self, told: Counted, order: Order) -> None:
         """paid = kept + fees + credit + refunded; total = kept + fees + written off + unpaid"""
         least, most = told.owed()
-        assert least <= order.owed_minor <= most
-        total, net = order.owed_minor, told.net()
+        owed, net, settled = order.owed_minor, told.net(), settlement(order)
         fees = 0 if told.void else told.all_fees()
-        kept = min(net, total - fees)
-        settled = settlement(order)
-        assert (settled.total_minor, settled.paid_minor) == (total, told.paid())
-        assert settled.refunded_minor == told.refunded()
+        kept = min(net, owed - fees)
+        assert least <= owed <= most == settled.total_minor
+        assert (settled.paid_minor, settled.refunded_minor) == (told.paid(), told.refunded())
         assert settled.kept_minor == kept
         assert settled.fees_minor == min(max(0, net - kept), fees)
-        assert settled.credit_minor == max(0, net - total) == max(0, -order.balance_minor)
-        owed = settled.fees_minor + settled.credit_minor + settled.refunded_minor
-        assert settled.paid_minor == kept + owed
+        assert settled.credit_minor == max(0, net - owed) == max(0, -order.balance_minor)
+        rest = settled.fees_minor + settled.credit_minor + settled.refunded_minor
+        assert settled.paid_minor == kept + rest
+        assert settled.written_off_minor == min(told.written_off, max(0, owed - net))
         forgiven = settled.written_off_minor + settled.unpaid_minor
-        assert total == kept + settled.fees_minor + forgiven
+        assert settled.total_minor == kept + settled.fees_minor + forgiven
 
     def parts_add_up(self, told: Counted, order: Order) -> None:
         assert order.total_minor == told.total() >= 0
