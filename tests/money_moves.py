@@ -19,6 +19,7 @@ from domain.payment_commands import (
     LoseChargeback,
     RecordPaymentFailure,
     RecordRemittance,
+    RefundOverpayment,
     ReinstateOrder,
     VoidAuthorisation,
     WaiveLateFee,
@@ -27,7 +28,7 @@ from domain.payment_commands import (
 )
 from tests import given, papers
 from tests.given import money
-from tests.order_moves import AMOUNTS, CUSTOMERS, METHODS, UNITS, WHICH, Moves, pick, several
+from tests.order_moves import AMOUNTS, CUSTOMERS, METHODS, UNITS, WHICH, Moves, pick
 
 PARTS = st.sampled_from([1, 7, 50, 99, 100, 101])  # per cent of what there is
 PAID_BY = ("alipay", "bank_transfer", "credit_card", "wechat_pay", "store_credit", "on_account")
@@ -41,6 +42,19 @@ REFUND_STEPS = {  # step -> the statuses that it leads on from
     "fail": ("approved", "paid"),
     "retry": ("failed",),
 }
+WAYS = st.sampled_from(
+    [
+        "approve",
+        "approve pay",
+        "deny",
+        "pay",
+        "fail",
+        "fail retry",
+        "pay fail",
+        "retry",
+        "retry pay",
+    ]
+)
 FROM_OUTSIDE = ("alipay", "bank_transfer", "credit_card", "wechat_pay")
 
 
@@ -214,11 +228,17 @@ class MoneyMoves(Moves):
                 more |= {"refund_id": self.name(), "order_id": order.order_id}
                 self.run(given.refund(None, (no, units), shipping_minor=shipping, **more))
 
-    @rule(which=WHICH, steps=several(REFUND_STEPS), method=BY)
-    def settle_refunds(self, which: int, steps: list[str], method: str | None) -> None:
+    @rule(which=WHICH, days=st.sampled_from([1, 8]))
+    def refund_overpayment(self, which: int, days: int) -> None:
+        self.now += timedelta(days=days)
+        for order in pick(which, (one for one in self.orders() if one.balance_minor < 0)):
+            self.run(money(RefundOverpayment, order.order_id, actor="deadlines"))
+
+    @rule(which=WHICH, steps=WAYS, method=BY)
+    def settle_refunds(self, which: int, steps: str, method: str | None) -> None:
         """Each step with one that it leads on from, mostly."""
-        for n, step in enumerate(steps):
-            for order, name in self.a_refund(which + n, *REFUND_STEPS[step]):
+        for step in steps.split():
+            for order, name in self.a_refund(which, *REFUND_STEPS[step]):
                 command: Any = {
                     "approve": given.approve_refund("desk" if which % 3 == 0 else "manager"),
                     "deny": given.deny_refund(),

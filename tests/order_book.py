@@ -28,6 +28,7 @@ from tests.order_counts import (
     half_up,
     line_of,
     milli,
+    share,
     tax_of,
 )
 
@@ -50,12 +51,6 @@ class Book:
                 self._account(self.accounts[key], fact)
             elif category == "stock_item":
                 self._stock(fact)
-
-    def exposures(self, customer: str) -> dict[str, int]:
-        """What each order on account owes, where it owes something."""
-        orders = self.orders.items()
-        owing = {name: one.exposure() for name, one in orders if one.customer == customer}
-        return {name: amount for name, amount in owing.items() if amount}
 
     def reserved(self, sku: str) -> int:
         lines = (line for order in self.orders.values() for line in order.lines.values())
@@ -88,6 +83,8 @@ class Book:
             lines={one.line_no: line_of(one, included) for one in fact.lines},
             shipping=fact.shipping_minor + (0 if included else tax),
         )
+        for line in order.lines.values():
+            line.short = line.reserved < line.quantity
         assert fact.shipping_tax_minor == tax
         assert sum(one.order_discount_minor for one in fact.lines) == fact.discount_minor
         assert fact.total_minor == order.total()
@@ -117,6 +114,8 @@ class Book:
                 _count(order, "cancelled", fact.lines, -1)
                 _count(order, "reserved", fact.reserved)
                 order.shipping_gone &= not fact.shipping_minor
+                for refund in order.refunds.values():  # Of money only: all units are owed again.
+                    refund.lines = {}
                 if fact.fee_minor:
                     assert order.fees.pop() == fact.fee_minor
             case return_facts.ReturnReceived():
@@ -135,7 +134,7 @@ class Book:
             if new is not None:
                 new.cancelled, new.refused, new.packed = old.cancelled, old.refused, old.packed
                 new.dispatched, new.delivered = old.dispatched, old.delivered
-                new.returned = old.returned
+                new.returned, new.short = old.returned, old.short
         order.lines |= after
 
     def _cancelled(self, order: Order, fact: order_facts.OrderCancelled) -> None:
@@ -151,7 +150,7 @@ class Book:
         if fact.fee_minor:
             order.fees.append(fact.fee_minor)
         assert goods - sum(line.owed() for line in order.lines.values()) == fact.goods_minor
-        assert fact.refund_due_minor == max(0, order.net() - order.total())
+        assert fact.refund_due_minor >= max(0, order.net() - order.total())
 
     def _shipped(self, order: Order, units: Iterable[Any], sign: int) -> None:
         for one in units:
@@ -174,6 +173,9 @@ class Book:
             case order_facts.PaymentCaptured():
                 paid = Payment(fact.method, fact.amount_minor, fact.authorisation_id)
                 order.payments[fact.payment_id] = paid
+                if fact.carrier:
+                    paid.settles = min(order.receivable, fact.amount_minor)
+                    order.receivable -= paid.settles
                 self._till(fact.method, fact.amount_minor)
             case payment_facts.PaymentMovedIn():
                 order.payments[fact.payment_id] = Payment(fact.method, fact.amount_minor)
@@ -184,6 +186,7 @@ class Book:
                 payment = order.payments[fact.payment_id]
                 assert payment.amount == fact.amount_minor
                 payment.voided, payment.gone = True, payment.amount
+                order.receivable += payment.settles
                 self._till(payment.method, -fact.amount_minor)
             case payment_facts.ChargebackOpened():
                 order.payments[fact.payment_id].disputed += fact.amount_minor
@@ -203,7 +206,9 @@ class Book:
             case payment_facts.LateFeeWaived():
                 order.waived += fact.amount_minor
             case payment_facts.CashCollected():
-                order.collected += fact.amount_minor
+                order.receivable += fact.amount_minor
+                settled = order.net() + order.written_off + order.receivable
+                assert settled <= order.total()
 
     def _till(self, method: str, amount: int) -> None:
         if method not in WITHIN:
@@ -223,10 +228,10 @@ class Book:
                 self._till(fact.method, -fact.amount_minor)
             case order_facts.RefundFailed():
                 refund = order.refunds[fact.refund_id]
-                refund.counts = False
                 if fact.was_paid:
                     refund.paid -= fact.amount_minor
                     self._till(fact.method or "", fact.amount_minor)
+                refund.counts = refund.paid > 0
             case order_facts.CompensationPaid():
                 self.compensated += fact.amount_minor
 
@@ -235,7 +240,11 @@ class Book:
             units, worth = order.refunded_line(line.line_no)
             sold = order.lines[line.line_no]
             assert units + milli(line.quantity) <= sold.quantity
-            assert not line.amount_minor or worth + line.amount_minor <= sold.gross
+            part = share(sold.gross, sold.quantity, units + milli(line.quantity)) - worth
+            given = line.amount_minor or 0
+            # Not what was never paid of it, since it was forgiven or came back.
+            less = fact.return_id is not None or order.written_off or sold.returned
+            assert given == max(0, part) or (less and 0 <= given < part)
         parts = {part.payment_id: part.amount_minor for part in fact.payments}
         assert sum(parts.values()) == fact.amount_minor > 0
         order.refunds[fact.refund_id] = Refund(

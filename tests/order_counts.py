@@ -37,6 +37,7 @@ class Line:
     quantity: int
     gross: int
     reserved: int
+    short: bool = False  # not all of it could be promised when it was sold
     cancelled: int = 0
     refused: int = 0
     packed: int = 0
@@ -53,6 +54,7 @@ class Payment:
     method: str
     amount: int
     authorisation: str | None = None
+    settles: int = 0  # of it, what a carrier had collected
     gone: int = 0  # voided, moved away or lost to a bank
     moved: int = 0
     disputed: int = 0
@@ -89,7 +91,7 @@ class Order:
     late: dict[Any, int] = field(default_factory=dict)  # by day
     waived: int = 0
     written_off: int = 0
-    collected: int = 0  # by carriers at the door, ever
+    receivable: int = 0  # what carriers collected at the door and have not remitted
     held: dict[str, int] = field(default_factory=dict)
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
@@ -106,6 +108,14 @@ class Order:
     def total(self) -> int:
         shipping = 0 if self.shipping_gone else self.shipping
         return sum(line.owed() for line in self.lines.values()) + shipping + self.all_fees()
+
+    def owed(self) -> tuple[int, int]:
+        """At least and at most: the total, less what was given back or came back, as far as it was
+        for that. Of a voided order nothing, whatever its total shows.
+        """
+        back = sum(share(one.gross, one.quantity, one.returned) for one in self.lines.values())
+        least = max(self.all_fees(), self.total() - self.refunded() - back)
+        return (0, 0) if self.void else (least, self.total())
 
     def paid(self) -> int:
         return sum(payment.here() for payment in self.payments.values())
@@ -131,17 +141,13 @@ class Order:
 
     def kept_back(self) -> int:
         """What no refund may touch: fees, as far as they were paid, and what a bank asks back."""
-        late = min(self.late_fees(), max(0, self.paid() - (self.total() - self.late_fees())))
+        late = min(self.late_fees(), max(0, self.net() - (self.total() - self.late_fees())))
         restocking = sum(refund.fee for refund in self.counting())
         disputed = sum(
             min(payment.disputed, max(0, payment.here() - self.given_back(name)))
             for name, payment in self.payments.items()
         )
         return sum(self.fees) + late + restocking + disputed
-
-    def exposure(self) -> int:
-        on_account = self.method == "on_account" and not self.void
-        return max(0, self.total() - self.written_off - self.paid()) if on_account else 0
 
     def at_hand(self) -> int:
         """Money that came to it and that nobody has got back yet."""

@@ -39,7 +39,9 @@ METHODS = ("alipay", "credit_card", "on_account", CASH, "store_credit", "gift_ba
 KEPT = ("TEA", "CUP")  # in stock from the start
 SKUS = (*KEPT, "OIL")  # oil only once some came in
 CUSTOMERS = ("li", "wang")
-MILESTONES = st.sampled_from(["in_transit", "exception", "lost", "delivered", "returned"])
+MILESTONES = st.sampled_from(
+    ["in_transit", "exception", "lost", "delivered", "returning", "returned"]
+)
 HOW = st.sampled_from(["quantity", "quantity", "price", "remove", "add"])
 ACCEPTED, ALREADY_SO = "accepted", "already so"
 # One of each makes a policy.
@@ -54,6 +56,7 @@ STATUS: tuple[dict[str, Any], ...] = (
     {"counts_as_paid": "authorised"},
     {"confirm": ["reinstate", "write_off_difference"]},
 )
+REVIEW: tuple[dict[str, Any], ...] = ({}, {"auto_approve_below": {"CNY": 40_000}}, {})
 RETURNS: tuple[dict[str, Any], ...] = (
     {},
     {"restocking_fee_bp": 1_500, "no_reason_days": 60, "quality_days": 60},
@@ -150,6 +153,7 @@ class Moves(RuleBasedStateMachine):
             "payment": late,
             "cancellation": fee,
             "status": STATUS[policy // 4 % 3],
+            "review": REVIEW[policy // 7 % 3],
             "returns": RETURNS[policy // 5 % 2],
             "refund": {"second_approval_over": SECOND_PERSON[policy % 2]},
         }
@@ -187,6 +191,7 @@ class Moves(RuleBasedStateMachine):
         if len(self.orders()) >= ORDERS_MAX:
             return
         more: dict[str, Any] = {
+            "channel": "marketplace" if which % 7 == 0 else "web",  # the first is sold elsewhere
             "customer_id": CUSTOMERS[which // 6 % 2],
             "payment_method": METHODS[which % 6],
             "discount_minor": discount,
@@ -198,6 +203,8 @@ class Moves(RuleBasedStateMachine):
 
     def amendment(self, which: int, units: int | str, price: int, how: str) -> AmendOrder:
         [(order, no)] = self.a_line(which)
+        if how == "price" and order.lines[no].given_back:
+            how = "quantity"  # What was given back at another price: see test_order_refund.
         change: Mapping[str, Any] = {
             "quantity": {"line_no": no, "quantity": units},
             "price": {"line_no": no, "unit_price_minor": price, "discount_minor": which % 2},
@@ -238,6 +245,21 @@ class Moves(RuleBasedStateMachine):
         for order, no in self.a_line(which):
             lines = [] if whole else [(no, units)]
             self.run(given.cancel(*lines, order_id=order.order_id, initiator=by))
+
+    @rule(which=WHICH, yes=st.booleans())
+    def review(self, which: int, yes: bool) -> None:
+        waiting = (one for one in self.orders() if not one.approved or which % 4 == 0)
+        for order in pick(which, waiting):
+            self.run((given.approve if yes else given.reject)(order.order_id))
+
+    @rule(which=WHICH, released=st.booleans())
+    def hold(self, which: int, released: bool) -> None:
+        held = [one for one in self.orders() if one.cases.holds]
+        if not released and len(held) < len(self.orders()) // 3:
+            self.run(given.hold("fraud", self.name(), self.order(which).order_id))
+        for order in pick(which, held) if released else []:
+            for name in pick(which // 3, order.cases.holds):
+                self.run(given.release(name, order.order_id))
 
     @rule(which=WHICH)
     def void_order(self, which: int) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from domain.order_state import Order
+from domain.parcel import Parcel
 from tests import given
 from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
 
@@ -43,6 +44,24 @@ class ReturnMoves(Moves):
             command = given.send_back((no, asked), return_id=name, order_id=order, **more)
             if self.run(command) and at_once:
                 self.run(given.approve_return(name, order_id=order))
+
+    @rule(which=WHICH)
+    def intercept(self, which: int) -> None:
+        """A parcel on its way is asked back; what is coming back is taken back undelivered."""
+        for parcel in pick(which, self.on_the_way()):
+            for order in pick(which // 3, parcel.order_ids):
+                ids: dict[str, Any] = {"parcel_id": parcel.parcel_id, "order_id": order}
+                self.run(given.intercept(**ids))
+                seen = given.scan("returning", self.now, parcel.parcel_id)
+                if which % 2 and self.run(seen):
+                    self.take_parcel_back(parcel, order)
+
+    def take_parcel_back(self, parcel: Parcel, order: str) -> None:
+        name = self.name()
+        inside = [(i.line_no, str(i.quantity)) for i in parcel.contents if i.order_id == order]
+        ids: dict[str, Any] = {"return_id": name, "order_id": order}
+        if self.run(given.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
+            self.run(given.approve_return(name, order_id=order))
 
     @rule(which=WHICH, steps=several(RETURN_STEPS))
     def settle_returns(self, which: int, steps: list[str]) -> None:
