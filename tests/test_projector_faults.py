@@ -65,7 +65,7 @@ projector.run(Settings.model_validate_json(sys.stdin.read()), stop, kill_point)
 def running(settings: Settings, place: str = "") -> Iterator[subprocess.Popen[str]]:
     """A projector in a process of its own, killed afterwards."""
     secret = settings.master_key.get_secret_value()
-    values = json.dumps(settings.model_dump(mode="json") | {"master_key": secret})
+    values = json.dumps(settings.model_dump(mode="json") | {"master_key": secret, "providers": {}})
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, place],
         stdin=subprocess.PIPE,
