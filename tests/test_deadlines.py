@@ -226,7 +226,8 @@ def test_whom_a_person_brought_back_the_clock_does_not_cancel_again() -> None:
     catch_up(world, LATE)
     back = given(world, money(ReinstateOrder, at=hours(73))).world
     assert "cancel_overdue" not in kinds(back)
-    given(back).when(money(CancelOverdue, at=hours(74))).refused(
+    given(back).when(money(CancelOverdue, at=hours(74))).refused("not_due")
+    given(back).when(money(CancelOverdue, at=hours(73 + 73))).refused(
         "not_cancelled_by_itself", why="reinstated"
     )
 
