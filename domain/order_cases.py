@@ -29,7 +29,7 @@ class Case:
     open: bool = True
     cause: str | None = None  # as far as it is known
     acted: bool = False  # whether an action was told
-    steps: frozenset[str] = frozenset()
+    steps: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()  # that are missing or wrong
     figures: Mapping[str, Any] | None = None  # the numbers that the rule compared
 
@@ -49,7 +49,7 @@ class Hold:
 class Cases:
     cases: Mapping[str, Case] = field(default_factory=dict)  # by id, oldest first
     holds: Mapping[str, Hold] = field(default_factory=dict)  # that are not released
-    released: frozenset[str] = frozenset()  # ids of holds
+    released: tuple[str, ...] = ()  # ids of holds
     rejected: bool = False  # by a review
     backordered: Mapping[int, Decimal] = field(default_factory=dict)  # units by line_no
 
@@ -94,11 +94,11 @@ def evolve(state: Cases, event: CaseFact) -> Cases:
             return replace(
                 state,
                 holds={**state.holds, event.hold_id: hold},
-                released=state.released - {event.hold_id},
+                released=tuple(one for one in state.released if one != event.hold_id),
             )
         case HoldReleased():
             holds = {key: hold for key, hold in state.holds.items() if key != event.hold_id}
-            return replace(state, holds=holds, released=state.released | {event.hold_id})
+            return replace(state, holds=holds, released=(*state.released, event.hold_id))
         case OrderReviewed():
             return replace(state, rejected=event.decision == "rejected")
         case UnitsBackordered():
@@ -112,7 +112,7 @@ def _step(state: Cases, event: CaseStepTaken, known: Case) -> Cases:
         event.case_id,
         cause=event.cause or known.cause,
         acted=known.acted or event.action is not None,
-        steps=known.steps | {event.step_id},
+        steps=(*known.steps, event.step_id),
     )
 
 

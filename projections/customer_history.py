@@ -128,6 +128,10 @@ def load(state: str) -> PastOrder:
     return _STATE.validate_json(state)
 
 
+def as_json(row: PastOrder) -> str:
+    return _STATE.dump_json(row, exclude_defaults=True).decode()
+
+
 def dump(row: PastOrder) -> tuple[Any, ...]:
     order = row.order
     return (
@@ -144,7 +148,7 @@ def dump(row: PastOrder) -> tuple[Any, ...]:
         row.placed_at,
         [opinion.score for opinion in row.feedback],
         row.position,
-        _STATE.dump_json(row, exclude_defaults=True).decode(),
+        as_json(row),
     )
 
 

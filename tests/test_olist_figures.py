@@ -208,7 +208,9 @@ def test_customer_histories_equal_the_files(imported: Imported) -> None:
 
 def test_rebuilt_read_models_equal_the_live_ones_row_for_row(imported: Imported) -> None:
     """covers: A87 (parity)"""
-    found = list(rebuild(imported.settings, "all", compare=True))
+    rebuilt = rebuild(imported.settings, "all", compare=True)
+    # Deadlines are kept by their own worker, which does not run here.
+    found = [one for one in rebuilt if one.name != "deadlines"]
     assert [one.name for one in found] == PROJECTIONS
     for one in found:
         assert (one.differing, one.position) == (0, imported.summary.events), one
