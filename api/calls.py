@@ -23,6 +23,7 @@ from api.attempts import Headers, Sender, uuid7
 from api.context import Context
 from api.events import changes_since
 from api.problems import Problem, busy, field_errors, field_problem, invalid
+from api.reads import identifier
 from commands.committer import Busy, Preview
 from commands.planning import Outcome, StaleVersion
 from domain.message import Attempt, Command, Rejected, StreamName
@@ -64,6 +65,16 @@ class CommandCall:
     def valid(self, kind: type[C], values: Mapping[str, Any]) -> C:
         """The command of values at the time of this call. Raises Problem 422 that names fields."""
         return cast(C, validated(kind, {**values, "at": self.at}))
+
+    async def ids(self, order_id: str, **others: str) -> dict[str, str]:
+        """The order's id, for what names it in a path, and the other ids of that path. Raises
+        Problem 404 or 422.
+        """
+        found = await self.context.order_id(order_id)
+        return {
+            "order_id": found,
+            **{name: identifier(name, text) for name, text in others.items()},
+        }
 
     async def run(
         self, command: Command, about: StreamName | Unmatched, *, status: int = 200

@@ -69,6 +69,7 @@ from domain.payment_commands import (
     WriteOffDifference,
 )
 from domain.payment_terms import explained
+from domain.policy import pinned
 
 router = APIRouter(route_class=CommandRoute, tags=["payments"])
 
@@ -357,7 +358,7 @@ async def explain_late_fee(call: Call, order_id: str, body: Nothing) -> Answer:
     found = await call.context.order_id(order_id)
     seen = await call.preview(call.command(ChargeLateFee, body, order_id=found))
     state = seen.states[order_stream(found)]
-    rules = seen.states[policy_stream(state.shop)].versions[state.policy_version]
+    rules = pinned(seen.states[policy_stream(state.shop)], state.policy_version)
     version = seen.versions[order_stream(found)]
     return Answer({"version": version, **explained(state, rules, call.at)})
 

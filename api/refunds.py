@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body
 
 from api.answers import Answer, CompensationRecorded, RefundPreview, RefundRecorded
 from api.attempts import new_id
-from api.calls import Call, CommandCall, CommandRoute, MatchedCall, example
+from api.calls import Call, CommandRoute, MatchedCall, example
 from api.examples import (
     COMPENSATION,
     EVIDENCE_ADDED,
@@ -21,12 +21,11 @@ from api.examples import (
 )
 from api.permissions import Permission, needs
 from api.problems import responses
-from api.reads import identifier
 from domain import refund_preview
 from domain.desk import order_stream, policy_stream
 from domain.order_commands import RefundBody, RequestRefund
 from domain.order_state import Order
-from domain.policy import Policy
+from domain.policy import Policy, pinned
 from domain.refund_commands import (
     AddEvidence,
     AddEvidenceBody,
@@ -47,11 +46,6 @@ from domain.refund_commands import (
 router = APIRouter(route_class=CommandRoute, tags=["refunds"])
 
 CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
-
-
-async def _ids(call: CommandCall, order_id: str, refund_id: str) -> dict[str, str]:
-    found = await call.context.order_id(order_id)
-    return {"order_id": found, "refund_id": identifier("refund_id", refund_id)}
 
 
 @router.post(
@@ -80,7 +74,7 @@ async def preview(
         seen.decision.events[stream],
         before,
         seen.decision.states[stream],
-        policy.versions[before.policy_version],
+        pinned(policy, before.policy_version),
     )
     return Answer({"version": seen.versions[stream], **told})
 
@@ -99,7 +93,7 @@ async def approve(
     body: Annotated[ApproveRefundBody, Body(**example("Nothing to say", {}))],
 ) -> Answer:
     """Never by who asked for it."""
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     command = call.command(ApproveRefund, body, **ids, actor=call.sender.actor)
     return await call.run(command, order_stream(ids["order_id"]))
 
@@ -118,7 +112,7 @@ async def deny(
     body: Annotated[DenyRefundBody, Body(**example("Not as told", REFUND_DENIAL))],
 ) -> Answer:
     """With the reason that the customer is told. What it held can be refunded again."""
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     return await call.run(call.command(DenyRefund, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -136,7 +130,7 @@ async def fail(
     body: Annotated[FailRefundBody, Body(**example("The account is gone", REFUND_FAILURE))],
 ) -> Answer:
     """Also one that was recorded as paid and came back."""
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     return await call.run(call.command(FailRefund, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -154,7 +148,7 @@ async def retry(
     body: Annotated[RetryRefundBody, Body(**example("Nothing to say", {}))],
 ) -> Answer:
     """Refused where its money or units were refunded otherwise meanwhile."""
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     return await call.run(call.command(RetryRefund, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -172,7 +166,7 @@ async def ask_evidence(
     body: Annotated[AskEvidenceBody, Body(**example("A picture", EVIDENCE_ASKED))],
 ) -> Answer:
     """The terms stand still until it is there."""
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     return await call.run(call.command(AskEvidence, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -191,7 +185,7 @@ async def add_evidence(
 ) -> Answer:
     """By the digests of uploaded files. Where it was asked for, the terms go on."""
     await call.context.evidence.require(body.evidence)
-    ids = await _ids(call, order_id, refund_id)
+    ids = await call.ids(order_id, refund_id=refund_id)
     return await call.run(call.command(AddEvidence, body, **ids), order_stream(ids["order_id"]))
 
 

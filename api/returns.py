@@ -14,7 +14,7 @@ from api.answers import (
     ReturnRecorded,
 )
 from api.attempts import new_id, new_numbers
-from api.calls import CommandCall, CommandRoute, MatchedCall, example
+from api.calls import CommandRoute, MatchedCall, example
 from api.context import uuid_text
 from api.examples import (
     EXCHANGE,
@@ -27,7 +27,6 @@ from api.examples import (
 )
 from api.permissions import Permission, needs, require
 from api.problems import responses
-from api.reads import identifier
 from domain.desk import order_stream
 from domain.refund_commands import (
     ApproveReturn,
@@ -49,11 +48,6 @@ from domain.refund_commands import (
 router = APIRouter(route_class=CommandRoute, tags=["returns"])
 
 CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
-
-
-async def _ids(call: CommandCall, order_id: str, return_id: str) -> dict[str, str]:
-    found = await call.context.order_id(order_id)
-    return {"order_id": found, "return_id": identifier("return_id", return_id)}
 
 
 @router.post(
@@ -113,7 +107,7 @@ async def approve(
     body: Annotated[ApproveReturnBody, Body(**example("With a label", RETURN_APPROVAL))],
 ) -> Answer:
     """The seller pays the way back where it is the cause, unless `postage` says otherwise."""
-    ids = await _ids(call, order_id, return_id)
+    ids = await call.ids(order_id, return_id=return_id)
     return await call.run(call.command(ApproveReturn, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -131,7 +125,7 @@ async def deny(
     body: Annotated[DenyReturnBody, Body(**example("Unsealed", RETURN_DENIAL))],
 ) -> Answer:
     """With the reason that the customer is told; before anything has come."""
-    ids = await _ids(call, order_id, return_id)
+    ids = await call.ids(order_id, return_id=return_id)
     return await call.run(call.command(DenyReturn, body, **ids), order_stream(ids["order_id"]))
 
 
@@ -149,7 +143,7 @@ async def receive(
     body: Annotated[ReceiveReturnBody, Body(**example("As new", RETURN_RECEIPT))],
 ) -> Answer:
     """Inspected: what can be sold again is in stock, and what came is refunded, in one write."""
-    ids = await _ids(call, order_id, return_id)
+    ids = await call.ids(order_id, return_id=return_id)
     command = call.command(ReceiveReturn, body, **ids, refund_id=new_id(), actor=call.sender.actor)
     return await call.run(command, order_stream(ids["order_id"]))
 
@@ -168,7 +162,7 @@ async def close(
     body: Annotated[CloseReturnBody, Body(**example("Some never came", RETURN_CLOSING))],
 ) -> Answer:
     """A return closes by itself when all of it came and was paid back."""
-    ids = await _ids(call, order_id, return_id)
+    ids = await call.ids(order_id, return_id=return_id)
     return await call.run(call.command(CloseReturn, body, **ids), order_stream(ids["order_id"]))
 
 

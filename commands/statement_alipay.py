@@ -32,8 +32,6 @@ from domain.statement_facts import LineKind
 
 CURRENCY = "CNY"  # Alipay's books at home
 TIME = "%Y-%m-%d %H:%M:%S"
-TRADES = "业务明细"
-ACCOUNT = "账务明细"
 HEAD_ROWS_MAX = 50
 
 # #交易合计：2笔，商家实收共36.80元，… or #退款合计：1笔，商家实收退款共-5.00元，…

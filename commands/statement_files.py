@@ -27,7 +27,6 @@ ROW_BYTES_MAX = 64 * 1024
 ROWS_OF_A_RECORD_MAX = 100  # of one quoted record
 UNREADABLE_NAMED_MAX = 1_000  # then reading stops: it is another file than was thought
 VERBATIM_CHARACTERS_MAX = 2_000  # of one field; a longer one is kept cut
-SNIFF_BYTES = 64 * 1024
 CHINA = "Asia/Shanghai"  # where Alipay and WeChat Pay keep their books
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)

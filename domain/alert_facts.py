@@ -5,8 +5,6 @@ Topics and fields are the storage format, so a version never changes.
 
 from __future__ import annotations
 
-from typing import get_args
-
 from pydantic import AwareDatetime
 
 from domain.message import Event
@@ -30,4 +28,3 @@ class AlertRaised(Event, topic="order.alert_raised.v1"):
 
 
 AlertFact = PaymentReminded | AlertRaised
-ALERT_FACTS: tuple[type[Event], ...] = get_args(AlertFact)

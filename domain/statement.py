@@ -24,8 +24,6 @@ from domain.statement_facts import (
     StatementUnmatched,
 )
 
-DIFFERENCES_SHOWN_MAX = 20
-
 
 @dataclass(frozen=True)
 class Line:

@@ -26,8 +26,6 @@ from projections.engine import Projection, Table
 
 NAME = "drafts"
 VERSION = 1
-# `expired` is no fact: a quote is that when its time has passed.
-STATUSES = ("draft", "quoted", "expired", "declined", "discarded", "ordered")
 
 TOPICS = frozenset(
     kind.TOPIC for kind in (DraftSaved, QuoteOffered, QuoteDeclined, DraftDiscarded, DraftOrdered)
@@ -131,6 +129,7 @@ PROJECTION = Projection(
 )
 
 # What a list shows of a draft: nothing personal.
+# `expired` is no fact: a quote is that when its time has passed.
 SHOWN_STATUS = """CASE WHEN status = 'quoted' AND expires_at <= now() THEN 'expired'
 ELSE status END"""
 SUMMARY = f"""draft_id, number, {SHOWN_STATUS} AS status, shop, channel, customer_id, currency,
