@@ -128,13 +128,9 @@ class MessageQueue:
         return one.position
 
     def release(self, connection: Connection, key: str) -> None:
-        """Queue what was set aside under `key`. Raises LookupError where nothing is, Conflict, and
-        what it fails with.
-        """
-        found = connection.execute(checkpoint.PARKED_AT, [NAME, key]).fetchone()
-        if found is None:
-            raise LookupError(key)
-        (fact,) = self._store.feed(connection, found[0] - 1, 1)
+        """Queue what was set aside: of a key, its last part is the position of the fact."""
+        position = int(key.rpartition("/")[2])
+        (fact,) = self._store.feed(connection, position - 1, 1)
         name = self._message_id(fact)
         with connection.transaction():
             self._runner.run(connection, [(_command(name, fact), self._attempt(name))])
@@ -176,6 +172,11 @@ def _count(command: QueueMessage, outcome: Outcome | Exception) -> None:
         log.warning("message refused", order=command.order_id, refusal=str(outcome))
     elif not outcome.repeated:
         QUEUED.labels(command.kind).inc()
+
+
+def release(settings: Settings, connection: Connection, key: str) -> None:
+    """Queue a message that was set aside. Raises what it raises still."""
+    MessageQueue(settings).release(connection, key)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from projections import deadlines as deadline_model
 from projections.analytics import NAME as ANALYTICS
 from projections.analytics import FactWriter
 from projections.analytics_rebuild import rebuild_facts
-from projections.engine import Engine, VersionMismatch
+from projections.engine import Engine, VersionMismatch, create_tables
 from projections.rebuild import Feed, Rebuilt
 from projections.rebuild import rebuild as rebuild_model
 from projections.rebuild import release as release_key
@@ -31,6 +31,11 @@ from workers.entry import NotConfigured
 from workers.projector import PROJECTIONS, lake_of
 
 NAMES = (*(projection.name for projection in PROJECTIONS), deadline_model.NAME, ANALYTICS)
+# Workers that set aside what they follow, and how each takes it up again.
+OF_WORKERS: dict[str, Callable[[Settings, Connection, str], None]] = {
+    deadline_model.NAME: deadline_rows.release,
+    messenger.NAME: messenger.release,
+}
 # Before each try to release facts: the projector's commits make ours fail.
 RELEASE_PAUSES_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -97,15 +102,13 @@ def release(settings: Settings, name: str, key: str) -> None:
     Raises NotConfigured for what is no projection, NotReleased for a key that is not parked or
     still fails.
     """
-    if name != messenger.NAME:
+    if name not in OF_WORKERS:
         _known(name)
     with _unhurried(settings) as connection:
         if name == ANALYTICS:
             _release_facts(settings, connection, key)
-        elif name == deadline_model.NAME:
-            _release_deadlines(settings, connection, key)
-        elif name == messenger.NAME:
-            _release_message(settings, connection, key)
+        elif name in OF_WORKERS:
+            _release_of_worker(settings, connection, name, key)
         else:
             _release_row(settings, connection, name, key)
 
@@ -121,27 +124,17 @@ def _release_row(settings: Settings, connection: Connection, name: str, key: str
         raise NotReleased(f"{name}/{key} still fails at position {position}")
 
 
-def _release_deadlines(settings: Settings, connection: Connection, key: str) -> None:
-    deadline_model.prepare(connection, settings.read_schema)
-    if connection.execute(checkpoint.PARKED_AT, [deadline_model.NAME, key]).fetchone() is None:
-        raise _not_parked(deadline_model.NAME, key)
+def _release_of_worker(settings: Settings, connection: Connection, name: str, key: str) -> None:
+    with connection.transaction():
+        create_tables(connection, settings.read_schema)
+    if connection.execute(checkpoint.PARKED_AT, [name, key]).fetchone() is None:
+        raise _not_parked(name, key)
     try:
-        deadline_rows.release(settings, connection, key)
+        OF_WORKERS[name](settings, connection, key)
     except psycopg.Error:
         raise
     except Exception as error:
-        raise NotReleased(f"{deadline_model.NAME}/{key} still fails: {error!r}") from error
-
-
-def _release_message(settings: Settings, connection: Connection, key: str) -> None:
-    try:
-        messenger.MessageQueue(settings).release(connection, key)
-    except LookupError:
-        raise _not_parked(messenger.NAME, key) from None
-    except psycopg.Error:
-        raise
-    except Exception as error:
-        raise NotReleased(f"{messenger.NAME}/{key} still fails: {error!r}") from error
+        raise NotReleased(f"{name}/{key} still fails: {error!r}") from error
 
 
 def _release_facts(settings: Settings, connection: Connection, key: str) -> None:
