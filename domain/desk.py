@@ -558,6 +558,15 @@ def _tell_customer(command: Command, before: Order, write: Write) -> None:
     """What became of an order, for its customer's account and service, where `streams` asked for
     them.
     """
+    _tell_account(command, before, write)
+    after: Order = write.states[order_stream(before.order_id or target(command))]
+    name = customer_stream(after.customer_id)
+    if name in write.states:
+        rules, known = _rules(after, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, known, command.at))
+
+
+def _tell_account(command: Command, before: Order, write: Write) -> None:
     stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
@@ -567,10 +576,6 @@ def _tell_customer(command: Command, before: Order, write: Write) -> None:
     else:
         needed = order_account.needs_account(before, after, facts)
         assert not needed, f"{type(command)} did not ask for the account"
-    name = customer_stream(after.customer_id)
-    if name in write.states:
-        rules, known = _rules(after, write), write.states[name]
-        write.add(name, service_stop.follow(before, after, rules, known, command.at))
 
 
 def _placed(write: Write, order_id: str) -> Order:
@@ -710,6 +715,7 @@ def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> Non
         promised = {item.line_no: item.quantity for item in event.stock_shipped}
         for item in event.lines:
             _ship(item, promised.get(item.line_no, ZERO), before, event, write)
+    _tell_account(command, before, write)
 
 
 def _ship(item: LineQuantity, reserved: Decimal, before: Order, cause: Event, write: Write) -> None:

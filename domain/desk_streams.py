@@ -353,6 +353,8 @@ def _streams_of_parcel(parcel_id: str, loaded: States, *, leaves: bool = False) 
         line = bought.lines.get(item.line_no) if bought else None
         if bought is not None and bought.placed:
             names.add(customer_stream(bought.customer_id))
+            if order_account.rises_at_dispatch(bought):
+                names.add(account_stream(bought.customer_id, bought.currency))
         if line is not None:
             names.add(stock_stream(line.priced.sku, line.priced.location))
     return names

@@ -6,13 +6,13 @@ failed does not. One that failed in part holds all of it on: the rest goes out o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from domain import order_papers
+from domain import order_lowering, order_papers
 from domain.frozen import replace
 from domain.order_facts import (
     LineQuantity,
@@ -26,7 +26,7 @@ from domain.order_facts import (
     RefundRequested,
     RefundRetried,
 )
-from domain.pricing import running_share
+from domain.order_lowering import Effect, Part, Reduction
 
 if TYPE_CHECKING:
     from domain.order_state import Order, OrderLine
@@ -42,21 +42,7 @@ RefundEvent = (
     | RefundRetried
 )
 ZERO = Decimal(0)
-# Reasons that only goods that were sent can have.
-OF_SENT = frozenset({"quality_problem", "wrong_item", "damaged", "not_as_described", "lost"})
 RefundStatus = Literal["requested", "approved", "paid", "failed", "denied"]
-
-
-class Part(NamedTuple):
-    """What a refund takes of one line."""
-
-    units: Decimal
-    amount_minor: int
-    tax_minor: int
-    lowered: Decimal = ZERO  # of the units: those that were sent, whose price falls
-    lowered_minor: int = 0
-    advanced: Decimal = ZERO  # those still in the house, which do not leave for nothing
-    advanced_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,8 +52,9 @@ class Refund:
     status: RefundStatus = "requested"
     shipping_minor: int = 0
     fee_minor: int = 0  # kept of the goods
-    lowers_minor: int = 0  # of what is owed, for what was sent
-    advances_minor: int = 0  # of what is owed, for what is in the house; the rest was a credit
+    beside_minor: int = 0  # lowers what is owed beside the units of its lines
+    advances_minor: int = 0  # by amount for goods in the house that are not wanted
+    reduces: Mapping[int, Reduction] = field(default_factory=dict)  # by line_no, by amount
     undone: bool = False  # the order that it was for was brought back: it is owed again
     reason: str = ""
     requested_by: str = ""  # actor
@@ -83,6 +70,11 @@ class Refund:
     pauses: tuple[tuple[datetime, datetime], ...] = ()
     decide_by: datetime | None = None
     pay_by: datetime | None = None
+
+    @property
+    def lowers_minor(self) -> int:
+        """Of what is owed, at the prices in force; beside what it reduces."""
+        return self.beside_minor + sum(part.lowered_minor for part in self.lines.values())
 
     @property
     def paid(self) -> bool:
@@ -130,7 +122,7 @@ def evolve(state: Order, event: RefundEvent) -> Order:
         case RefundFailed():
             refund = replace(refund, status="failed", paid_by=_arrived(refund, event))
         case RefundRetried():
-            refund = replace(refund, status="approved")
+            refund = replace(_anew(state, refund), status="approved")
     return _with(state, event.refund_id, refund)
 
 
@@ -141,18 +133,31 @@ def _with(state: Order, refund_id: str, refund: Refund) -> Order:
     state = replace(state, refunds={**state.refunds, refund_id: refund})
     if held == refund.counts:
         return state
-    return _held(state, refund, 1 if refund.counts else -1)
+    return _held(state, refund_id, refund, 1 if refund.counts else -1)
 
 
-def _held(state: Order, refund: Refund, sign: int) -> Order:
+def _instead(state: Order, refund_id: str, refund: Refund) -> Order:
+    """The same refund, holding something else."""
+    before = state.refunds[refund_id]
+    if before.counts:
+        state = _held(state, refund_id, before, -1)
+        state = _held(state, refund_id, refund, 1)
+    return replace(state, refunds={**state.refunds, refund_id: refund})
+
+
+def _held(state: Order, refund_id: str, refund: Refund, sign: int) -> Order:
     lines, payments = dict(state.lines), dict(state.payments)
     advanced = state.advanced_minor + sign * refund.advances_minor
     for line_no in refund.lines.keys() & lines.keys():
         lines[line_no] = _taken(lines[line_no], refund.lines[line_no], sign)
+    for line_no in refund.reduces.keys() & lines.keys():
+        lines[line_no] = _reduced(lines[line_no], refund_id, refund.reduces[line_no], sign)
     for payment_id in refund.payments.keys() & payments.keys():
         payment, amount = payments[payment_id], refund.payments[payment_id]
         given_back = payment.refunded_minor + sign * amount
         payments[payment_id] = replace(payment, refunded_minor=given_back)
+    awaited = sum(part.advanced_minor for part in refund.lines.values())
+    reducing = {refund_id} if refund.reduces else set()
     return replace(
         state,
         lines=lines,
@@ -161,8 +166,10 @@ def _held(state: Order, refund: Refund, sign: int) -> Order:
         shipping_refunded_minor=state.shipping_refunded_minor + sign * refund.shipping_minor,
         kept_minor=state.kept_minor + sign * refund.fee_minor,
         lowered_minor=state.lowered_minor + sign * refund.lowers_minor,
+        awaited_minor=state.awaited_minor + sign * awaited,
         advanced_minor=advanced,
         advances_used_minor=min(advanced, state.advances_used_minor),
+        reducing=state.reducing | reducing if sign > 0 else state.reducing - reducing,
     )
 
 
@@ -171,57 +178,44 @@ def _taken(line: OrderLine, part: Part, sign: int) -> OrderLine:
         line,
         refunded=line.refunded + sign * part.units,
         refunded_minor=line.refunded_minor + sign * part.amount_minor,
-        refunded_tax_minor=line.refunded_tax_minor + sign * part.tax_minor,
+        settled_minor=line.settled_minor + sign * part.worth_minor,
+        settled_tax_minor=line.settled_tax_minor + sign * part.worth_tax_minor,
         lowered=line.lowered + sign * part.lowered,
         advanced=line.advanced + sign * part.advanced,
     )
 
 
-# -- what is owed less --------------------------------------------------------------------------
+def _reduced(line: OrderLine, refund_id: str, by: Reduction, sign: int) -> OrderLine:
+    others = {name: one for name, one in line.reductions.items() if name != refund_id}
+    return replace(line, reductions=others | ({refund_id: by} if sign > 0 else {}))
 
 
-def _split(line: OrderLine, part: Part, of_sent: bool) -> Part:
-    """A part with what it takes of units that were sent, and of those still in the house. Units
-    that nothing is owed for come first, unless the refund is `of_sent` ones: with a fault, or lost.
-    """
-    gone = max(ZERO, line.gone - (line.refunded - line.lowered - line.advanced))
-    sent = max(ZERO, line.sent - line.lowered - line.relieved)
-    first = min(part.units, sent) if of_sent else ZERO
-    free = min(gone, part.units - first)
-    lowered = min(part.units - free, sent)
-    advanced = part.units - free - lowered
-    lowered_minor = _share(part, lowered)
-    return part._replace(
-        lowered=lowered,
-        lowered_minor=lowered_minor,
-        advanced=advanced,
-        advanced_minor=_share(part, lowered + advanced) - lowered_minor,
+def _anew(state: Order, refund: Refund) -> Refund:
+    """What is tried once more, for the goods as they are by now."""
+    if refund.counts or refund.undone:
+        return refund
+    if not refund.lines:
+        effect = order_lowering.by_amount(state, refund.amount_minor, refund.reason)
+        return _effected(refund, effect)
+    sent_first = order_lowering.of_sent(refund.reason, refund.return_id)
+    lines = {
+        no: order_lowering.placed(state.lines[no], part, sent_first) if no in state.lines else part
+        for no, part in refund.lines.items()
+    }
+    beside = order_lowering.beside(state, lines, refund.shipping_minor, refund.fee_minor)
+    return replace(refund, lines=lines, beside_minor=beside)
+
+
+def _effected(refund: Refund, effect: Effect) -> Refund:
+    return replace(
+        refund,
+        beside_minor=effect.lowers_minor,
+        advances_minor=effect.advances_minor,
+        reduces=effect.reduces,
     )
 
 
-def _share(part: Part, units: Decimal) -> int:
-    return running_share(part.amount_minor, part.units, units) if units else 0
-
-
-def _lowers(state: Order, event: RefundRequested, parts: Mapping[int, Part]) -> tuple[int, int]:
-    """By how much less is owed: for what was sent, and for goods that are still in the house."""
-    if not parts:
-        return _lowers_by_amount(state, event.amount_minor, event.reason)
-    goods = sum(part.lowered_minor for part in parts.values())
-    advanced = sum(part.advanced_minor for part in parts.values())
-    shipping = 0 if state.shipping_cancelled else event.shipping_minor
-    if goods > 0:
-        return max(0, goods + shipping - event.fee_minor), advanced
-    return 0, max(0, advanced + shipping - event.fee_minor)
-
-
-def _lowers_by_amount(state: Order, amount_minor: int, reason: str) -> tuple[int, int]:
-    """Beyond a credit it is goodwill: for what was sent first, up to what that is worth."""
-    credit = max(0, state.net_paid_minor - state.owed_minor)
-    rest = max(0, amount_minor - credit)
-    worth = sum(line.share(line.gross_minor, line.sent) for line in state.lines.values())
-    sent = max(0, min(rest, worth - state.lowered_minor - state.relieved_minor))
-    return (0, 0) if reason == "overpayment" else (sent, rest - sent)
+# -- what happens to the order afterwards --------------------------------------------------------
 
 
 def undone(state: Order) -> Order:
@@ -229,35 +223,117 @@ def undone(state: Order) -> Order:
     only, not for units, so that it is owed again, and they can be refunded once they are paid.
     """
     for refund_id, refund in state.refunds.items():
-        if refund.status == "denied":
-            continue
-        bare = _of_sent_only(refund)
-        if refund.counts:
-            state = _held(_held(state, refund, -1), bare, 1)
-        state = replace(state, refunds={**state.refunds, refund_id: bare})
+        if refund.status != "denied":
+            state = _instead(state, refund_id, _of_sent_only(refund))
     return state
 
 
 def _of_sent_only(refund: Refund) -> Refund:
     lines = {
-        no: part._replace(
-            units=part.lowered,
-            amount_minor=part.lowered_minor,
-            tax_minor=running_share(part.tax_minor, part.units, part.lowered),
-            advanced=ZERO,
-            advanced_minor=0,
-        )
+        no: order_lowering.bare(part, part.units - part.lowered)._replace(advanced=ZERO)
         for no, part in refund.lines.items()
         if part.lowered
     }
-    none = not refund.lowers_minor
     return replace(
         refund,
         lines=lines,
-        shipping_minor=0 if none else refund.shipping_minor,
+        shipping_minor=refund.shipping_minor if lines else 0,
+        beside_minor=refund.beside_minor if lines else 0,
         advances_minor=0,
-        undone=none,
+        reduces={},
+        undone=not lines,
     )
+
+
+def line_amended(state: Order, old: OrderLine, new: OrderLine) -> Order:
+    """What was refunded of a line lowers it by its price in force; units that were refunded in the
+    house are the first to be taken off it.
+    """
+    fewer = LineQuantity(line_no=new.priced.line_no, quantity=old.quantity - new.quantity)
+    if fewer.quantity > 0 and old.advanced > 0:
+        state = _fewer(state, fewer, "advanced", remain=False)
+        old = state.lines[fewer.line_no]
+    if not old.given_back and not any(fewer.line_no in one.lines for one in state.refunds.values()):
+        return replace(state, lines={**state.lines, fewer.line_no: new})
+    now = order_lowering.relieved(old, _priced_as(old, new))
+    relieved = state.relieved_minor + now.relieved_minor - old.relieved_minor
+    state = replace(state, relieved_minor=relieved, lines={**state.lines, fewer.line_no: now})
+    for refund_id, part in order_lowering.repriced(old, new, state.refunds).items():
+        refund = state.refunds[refund_id]
+        lines = {**refund.lines, fewer.line_no: part}
+        state = _instead(state, refund_id, replace(refund, lines=lines))
+    return state
+
+
+def _priced_as(old: OrderLine, new: OrderLine) -> OrderLine:
+    return replace(old, priced=new.priced, gross_minor=new.gross_minor, reserved=new.reserved)
+
+
+def units_freed(
+    state: Order, units: Iterable[LineQuantity], counter: Literal["advanced", "lowered"]
+) -> Order:
+    """Units that are bought no more, or were refused at the door: what was given back before for
+    such units is not given twice.
+    """
+    for item in units:
+        state = _fewer(state, item, counter, remain=True)
+    return state
+
+
+def units_left(state: Order, units: Iterable[LineQuantity]) -> Order:
+    """Units are out of the house: what was given back for them while they were in it is owed again,
+    also an amount, once nothing is left in the house.
+    """
+    for item in units:
+        line = state.lines.get(item.line_no)
+        if line is not None and line.advanced > line.in_house:
+            more = line.advanced - line.in_house
+            left = LineQuantity(line_no=item.line_no, quantity=more)
+            state = _fewer(state, left, "advanced", remain=False)
+    if state.advanced_minor and not any(line.in_house > 0 for line in state.lines.values()):
+        return replace(state, advances_used_minor=state.advanced_minor)
+    return state
+
+
+def _fewer(
+    state: Order, item: LineQuantity, counter: Literal["advanced", "lowered"], *, remain: bool
+) -> Order:
+    """So many units of a line less that refunds count so, the oldest first."""
+    line, left = state.lines.get(item.line_no), item.quantity
+    if line is None or not getattr(line, counter):
+        return state
+    for refund_id, refund in state.refunds.items():
+        part = refund.lines.get(item.line_no)
+        units = min(left, getattr(part, counter)) if part and refund.counts else ZERO
+        if part is None or units <= 0:
+            continue
+        less = order_lowering.freed(part, units, counter)
+        part = less if remain else order_lowering.bare(part, units)
+        state = _instead(
+            state, refund_id, replace(refund, lines={**refund.lines, item.line_no: part})
+        )
+        left -= units
+    return state
+
+
+def cheaper(before: Order, after: Order, fee_minor: int = 0) -> Order:
+    """An amount that was given back before for goods that are not bought any more is not given
+    twice. `fee_minor`: by which the total rose in the same fact.
+    """
+    open_minor = after.advanced_minor - after.advances_used_minor
+    if open_minor <= 0:
+        return after
+    fallen = _goods_minor(before) - _goods_minor(after) + fee_minor
+    used = after.advances_used_minor + max(0, min(fallen, open_minor))
+    return replace(after, advances_used_minor=used)
+
+
+def _goods_minor(state: Order) -> int:
+    less = state.lowered_minor + state.relieved_minor + state.reduced_minor + state.awaited_minor
+    return state.total_minor - less
+
+
+# -- facts of a refund ---------------------------------------------------------------------------
 
 
 def _requested(state: Order, event: RefundRequested) -> Order:
@@ -266,28 +342,28 @@ def _requested(state: Order, event: RefundRequested) -> Order:
     payments = {} if known else _payments(state, event)
     parts = _parts(state, event)
     refund = Refund(
-        event.amount_minor,
-        _by_method(state, event),
-        "requested" if event.needs_approval else "approved",
-        event.shipping_minor,
-        event.fee_minor,
-        *_lowers(state, event, parts),
-        False,
-        event.reason,
-        event.requested_by,
-        "",
-        event.return_id,
-        tuple(event.evidence),
-        parts,
-        payments,
-        {},
-        event.at,
-        event.starts_at,
-        None,
-        (),
-        event.decide_by,
-        event.pay_by,
+        amount_minor=event.amount_minor,
+        parts=_by_method(state, event),
+        status="requested" if event.needs_approval else "approved",
+        shipping_minor=event.shipping_minor,
+        fee_minor=event.fee_minor,
+        reason=event.reason,
+        requested_by=event.requested_by,
+        return_id=event.return_id,
+        evidence=tuple(event.evidence),
+        lines=parts,
+        payments=payments,
+        requested_at=event.at,
+        starts_at=event.starts_at,
+        decide_by=event.decide_by,
+        pay_by=event.pay_by,
     )
+    if parts:
+        beside = order_lowering.beside(state, parts, event.shipping_minor, event.fee_minor)
+        refund = replace(refund, beside_minor=beside)
+    else:
+        effect = order_lowering.by_amount(state, event.amount_minor, event.reason)
+        refund = _effected(refund, effect)
     return state if known else _with(state, event.refund_id, refund)
 
 
@@ -310,48 +386,45 @@ def _by_method(state: Order, event: RefundRequested) -> dict[str, int]:
 
 def _parts(state: Order, event: RefundRequested) -> dict[int, Part]:
     """What it takes of the lines that are known. A line that stands twice adds up."""
-    taken = dict(state.lines)
+    sent_first = order_lowering.of_sent(event.reason, event.return_id)
+    items: dict[int, RefundedLine] = {}
     for item in event.lines:
-        line = taken.get(item.line_no)
-        if line is not None:
-            taken[item.line_no] = _taken(line, _part(line, item), 1)
-    of_sent = event.return_id is not None or event.reason in OF_SENT
-    return {
-        no: _split(
-            before,
-            Part(
-                line.refunded - before.refunded,
-                line.refunded_minor - before.refunded_minor,
-                line.refunded_tax_minor - before.refunded_tax_minor,
-            ),
-            of_sent,
-        )
-        for no, line in taken.items()
-        if line is not (before := state.lines[no])
-    }
+        if item.line_no in state.lines:
+            known = items.get(item.line_no)
+            items[item.line_no] = item if known is None else _both(known, item)
+    return {no: _part(state.lines[no], item, sent_first) for no, item in items.items()}
 
 
-def _part(line: OrderLine, item: LineQuantity) -> Part:
-    refunded = line.refunded + item.quantity
+def _both(one: RefundedLine, other: RefundedLine) -> RefundedLine:
+    return RefundedLine(
+        line_no=one.line_no,
+        quantity=one.quantity + other.quantity,
+        amount_minor=_sum(one.amount_minor, other.amount_minor),
+        tax_minor=_sum(one.tax_minor, other.tax_minor),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _part(line: OrderLine, item: RefundedLine, sent_first: bool) -> Part:
+    off = order_lowering.reduction_minor(line, item.quantity, sent_first)
     amount = item.amount_minor
     if amount is None:  # Imports know the units, not what they were worth.
-        amount = line.left_minor(item.quantity)
-    tax = item.tax_minor if isinstance(item, RefundedLine) else None
-    if tax is None:
-        tax = line.share(line.priced.tax_minor, refunded) - line.refunded_tax_minor
-    return Part(item.quantity, amount, tax)
+        amount = max(0, line.left_minor(item.quantity) - off)
+    whole = line.left_tax_minor(item.quantity)
+    tax = whole if item.tax_minor is None else item.tax_minor
+    part = Part(item.quantity, amount, tax, amount + off, whole if off else tax)
+    return order_lowering.placed(line, part, sent_first)
 
 
 def _paid(state: Order, event: RefundPaid) -> Order:
     refund = state.refunds.get(event.refund_id)
     if refund is None:  # Imports know refunds that nobody asked for.
-        lowers, advances = _lowers_by_amount(state, event.amount_minor, "")
-        refund = Refund(
-            event.amount_minor,
-            {event.method: event.amount_minor},
-            lowers_minor=lowers,
-            advances_minor=advances,
-        )
+        refund = Refund(event.amount_minor, {event.method: event.amount_minor})
+        effect = order_lowering.by_amount(state, event.amount_minor, "")
+        refund = _effected(refund, effect)
     before = 0 if refund.paid else refund.paid_by.get(event.method, 0)
     paid_by = {**refund.paid_by, event.method: before + event.amount_minor}
     return _with(state, event.refund_id, replace(refund, status="paid", paid_by=paid_by))

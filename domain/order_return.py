@@ -13,6 +13,7 @@ from domain.message import Event, Rejected
 from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
 from domain.order_lines import known_line
+from domain.order_lowering import left_minor
 from domain.order_refund import known_return, require_evidence
 from domain.order_return_state import Return, refunded_units, undelivered, unrefunded_units
 from domain.order_state import ZERO, Order, OrderLine, evolve
@@ -287,7 +288,7 @@ def _refund(
     lines = [
         LineQuantityBody(line_no=no, quantity=units)
         for no, units in left.items()
-        if units > 0 and state.lines[no].left_minor(units) > 0
+        if units > 0 and left_minor(state.lines[no], units, sent_first=True) > 0
     ]
     if not lines or state.refundable_minor == 0:
         return []
@@ -341,7 +342,9 @@ def _is_left(line_no: int, came: Decimal, return_id: str, state: Order) -> bool:
     if came <= refunded_units(state, return_id, line_no):
         return False
     line = state.lines.get(line_no)
-    return line is None or line.left_minor(unrefunded_units(state, return_id, line_no)) > 0
+    if line is None:
+        return True
+    return left_minor(line, unrefunded_units(state, return_id, line_no), sent_first=True) > 0
 
 
 def _close(command: CloseReturn, state: Order) -> list[Event]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from domain import order_lowering
 from domain.frozen import replace
 from domain.money import ratio_half_up
 from domain.return_facts import (
@@ -117,26 +118,29 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
         return state
     owed = state.balance_minor - state.fees_minor - state.money.late_fees_minor
     lines, units_of = dict(state.lines), dict(back.relieved)
-    relieved = 0
+    relieved = worth_minor = 0
     for no in dict.fromkeys(item.line_no for item in event.lines if item.line_no in lines):
         line = lines[no]
         sent = max(ZERO, line.sent - line.lowered - line.relieved)
         units = min(sent, unrefunded_units(state, event.return_id, no))
-        whole = line.left_minor(units)
+        off = order_lowering.reduction_minor(line, units, sent_first=True)
+        whole = max(0, line.left_minor(units) - off)
         part = min(whole, max(0, owed - relieved))
         done = units if part == whole > 0 else ZERO
+        worth = part + off if done else part  # A reduction goes with its units.
         lines[no] = replace(
             line,
             relieved=line.relieved + done,
-            relieved_minor=line.relieved_minor + part,
-            relieved_tax_minor=line.relieved_tax_minor + _tax_of(line, part),
+            relieved_minor=line.relieved_minor + worth,
+            relieved_tax_minor=line.relieved_tax_minor + _tax_of(line, worth),
         )
         units_of[no] = units_of.get(no, ZERO) + done
         relieved += part
+        worth_minor += worth
     if not relieved:
         return state
     one = replace(back, relieved=units_of)
-    state = replace(state, lines=lines, relieved_minor=state.relieved_minor + relieved)
+    state = replace(state, lines=lines, relieved_minor=state.relieved_minor + worth_minor)
     return _with(state, event.return_id, one)
 
 

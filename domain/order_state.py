@@ -65,6 +65,7 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_lowering import Reduction
 from domain.order_money import Money, Payment
 from domain.order_papers import PaperFact, Papers
 from domain.order_refund_state import Refund
@@ -107,14 +108,17 @@ class OrderLine:
     reserved: Decimal = ZERO  # still promised in stock
     refused: Decimal = ZERO  # at the door; dispatched, never to be delivered
     refunded: Decimal = ZERO
-    refunded_minor: int = 0
-    refunded_tax_minor: int = 0
+    refunded_minor: int = 0  # as it was given back
+    settled_minor: int = 0  # what the refunded units cost at the price in force
+    settled_tax_minor: int = 0
     lowered: Decimal = ZERO  # of the refunded: units that were sent, so that their price fell
     advanced: Decimal = ZERO  # of the refunded: units that were still in the house
     relieved: Decimal = ZERO  # of the returned: units that are owed no longer instead of refunded
     relieved_minor: int = 0  # also for parts of units, whose rest is refunded
     relieved_tax_minor: int = 0
     returned: Decimal = ZERO  # came back, delivered before or not
+    reductions: Mapping[str, Reduction] = field(default_factory=dict)  # by refund_id
+    as_sold: Line | None = None  # its share of the order discount is fixed
 
     @property
     def quantity(self) -> Decimal:
@@ -136,6 +140,11 @@ class OrderLine:
         return self.priced.quantity - self.cancelled - self.packed
 
     @property
+    def in_house(self) -> Decimal:
+        """Units that shall still leave the house."""
+        return max(ZERO, self.priced.quantity - self.cancelled - self.dispatched)
+
+    @property
     def sent(self) -> Decimal:
         """Units that are out of the house, on their way or with the customer."""
         return self.dispatched - self.refused
@@ -148,11 +157,34 @@ class OrderLine:
     def left_minor(self, units: Decimal) -> int:
         """What `units` more of it give back, with their discounts and their tax.
 
-        The running share of all units given back less what was given back before: the parts sum to
-        the gross (R4), also when the price was amended in between.
+        The running share of all units given back less that of those given back before, at the price
+        in force: the parts sum to the gross (R4). What was given back by amount is not looked at.
         """
         whole = self.share(self.gross_minor, self.given_back + units)
-        return max(0, whole - self.refunded_minor - self.relieved_minor)
+        return max(0, whole - self.settled_minor - self.relieved_minor)
+
+    def left_tax_minor(self, units: Decimal) -> int:
+        whole = self.share(self.priced.tax_minor, self.given_back + units)
+        return max(0, whole - self.settled_tax_minor - self.relieved_tax_minor)
+
+    @property
+    def owing(self) -> Decimal:
+        """Units that something is owed for."""
+        less = self.gone + self.lowered + self.advanced + self.relieved
+        return max(ZERO, self.priced.quantity - less)
+
+    @property
+    def reduced_minor(self) -> int:
+        """What was given back by amount of the price of what is still owed."""
+        return self.reduced_of(self.owing) if self.reductions else 0
+
+    def reduced_of(self, units: Decimal) -> int:
+        """So much of it for these of the units: it goes with them, and never below nothing."""
+        off = sum(
+            running_share(one.amount_minor, one.units, min(units, one.units))
+            for one in self.reductions.values()
+        )
+        return min(off, self.share(self.gross_minor, units))
 
     @property
     def owed_minor(self) -> int:
@@ -232,8 +264,10 @@ class Order:
     discounts: tuple[Discount, ...] = ()  # by name, as they were given
     total_minor: int = 0  # as sold, less what was cancelled or refused, and with fees
     lowered_minor: int = 0  # of it, by refunds that lower the price of what was sent
-    advanced_minor: int = 0  # of it, by refunds for goods that are still in the house
-    advances_used_minor: int = 0  # of these, since the total fell after them
+    awaited_minor: int = 0  # of it, by refunds for units that are still in the house
+    advanced_minor: int = 0  # of it, by amounts for goods in the house that are not wanted
+    advances_used_minor: int = 0  # of these amounts, since the total fell after them
+    reducing: frozenset[str] = frozenset()  # refunds by amount that lower the price of lines
     relieved_minor: int = 0  # of it, for goods that came back before they were paid
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
@@ -276,24 +310,48 @@ class Order:
 
     @property
     def owed_minor(self) -> int:
-        """What the customer owes in all, before payments: the one sum that all others follow from.
+        """What the customer owes in all: the one sum that all others follow from.
 
         The total less what refunds lowered the price by, and less goods that came back unpaid. A
         refund of what was paid too much or for what was cancelled only gives money back: it lowers
-        what is paid, and nothing of what is owed. A voided order only shows what it was.
+        what is paid, and nothing of what is owed. What was given back for goods in the house is not
+        asked for, and is no credit either once it has come again. A voided order only shows what it
+        was.
         """
         if self.void:
             return 0
+        asked = self.asked_minor
+        if not self.withheld_minor:
+            return asked
+        return max(asked, min(self.net_paid_minor, self.owed_at_dispatch_minor))
+
+    @property
+    def asked_minor(self) -> int:
+        """What is owed without goods that are in the house and were paid back."""
+        return self._owed_but(self.withheld_minor)
+
+    @property
+    def owed_at_dispatch_minor(self) -> int:
+        """What has to be paid before all that is in the house may leave."""
+        return self._owed_but(0)
+
+    def _owed_but(self, withheld_minor: int) -> int:
         fees = self.fees_minor + self.money.late_fees_minor
-        lowered = self.lowered_minor + self.relieved_minor + self.withheld_minor
+        lowered = self.lowered_minor + self.relieved_minor + self.reduced_minor + withheld_minor
         return max(0, self.total_minor - fees - lowered) + fees
+
+    @property
+    def reduced_minor(self) -> int:
+        if not self.reducing:
+            return 0
+        return sum(line.reduced_minor for line in self.lines.values())
 
     @property
     def withheld_minor(self) -> int:
         """Given back for goods that are still in the house: they do not leave for nothing, though
         the money is not asked for.
         """
-        return max(0, self.advanced_minor - self.advances_used_minor)
+        return self.awaited_minor + max(0, self.advanced_minor - self.advances_used_minor)
 
     @property
     def late_fees_paid_minor(self) -> int:
@@ -321,7 +379,7 @@ class Order:
     @property
     def missing_minor(self) -> int:
         """What has to come before goods leave: also what was given back for them."""
-        owed = self.owed_minor + self.withheld_minor - self.money.written_off_minor
+        owed = 0 if self.void else self.owed_at_dispatch_minor - self.money.written_off_minor
         return self._without_authorised(max(0, owed - self.net_paid_minor))
 
     def _without_authorised(self, minor: int) -> int:
@@ -344,7 +402,7 @@ def evolve(state: Order, event: Event) -> Order:
         return _placed(event)
     after = _applied(_without_ended_overrides(state, event), event)
     after = order_outstanding.followed(state, after, event)
-    return order_money_state.credit_noted(state, after, event.at)
+    return order_money_state.credit_noted(after, event.at)
 
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
@@ -472,7 +530,8 @@ def impersonal(order: Order) -> Order:
 
 def order_line(line: Line, prices_include_tax: bool) -> OrderLine:
     """A line whose units have gone nowhere yet."""
-    return OrderLine(line, gross_minor(line, prices_include_tax), reserved=line.reserved)
+    gross = gross_minor(line, prices_include_tax)
+    return OrderLine(line, gross, reserved=line.reserved, as_sold=line)
 
 
 def repriced(old: OrderLine, line: Line, prices_include_tax: bool) -> OrderLine:
@@ -488,22 +547,21 @@ def gross_minor(line: Line, prices_include_tax: bool) -> int:
 
 def _lines_amended(state: Order, event: LinesAmended) -> Order:
     removed = {line.line_no for line in event.before} - {line.line_no for line in event.after}
-    lines = _without(state.lines, removed)
+    after = replace(state, lines=_without(state.lines, removed))
     for line in event.after:
-        old = lines.get(line.line_no) or order_line(line, state.prices_include_tax)
-        lines[line.line_no] = repriced(old, line, state.prices_include_tax)
-    return replace(
-        state,
-        lines=lines,
-        last_line_no=max([state.last_line_no, *lines]),
+        old = after.lines.get(line.line_no)
+        if old is None:
+            new = order_line(line, state.prices_include_tax)
+            after = replace(after, lines={**after.lines, line.line_no: new})
+        else:
+            new = repriced(old, line, state.prices_include_tax)
+            after = order_refund_state.line_amended(after, old, new)
+    after = replace(
+        after,
+        last_line_no=max([state.last_line_no, *after.lines]),
         total_minor=state.total_minor + event.total_minor - event.total_before_minor,
-        advances_used_minor=_used(state, event.total_before_minor - event.total_minor),
     )
-
-
-def _used(state: Order, fallen_minor: int) -> int:
-    """What was given back before for goods that are not bought any more is not given twice."""
-    return state.advances_used_minor + max(0, min(fallen_minor, state.withheld_minor))
+    return order_refund_state.cheaper(state, after)
 
 
 Counter = Literal["cancelled", "packed", "dispatched", "delivered"]
@@ -547,7 +605,7 @@ def _left(state: Order, parcel_id: str, units: Iterable[LineQuantity]) -> Order:
     parcel = state.parcels[parcel_id]
     if parcel.dispatched:
         return state
-    state = _counted(state, "dispatched", parcel.lines)
+    state = order_refund_state.units_left(_counted(state, "dispatched", parcel.lines), parcel.lines)
     return _with_parcel(state, parcel_id, replace(parcel, dispatched=True))
 
 
@@ -576,16 +634,17 @@ def _with_parcel(state: Order, parcel_id: str, parcel: OrderParcel) -> Order:
 
 
 def _cancelled(state: Order, event: OrderCancelled) -> Order:
-    state = _released(_counted(state, "cancelled", event.lines), event.released)
-    return replace(
-        state,
+    after = _released(_counted(state, "cancelled", event.lines), event.released)
+    after = order_refund_state.units_freed(after, event.lines, "advanced")
+    after = replace(
+        after,
         fees=(*state.fees, _fee(event)) if event.fee_minor else state.fees,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
-        advances_used_minor=_used(state, event.goods_minor + event.shipping_minor),
         money=order_money.cancelled(state.money, event),
     )
+    return order_refund_state.cheaper(state, after, event.fee_minor)
 
 
 def _fee(event: OrderCancelled) -> Fee:
