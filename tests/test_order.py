@@ -302,8 +302,8 @@ def test_discount_allocation_is_frozen() -> None:
 def test_a_line_that_costs_less_than_its_discount_costs_nothing() -> None:
     """covers: R11: what does not fit goes to no other line, and is there again afterwards."""
     coupons = [
-        {"kind": "coupon", "code": "TEA", "amount_minor": 900},
-        {"kind": "promotion", "amount_minor": 600},
+        {"kind": "coupon", "code": "TEA", "title": "Tea", "amount_minor": 900},
+        {"kind": "promotion", "title": "Spring", "amount_minor": 600},
     ]
     start = after(place("A", line(), line("CUP", 1, 5000), discounts=coupons))
     world = start.when(amend({"line_no": 2, "unit_price_minor": 499})).world
