@@ -29,7 +29,7 @@ from domain.account_commands import (
     LimitBody,
     SetCreditLimit,
 )
-from domain.desk import account_stream
+from domain.desk_names import account_stream
 from domain.message import StreamName
 from domain.order_commands import CurrencyCode
 

@@ -41,7 +41,7 @@ from domain.case_commands import (
     ReopenCaseBody,
     TakeCaseStep,
 )
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from projections import cases
 from projections.cases import CaseFilters
 

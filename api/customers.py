@@ -24,7 +24,7 @@ from api.reads import (
 )
 from api.views import CustomerHistory
 from domain.customer import RecordCustomer
-from domain.desk import customer_stream
+from domain.desk_names import customer_stream
 from domain.order_commands import PostalAddress
 from domain.values import Contact, Value
 from projections import customer_history

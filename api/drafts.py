@@ -14,7 +14,7 @@ from api.examples import ACCEPTANCE, DECLINING, DISCARDING, DRAFT, ORDER, QUOTE
 from api.permissions import Permission, needs
 from api.problems import responses
 from domain import order_preview
-from domain.desk import draft_stream, order_stream
+from domain.desk_names import draft_stream, order_stream
 from domain.draft_commands import (
     AcceptBody,
     AcceptQuote,

@@ -45,7 +45,7 @@ from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
 from domain import order_preview
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Rejected
 from domain.order_commands import (

@@ -19,7 +19,7 @@ from api.problems import Problem, responses
 from api.reads import ReadCall, Reader, identifier, revealed
 from commands.store import CLAIMS
 from domain import codec, order_state
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_amounts import open_amounts
 from domain.invoice_facts import Language, OrderCredited, OrderInvoiced
 from domain.message import Event

@@ -20,7 +20,7 @@ from api.examples import (
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import identifier
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_commands import (
     CreditNoteBody,
     FapiaoBody,

@@ -13,7 +13,7 @@ from api.context import uuid_text
 from api.examples import DELIVERY, DISPATCH
 from api.permissions import Permission, needs, require
 from api.problems import responses
-from domain.desk import parcel_stream
+from domain.desk_names import parcel_stream
 from domain.order_commands import (
     DeliverBody,
     DeliverParcel,

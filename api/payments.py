@@ -34,7 +34,7 @@ from api.examples import (
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import identifier
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.payment_commands import (
     AuthorisationBody,
     AuthorisePayment,
@@ -69,7 +69,7 @@ from domain.payment_commands import (
     WriteOffDifference,
 )
 from domain.payment_terms import explained
-from domain.policy import pinned
+from domain.policy import pinned, policy_stream
 
 router = APIRouter(route_class=CommandRoute, tags=["payments"])
 

@@ -22,10 +22,10 @@ from api.examples import (
 from api.permissions import Permission, needs
 from api.problems import responses
 from domain import refund_preview
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.order_commands import RefundBody, RequestRefund
 from domain.order_state import Order
-from domain.policy import Policy, pinned
+from domain.policy import Policy, pinned, policy_stream
 from domain.refund_commands import (
     AddEvidence,
     AddEvidenceBody,

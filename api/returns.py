@@ -27,7 +27,7 @@ from api.examples import (
 )
 from api.permissions import Permission, needs, require
 from api.problems import responses
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.refund_commands import (
     ApproveReturn,
     ApproveReturnBody,

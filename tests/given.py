@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from domain import desk
+from domain import desk, desk_names
 from domain.account import Account
 from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
 from domain.case_commands import (
@@ -127,22 +127,22 @@ class World:
         return desk.answer(command, names, versions)
 
     def order(self, order_id: str = "A") -> Order:
-        state = self.state(desk.order_stream(order_id))
+        state = self.state(desk_names.order_stream(order_id))
         assert isinstance(state, Order)
         return state
 
     def parcel(self, parcel_id: str = "K") -> Parcel:
-        state = self.state(desk.parcel_stream(parcel_id))
+        state = self.state(desk_names.parcel_stream(parcel_id))
         assert isinstance(state, Parcel)
         return state
 
     def stock(self, sku: str = "TEA", location: str = "main") -> StockItem:
-        state = self.state(desk.stock_stream(sku, location))
+        state = self.state(desk_names.stock_stream(sku, location))
         assert isinstance(state, StockItem)
         return state
 
     def account(self, customer_id: str = "li", currency: str = "CNY") -> Account:
-        state = self.state(desk.account_stream(customer_id, currency))
+        state = self.state(desk_names.account_stream(customer_id, currency))
         assert isinstance(state, Account)
         return state
 

@@ -12,7 +12,7 @@ from psycopg import Connection
 from commands.append import CommandRow, Unit
 from commands.keys import Vault
 from commands.store import Store
-from domain import codec, desk
+from domain import codec, desk_names
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven
 from domain.order_state import Order
@@ -324,7 +324,7 @@ class History:
             comment="很好",
             at=self.tick(),
         )
-        stream = desk.order_stream(order_id)
+        stream = desk_names.order_stream(order_id)
         self.world.add(stream, [event])
         return self.unit(Decision({stream: [event]}))
 

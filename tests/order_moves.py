@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from domain import desk, order_preview
+from domain import desk, desk_names, order_preview
 from domain.account_commands import GrantCredit
 from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected
@@ -220,7 +220,7 @@ class Moves(RuleBasedStateMachine):
     @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=HOW)
     def preview(self, which: int, units: int | str, price: int, how: str) -> None:
         command = self.amendment(which, units, price, how)
-        stream = desk.order_stream(command.order_id)
+        stream = desk_names.order_stream(command.order_id)
         try:
             facts = self.world.decide(command).events.get(stream, [])
         except Rejected:
@@ -233,7 +233,7 @@ class Moves(RuleBasedStateMachine):
     def do_what_was_previewed(self) -> None:
         """Whatever came in between: exactly that, or nothing."""
         for command, facts in self.previewed[:1]:
-            stream = desk.order_stream(command.order_id)
+            stream = desk_names.order_stream(command.order_id)
             before = self.world.version(stream)
             if self.run(command):
                 did = self.world.since(stream, before)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_amounts import charges
 from domain.order_facts import OrderCancelled
 from domain.policy import PublishPolicy

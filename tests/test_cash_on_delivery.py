@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_facts import PaymentCaptured
 from domain.order_money import settlement
 from domain.order_status import code, fulfilment, payment

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from domain import codec, desk
+from domain import codec, desk_names
 from domain.message import EVENT_TYPES, Event, Sealed
 from domain.order_commands import NoteBody, PaymentBody
 from domain.order_facts import OrderNoted, OrderPlaced
@@ -192,7 +192,7 @@ class BoxCipher:
 
 def test_personal_fields_are_sealed_for_their_person_and_read_again() -> None:
     command_id = uuid4()
-    placed = after(place(note="Ring twice")).world.events[desk.order_stream("A")][0]
+    placed = after(place(note="Ring twice")).world.events[desk_names.order_stream("A")][0]
     sealed = codec.seal(placed, BoxCipher(), command_id)
     assert isinstance(sealed, OrderPlaced)
     assert isinstance(sealed.contact, Sealed)

@@ -10,7 +10,7 @@ import pytest
 
 from domain import deadlines, order_alerts
 from domain.deadlines import Deadline
-from domain.desk import customer_stream, order_stream, policy_stream
+from domain.desk_names import customer_stream, order_stream
 from domain.message import StreamName
 from domain.payment_commands import (
     CancelOverdue,
@@ -23,6 +23,7 @@ from domain.payment_commands import (
     RemindPayment,
     VoidAuthorisation,
 )
+from domain.policy import policy_stream
 from tests.given import (
     World,
     add_evidence,

@@ -13,7 +13,7 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import deadlines, desk
 from domain.deadlines import TICK, Deadline, in_order
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command, Event, Rejected
 from domain.order_alerts import REFUND_OVERDUE, REFUND_UNDECIDED
 from domain.order_state import Order
@@ -26,7 +26,7 @@ from domain.payment_commands import (
     RefundOverpayment,
     RemindPayment,
 )
-from domain.policy import PolicyVersion
+from domain.policy import PolicyVersion, policy_stream
 from tests import given
 from tests.clock import Clock
 from tests.given import NOON, World

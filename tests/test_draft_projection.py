@@ -8,7 +8,7 @@ import pytest
 from commands.append import Unit
 from commands.settings import Settings
 from commands.store import Store
-from domain import desk
+from domain import desk_names
 from domain.draft_commands import (
     AcceptQuote,
     ConfirmDraft,
@@ -103,7 +103,7 @@ def test_drafts_rebuilt_are_as_they_were_folded(settings: Settings, seed: int) -
         rebuild(connection, drafts.PROJECTION, settings.read_schema, feed)
         assert connection.execute(query).fetchall() == live
         for draft_id in history.orders:
-            state = history.world.state(desk.draft_stream(draft_id))
+            state = history.world.state(desk_names.draft_stream(draft_id))
             (row,) = [one for one in live if one[0] == draft_id]
             assert (row[2], row[7]) == (state.status, state.total_minor)
             ordered = history.order(draft_id).placed

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.fapiao import FapiaoAnswer, FapiaoOrder, FapiaoProvider
 from domain.invoice_facts import FapiaoIssued, FapiaoRequested, FapiaoReversed
 from domain.papers_due import RedLetterDue, papers_due

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Event
 from domain.order_commands import PlaceOrder

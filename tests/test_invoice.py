@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice import invoice_line
 from domain.invoice_amounts import Amount, Charge, rates
 from domain.invoice_commands import SellerTerms

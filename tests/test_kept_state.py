@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain import order_state
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.frozen import replace
 from domain.order_facts import OrderPlaced
 from domain.order_state import Order

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from domain.customer import CustomerRegistered
-from domain.desk import customer_stream, order_stream, stock_stream
+from domain.desk_names import customer_stream, order_stream, stock_stream
 from domain.message import Rejected
 from domain.order_commands import PostalAddress
 from domain.order_facts import (

@@ -8,7 +8,7 @@ import pytest
 
 from domain.case_commands import CaseKind
 from domain.case_facts import CaseClosed, OrderHeld, OrderReviewed
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Event
 from domain.order_facts import OrderApproved
 from domain.order_hold import FORBID_CAPTURING

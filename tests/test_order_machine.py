@@ -11,7 +11,7 @@ from typing import get_args
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from domain import desk
+from domain import desk_names
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
 from domain.case_commands import HoldOrder, RejectOrder, ReleaseHold
@@ -89,7 +89,7 @@ class Orders(MoneyMoves, ReturnMoves):
 
     def within_the_limit(self, decision: Decision) -> None:
         for customer in CUSTOMERS:
-            stream = desk.account_stream(customer, "CNY")
+            stream = desk_names.account_stream(customer, "CNY")
             facts = decision.events.get(stream, [])
             if any(isinstance(fact, ExposureTaken) for fact in facts):
                 owing = sum(self.exposures(customer).values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import PaymentCaptured
 from domain.order_money import settlement
@@ -21,6 +21,7 @@ from domain.payment_commands import (
     WriteOffDifference,
 )
 from domain.payment_facts import PaymentMovedIn, PaymentMovedOut, UnpaidDispatchAllowed
+from domain.policy import policy_stream
 from tests.given import (
     NOON,
     World,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_facts import (
     LineQuantity,
     OrderCancelled,

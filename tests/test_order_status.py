@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain import desk
+from domain import desk_names
 from domain.message import Command, Event
 from domain.order_commands import DIMENSIONS, EndOverride
 from domain.order_facts import (
@@ -121,7 +121,7 @@ def test_an_override_is_a_fact_with_its_reason_and_what_was_before() -> None:
     start = after(*PAID)
     world = start.when(override("payment", "unpaid")).then(
         {
-            desk.order_stream("A"): [
+            desk_names.order_stream("A"): [
                 StatusOverridden(
                     person="customer/li",
                     dimension="payment",
@@ -232,7 +232,9 @@ ODD: list[Event] = [
 ]
 
 
-@pytest.mark.parametrize("start", [[], [PLACED], after(TWO).world.events[desk.order_stream("A")]])
+@pytest.mark.parametrize(
+    "start", [[], [PLACED], after(TWO).world.events[desk_names.order_stream("A")]]
+)
 def test_irregular_history_is_applied_and_has_a_status(start: list[Event]) -> None:
     state = Order()
     for event in [*start, *ODD, *reversed(ODD)]:

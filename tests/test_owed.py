@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import OrderCancelled
 from domain.order_money import settlement

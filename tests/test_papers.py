@@ -19,7 +19,7 @@ from saxonche import PySaxonProcessor
 
 from api import paper_html, paper_pdf, paper_view, paper_xml
 from api.paper_view import PaperShown
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_commands import SellerTerms
 from domain.money import minor_digits
 from tests.given import ADDRESS, World, given, line, pay, place, refund

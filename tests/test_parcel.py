@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given as sample
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, parcel_stream, stock_stream
+from domain.desk_names import order_stream, parcel_stream, stock_stream
 from domain.message import StreamName
 from domain.order_commands import DispatchParcel
 from domain.order_facts import DeliveryTroubled, LineQuantity, OrderDelivered, OrderDispatched

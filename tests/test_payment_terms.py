@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.money import ratio_half_up
 from domain.order_money import settlement
@@ -22,7 +22,7 @@ from domain.payment_commands import (
 )
 from domain.payment_facts import LateFeeCharged, LateFeeCorrected
 from domain.payment_terms import late_fee, priced_days, rate_ppm
-from domain.policy import PolicyVersion
+from domain.policy import PolicyVersion, policy_stream
 from domain.policy_rules import PaymentRules
 from tests.given import (
     World,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command, Event
 from domain.payment_commands import CancelOverdue, ChargeLateFee
 from domain.policy import DEFAULTS, PolicyVersion, drafted

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from commands.provider import ID, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, is_signed, sign
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_commands import PayRefund, RequestRefund
 from domain.payment_commands import RequestCapture
 from domain.payout import Payout, key_of, payout_stream

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import RefundApproved, RefundEvidenceAdded, RefundRequested
 from domain.order_state import Order

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream, stock_stream
+from domain.desk_names import order_stream, stock_stream
 from domain.message import Command
 from domain.order_facts import Exemption, OrderPlaced, PaymentCaptured, RefundRequested
 from domain.order_status import facts, shown

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import stock_stream
+from domain.desk_names import stock_stream
 from domain.order_facts import OrderPlaced
 from domain.stock_item import AdjustStock, ReceiveStock, StockAdjusted, StockItem, StockReceived
 from tests.given import (

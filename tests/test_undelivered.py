@@ -10,7 +10,7 @@ from hypothesis import given as sample
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, parcel_stream
+from domain.desk_names import order_stream, parcel_stream
 from domain.message import Command
 from domain.order_facts import DeliveryTroubled, RefundRequested
 from domain.order_status import code, facts

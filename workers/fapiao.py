@@ -22,7 +22,7 @@ from commands.runner import BatchRunner, Conflict, digest
 from commands.settings import Settings
 from commands.store import STREAM, Store, recorded
 from domain import codec, order_state
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.fapiao import FapiaoAnswer, FapiaoOrder, FapiaoProvider
 from domain.invoice_commands import RecordFapiao, RecordFapiaoRefusal
 from domain.invoice_facts import (

@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from commands.provider import ORIGIN, actor
 from domain import order_state, payout
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Event, Recorded, StreamName
 from domain.order_facts import PaymentCaptured
 from domain.order_state import Order
