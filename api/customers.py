@@ -23,9 +23,9 @@ from api.reads import (
     sealed_cursor,
 )
 from api.views import CustomerHistory
+from domain.command_types import PostalAddress
 from domain.customer import RecordCustomer
 from domain.desk_names import customer_stream
-from domain.order_commands import PostalAddress
 from domain.values import Contact, Value
 from projections import customer_history
 

@@ -50,31 +50,22 @@ from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Rejected
 from domain.order_commands import (
     AddNote,
-    AmendBody,
-    AmendOrder,
     ApproveBody,
     ApproveOrder,
     CancelBody,
     CancelOrder,
-    ContentBody,
     EndOverride,
     NoteBody,
     OverrideBody,
     OverrideStatus,
-    PackBody,
-    PackParcel,
-    PaymentBody,
-    PayRefund,
-    PayRefundBody,
-    PlaceOrder,
-    PlaceOrderBody,
-    RecordPayment,
-    RefundBody,
-    RequestRefund,
     VoidBody,
     VoidOrder,
 )
 from domain.order_intake import INCOMPLETE
+from domain.parcel_commands import ContentBody, PackBody, PackParcel
+from domain.payment_commands import PaymentBody, RecordPayment
+from domain.placement_commands import AmendBody, AmendOrder, PlaceOrder, PlaceOrderBody
+from domain.refund_commands import PayRefund, PayRefundBody, RefundBody, RequestRefund
 
 router = APIRouter(route_class=CommandRoute, tags=["orders"])
 

@@ -14,7 +14,7 @@ from api.examples import DELIVERY, DISPATCH
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from domain.desk_names import parcel_stream
-from domain.order_commands import (
+from domain.parcel_commands import (
     DeliverBody,
     DeliverParcel,
     DispatchBody,

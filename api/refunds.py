@@ -23,7 +23,6 @@ from api.permissions import Permission, needs
 from api.problems import responses
 from domain import refund_preview
 from domain.desk_names import order_stream
-from domain.order_commands import RefundBody, RequestRefund
 from domain.order_state import Order
 from domain.policy import Policy, pinned, policy_stream
 from domain.refund_commands import (
@@ -39,6 +38,8 @@ from domain.refund_commands import (
     FailRefund,
     FailRefundBody,
     PayCompensation,
+    RefundBody,
+    RequestRefund,
     RetryRefund,
     RetryRefundBody,
 )

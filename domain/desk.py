@@ -39,9 +39,10 @@ from domain.desk_write import Write, clear, evolve, initial
 from domain.draft_commands import DRAFT_COMMANDS
 from domain.invoice_commands import FAPIAO_COMMANDS, IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision, Event
-from domain.order_commands import DeliverParcel, DispatchParcel, PackParcel, PlaceOrder, TrackParcel
 from domain.order_intake import INCOMPLETE
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment
+from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS
@@ -60,7 +61,6 @@ __all__ = [
     "streams",
     "target",
 ]
-
 
 # The next try may find it otherwise.
 NOT_FOR_EVER = frozenset({desk_orders.NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})

@@ -42,18 +42,11 @@ from domain.invoice_commands import (
     ReverseFapiao,
 )
 from domain.message import Command, StreamName
-from domain.order_commands import (
-    AddNote,
-    DeliverParcel,
-    DispatchParcel,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RequestRefund,
-    TrackParcel,
-)
+from domain.order_commands import AddNote
 from domain.order_state import Order
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment
+from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS
@@ -68,8 +61,10 @@ from domain.refund_commands import (
     ExchangeOrder,
     FailRefund,
     PayCompensation,
+    PayRefund,
     ReceiveReturn,
     RequestIntercept,
+    RequestRefund,
     RequestReturn,
     RetryRefund,
 )

@@ -20,9 +20,9 @@ from domain.desk_names import (
 from domain.desk_stock import add_to_order
 from domain.desk_write import Write, pinned_rules, placed_order, rules_of
 from domain.message import Command, Rejected, StreamName
-from domain.order_commands import PlaceOrder
 from domain.order_state import Order
 from domain.payment_commands import DeclareOverdue
+from domain.placement_commands import PlaceOrder
 from domain.policy import Policy, pinned, policy_stream
 
 

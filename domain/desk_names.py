@@ -12,7 +12,8 @@ from domain.customer_messages import QueueMessage
 from domain.draft_commands import DRAFT_COMMANDS, StartDraft
 from domain.invoice import Issue
 from domain.message import Command, StreamName
-from domain.order_commands import DeliverParcel, DispatchParcel, PackParcel, PlaceOrder, TrackParcel
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
+from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS

@@ -21,17 +21,12 @@ from domain.desk_names import (
 from domain.desk_stock import add_to_order, free_units, kept_stock
 from domain.desk_write import Write, claim_of, placed_order, rules_of
 from domain.message import Event, Rejected, StreamName
-from domain.order_commands import (
-    AmendOrder,
-    CancelOrder,
-    OrderChange,
-    PayRefund,
-    PlaceOrder,
-    VoidOrder,
-)
+from domain.order_commands import CancelOrder, OrderChange, VoidOrder
 from domain.order_state import Order, OrderLine
 from domain.payout import payout_stream
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import policy_stream
+from domain.refund_commands import PayRefund
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
 

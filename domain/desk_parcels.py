@@ -19,16 +19,16 @@ from domain.desk_orders import order_answer
 from domain.desk_stock import ship
 from domain.desk_write import Write, claim_of, placed_order
 from domain.message import Event, Rejected, StreamName
-from domain.order_commands import (
+from domain.order_facts import OrderDispatched
+from domain.order_state import ZERO, Order
+from domain.parcel import Parcel
+from domain.parcel_commands import (
     DeliverParcel,
     DispatchParcel,
     PackParcel,
     ParcelCommand,
     TrackParcel,
 )
-from domain.order_facts import OrderDispatched
-from domain.order_state import ZERO, Order
-from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
 from domain.return_facts import ReturnReceived
 

@@ -21,7 +21,6 @@ from domain.desk_parcels import parcel_came_back, streams_of_parcel
 from domain.desk_stock import restock
 from domain.desk_write import Write, placed_order, rules_of
 from domain.message import StreamName
-from domain.order_commands import RequestRefund
 from domain.order_state import Order
 from domain.payout import payout_stream
 from domain.policy import policy_stream
@@ -33,6 +32,7 @@ from domain.refund_commands import (
     FailRefund,
     ReceiveReturn,
     RefundChange,
+    RequestRefund,
     RequestReturn,
     ReturnChange,
 )

@@ -44,29 +44,20 @@ from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, OfferQuote, SaveD
 from domain.draft_state import Draft
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, StreamName
-from domain.order_commands import (
-    AmendOrder,
-    CancelOrder,
-    DeliverParcel,
-    DispatchParcel,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RecordPayment,
-    RequestRefund,
-    TrackParcel,
-    VoidOrder,
-)
+from domain.order_commands import CancelOrder, VoidOrder
 from domain.order_state import Order
 from domain.parcel import Parcel
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import (
     PAYMENT_CHANGES,
     AuthorisePayment,
     CapturePayment,
     MovePayment,
+    RecordPayment,
     RecordRemittance,
 )
 from domain.payout import payout_stream
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
@@ -76,7 +67,9 @@ from domain.refund_commands import (
     DenyRefund,
     ExchangeOrder,
     FailRefund,
+    PayRefund,
     ReceiveReturn,
+    RequestRefund,
     RequestReturn,
 )
 from domain.stock_item import AdjustStock, ReceiveStock

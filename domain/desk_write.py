@@ -38,7 +38,6 @@ from domain.stock_item import StockItem
 
 Claim = tuple[str, str, str]  # kind, key, owner
 
-
 AGGREGATES: dict[str, tuple[Any, Callable[[Any, Event], Any]]] = {
     "order": (Order(), evolve_order),
     "draft": (Draft(), evolve_draft),

@@ -22,16 +22,10 @@ from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.order_commands import (
     AddNote,
-    AmendOrder,
     CancelOrder,
-    DispatchParcel,
     EndOverride,
     OrderChange,
     OverrideStatus,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RequestRefund,
     VoidOrder,
 )
 from domain.order_facts import (
@@ -59,9 +53,12 @@ from domain.order_payment import not_void, payer_of
 from domain.order_reinstating import Free
 from domain.order_state import Order, Override, evolve
 from domain.order_status import PAYS_LATER, shown_value
+from domain.parcel_commands import DispatchParcel, PackParcel
 from domain.payment_facts import UnpaidDispatchAllowed
 from domain.payment_terms import due_at
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import DEFAULTS, PolicyVersion
+from domain.refund_commands import PayRefund, RequestRefund
 from domain.values import Address, quantity_json
 
 __all__ = ["decide", "deliver", "dispatch", "pack", "payer_of", "place", "tell"]

@@ -11,7 +11,6 @@ from functools import reduce
 from typing import Any
 
 from domain.message import Command, Event, Rejected
-from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
 from domain.order_hold import may_capture
 from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
@@ -21,6 +20,7 @@ from domain.payment_commands import (
     AuthorisePayment,
     CapturePayment,
     ExpireAuthorisation,
+    RecordPayment,
     RecordPaymentFailure,
     RecordRemittance,
     RequestCapture,

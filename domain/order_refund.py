@@ -13,7 +13,6 @@ from decimal import Decimal
 from domain import refund_terms
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
-from domain.order_commands import RequestRefund
 from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
 from domain.order_lines import known_line
 from domain.order_money import EXCHANGE, shown
@@ -21,6 +20,7 @@ from domain.order_return_state import Return, refunded_units
 from domain.order_state import ZERO, Order, OrderLine
 from domain.policy import PolicyVersion
 from domain.policy_rules import PolicyRules, RefundRules, amount
+from domain.refund_commands import RequestRefund
 from domain.values import quantity_json
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain import order_refund, order_undelivered
+from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
@@ -24,6 +24,7 @@ from domain.refund_commands import (
     ExchangeOrder,
     ReceiveReturn,
     RequestIntercept,
+    RequestRefund,
     RequestReturn,
     ReturnChange,
 )

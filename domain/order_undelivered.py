@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody
 from domain.order_lines import known_line
 from domain.order_payment import not_void
 from domain.order_state import COMING_BACK, ZERO, Order, OrderParcel

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from domain import order_cancellation, order_refund, order_return, refund_terms
+from domain.command_types import LineQuantityBody
 from domain.frozen import replace
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced, RefundRequested
 from domain.order_reinstating import OVERDUE
 from domain.order_state import Order, evolve

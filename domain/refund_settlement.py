@@ -9,7 +9,6 @@ from functools import reduce
 
 from domain import order_return, refund_terms
 from domain.message import Event, Rejected
-from domain.order_commands import PayRefund
 from domain.order_facts import (
     CompensationPaid,
     RefundApproved,
@@ -40,6 +39,7 @@ from domain.refund_commands import (
     DenyRefund,
     FailRefund,
     PayCompensation,
+    PayRefund,
     RefundChange,
     RetryRefund,
 )

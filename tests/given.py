@@ -26,31 +26,19 @@ from domain.case_commands import (
 )
 from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected, StreamName
-from domain.order_commands import (
-    AddNote,
-    AmendOrder,
-    ApproveOrder,
-    CancelOrder,
-    DeliverParcel,
-    DispatchParcel,
-    OverrideStatus,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RecordPayment,
-    RequestRefund,
-    TrackParcel,
-    VoidOrder,
-)
+from domain.order_commands import AddNote, ApproveOrder, CancelOrder, OverrideStatus, VoidOrder
 from domain.order_state import Order
 from domain.parcel import Parcel
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import (
     AuthorisePayment,
     CapturePayment,
     MovePayment,
     OpenChargeback,
+    RecordPayment,
     VoidPayment,
 )
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy
 from domain.refund_commands import (
     AddEvidence,
@@ -63,8 +51,10 @@ from domain.refund_commands import (
     ExchangeOrder,
     FailRefund,
     PayCompensation,
+    PayRefund,
     ReceiveReturn,
     RequestIntercept,
+    RequestRefund,
     RequestReturn,
     RetryRefund,
 )

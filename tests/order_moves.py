@@ -18,10 +18,11 @@ from domain import desk, desk_names, order_preview
 from domain.account_commands import GrantCredit
 from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected
-from domain.order_commands import AmendOrder, CancelOrder
+from domain.order_commands import CancelOrder
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import RefuseDelivery, WaiveLateFee
+from domain.placement_commands import AmendOrder
 from domain.refund_commands import ReceiveReturn
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests import given

@@ -20,8 +20,8 @@ from domain.account_facts import (
     GiftPart,
     LimitSet,
 )
-from domain.order_commands import PlaceOrder
 from domain.order_facts import OrderApproved, OrderPlaced, PaymentCaptured
+from domain.placement_commands import PlaceOrder
 from tests.given import (
     NOON,
     Given,

@@ -23,8 +23,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from domain import codec, desk_names
 from domain.message import EVENT_TYPES, Event, Sealed
-from domain.order_commands import NoteBody, PaymentBody
+from domain.order_commands import NoteBody
 from domain.order_facts import OrderNoted, OrderPlaced
+from domain.payment_commands import PaymentBody
 from domain.values import Contact, Identifier, LongText, Text
 from tests.given import NOON, after, place
 

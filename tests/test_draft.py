@@ -30,8 +30,8 @@ from domain.draft_facts import (
 )
 from domain.draft_state import Draft
 from domain.message import Command, Rejected
-from domain.order_commands import PlaceOrderBody
 from domain.order_facts import OrderPlaced
+from domain.placement_commands import PlaceOrderBody
 from tests.given import (
     ADDRESS,
     NOON,

@@ -14,12 +14,12 @@ from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
 from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Event
-from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import OrderPlaced
 from domain.order_lines import priced_order
 from domain.order_state import Order
 from domain.order_status import code, fulfilment, stage
+from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
 from domain.pricing import tax_of
 from tests.given import (

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from commands.settings import Settings
-from domain.order_commands import PlaceOrder
+from domain.placement_commands import PlaceOrder
 from projections import checkpoint, read_models
 from tests.clock import Clock, order
 from tests.given import (

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from domain.command_types import PostalAddress
 from domain.customer import CustomerRegistered
 from domain.desk_names import customer_stream, order_stream, stock_stream
 from domain.message import Rejected
-from domain.order_commands import PostalAddress
 from domain.order_facts import (
     Line,
     LinesAmended,

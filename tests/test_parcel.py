@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from domain.desk_names import order_stream, parcel_stream, stock_stream
 from domain.message import StreamName
-from domain.order_commands import DispatchParcel
 from domain.order_facts import DeliveryTroubled, LineQuantity, OrderDelivered, OrderDispatched
 from domain.order_status import shown
 from domain.parcel import scan_id
+from domain.parcel_commands import DispatchParcel
 from domain.parcel_facts import TROUBLES, ParcelDelivered, ParcelDispatched, ParcelTracked
 from domain.stock_item import StockItem, StockShipped
 from tests.given import (

@@ -11,8 +11,8 @@ import pytest
 
 from commands.china_calendar import china_days, public_days
 from domain import policy
+from domain.command_types import Channel
 from domain.message import Rejected
-from domain.order_commands import Channel
 from domain.policy import (
     DEFAULTS,
     Policy,

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import money
-from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
 from domain.order_state import OrderLine
+from domain.placement_commands import PlaceOrder
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,

@@ -16,7 +16,6 @@ from pydantic import SecretStr, ValidationError
 
 from commands.provider import ID, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, is_signed, sign
 from domain.desk_names import order_stream
-from domain.order_commands import PayRefund, RequestRefund
 from domain.payment_commands import RequestCapture
 from domain.payout import Payout, key_of, payout_stream
 from domain.provider import Told, notice_stream, their_id
@@ -29,7 +28,7 @@ from domain.provider_commands import (
     RecordNotice,
     SetNoticeAside,
 )
-from domain.refund_commands import DenyRefund, FailRefund, RetryRefund
+from domain.refund_commands import DenyRefund, FailRefund, PayRefund, RequestRefund, RetryRefund
 from tests.given import NOON, Given, after, given, line, place
 
 TOTAL = 10_000
