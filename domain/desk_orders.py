@@ -22,7 +22,8 @@ from domain.desk_stock import add_to_order, free_units, kept_stock
 from domain.desk_write import Write, claim_of, placed_order, rules_of
 from domain.message import Event, Rejected, StreamName
 from domain.order_commands import CancelOrder, OrderChange, VoidOrder
-from domain.order_state import Order, OrderLine
+from domain.order_line import OrderLine
+from domain.order_state import Order
 from domain.payout import payout_stream
 from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import policy_stream

@@ -20,7 +20,8 @@ from domain.desk_stock import ship
 from domain.desk_write import Write, claim_of, placed_order
 from domain.message import Event, Rejected, StreamName
 from domain.order_facts import OrderDispatched
-from domain.order_state import ZERO, Order
+from domain.order_line import ZERO
+from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.parcel_commands import (
     DeliverParcel,

@@ -18,8 +18,9 @@ from domain.order_facts import (
     OrderPlaced,
     OrderVoided,
 )
+from domain.order_line import ZERO
 from domain.order_reinstating import Free
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.payment_facts import OrderReinstated
 from domain.return_facts import ReturnReceived
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem

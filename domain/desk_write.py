@@ -29,8 +29,8 @@ from domain.draft_state import Draft
 from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.message import Decision, Event, Rejected, StreamName
+from domain.order_fold import evolve as evolve_order
 from domain.order_state import Order
-from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.policy import Policy, PolicyVersion, policy_stream
 from domain.procedure import Procedure

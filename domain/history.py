@@ -48,8 +48,10 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
+from domain.order_fold import evolve
+from domain.order_line import ZERO, OrderLine
 from domain.order_payment import payer_of
-from domain.order_state import ZERO, Order, OrderLine, evolve
+from domain.order_state import Order
 
 METHODS = frozenset(get_args(PaymentMethod))
 CHANNELS = frozenset(get_args(Channel))

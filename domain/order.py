@@ -45,13 +45,14 @@ from domain.order_facts import (
     ShippingAddressAmended,
     StatusOverridden,
 )
+from domain.order_fold import evolve
 from domain.order_hold import not_disputed, not_held
 from domain.order_intake import consequences, sold
 from domain.order_lines import Kept, amended, known_line
 from domain.order_money import shown
 from domain.order_payment import not_void, payer_of
 from domain.order_reinstating import Free
-from domain.order_state import Order, Override, evolve
+from domain.order_state import Order, Override
 from domain.order_status import PAYS_LATER, shown_value
 from domain.parcel_commands import DispatchParcel, PackParcel
 from domain.payment_facts import UnpaidDispatchAllowed

@@ -12,10 +12,11 @@ from typing import Any
 
 from domain.message import Command, Event, Rejected
 from domain.order_facts import PaymentCaptured
+from domain.order_fold import evolve
 from domain.order_hold import may_capture
 from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
 from domain.order_reinstating import Free, reinstated_by_payment
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_commands import (
     AuthorisePayment,
     CapturePayment,

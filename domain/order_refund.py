@@ -14,10 +14,11 @@ from domain import refund_terms
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
+from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
 from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.policy_rules import PolicyRules, RefundRules, amount
 from domain.refund_commands import RequestRefund

@@ -19,6 +19,7 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
+from domain.order_fold import evolve
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import (
     exceeds_payment,
@@ -29,7 +30,7 @@ from domain.order_refund import (
     require_shipping_left,
 )
 from domain.order_refund_state import Refund
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_terms import ON_ACCOUNT
 from domain.policy import PolicyVersion
 from domain.refund_commands import (

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from domain import order_state
+from domain import order_fold, order_state
 from domain.frozen import replace
 from domain.message import Event, Recorded
 from domain.money import ratio_half_up, split
@@ -31,7 +31,8 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_line import ZERO, OrderLine
+from domain.order_state import Order
 from domain.payment_facts import (
     ChargebackLost,
     DeliveryRefused,
@@ -210,11 +211,11 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
     if state is None:
         if not isinstance(event, OrderPlaced):
             return None, []
-        order = order_state.impersonal(order_state.evolve(Order(), event))
+        order = order_state.impersonal(order_fold.evolve(Order(), event))
         new = FactState(order, event.channel, event.at)
         return new, _line_facts(recorded, new, Order(), order)
     before = state.order
-    after = order_state.evolve(before, event)
+    after = order_fold.evolve(before, event)
     state = replace(state, order=after)
     match event:
         case _ if type(event) in _KINDS:

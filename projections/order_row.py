@@ -1,6 +1,6 @@
 """What the desk sees of one order: the state that decides, and when, by whom and in which words.
 
-The state is folded by the deciders' own `evolve` (domain/order_state.py, domain/parcel.py), so what
+The state is folded by the deciders' own `evolve` (domain/order_fold.py, domain/parcel.py), so what
 is shown and what is decided never differ.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args
 
-from domain import order_papers, order_state, parcel
+from domain import order_fold, order_papers, parcel
 from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
@@ -229,7 +229,7 @@ def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
         return row
     if recorded.category == "parcel":
         return _with_parcel(row, recorded)
-    order = order_state.evolve(row.order, recorded.event)
+    order = order_fold.evolve(row.order, recorded.event)
     # Only deciders ask which notes there are, whose text this row keeps, and what the papers say.
     if order.notes or order.papers is not order_papers.NONE:
         order = replace(order, notes=frozenset(), papers=order_papers.NONE)
@@ -239,7 +239,7 @@ def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
 
 def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
     return OrderStatus(
-        order=replace(order_state.evolve(Order(), event), papers=order_papers.NONE),
+        order=replace(order_fold.evolve(Order(), event), papers=order_papers.NONE),
         position=recorded.position,
         version=recorded.version,
         channel=event.channel,

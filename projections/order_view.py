@@ -7,8 +7,9 @@ from typing import Any
 
 from domain import order_alerts
 from domain.order_facts import Exemption
+from domain.order_line import OrderLine
 from domain.order_money import settlement
-from domain.order_state import Order, OrderLine
+from domain.order_state import Order
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json

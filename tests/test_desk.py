@@ -9,7 +9,7 @@ from domain.message import Command
 from domain.order_commands import (
     EndOverride,
 )
-from domain.order_state import OrderLine
+from domain.order_line import OrderLine
 from tests.given import (
     NOON,
     World,

@@ -24,7 +24,8 @@ from domain.order_facts import (
     RefundRequested,
     StatusOverridden,
 )
-from domain.order_state import Order, evolve
+from domain.order_fold import evolve
+from domain.order_state import Order
 from domain.order_status import LABELS, Dimensions, facts, headline, shown
 from tests.given import (
     NOON,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from domain import money
 from domain.order_facts import Line
-from domain.order_state import OrderLine
+from domain.order_line import OrderLine
 from domain.placement_commands import PlaceOrder
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
