@@ -76,6 +76,9 @@ def answer(  # noqa: C901 - a table
 ) -> dict[str, Any]:
     """What the client is told, as JSON data: no position, no personal data."""
     match command:
+        case PlaceOrder():
+            stream = order_stream(command.order_id)
+            return _placed_answer(states_after[stream], versions[stream])
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return desk_parcels.parcel_answer(command, states_after, versions)
         case ReceiveStock() | AdjustStock():
@@ -96,7 +99,10 @@ def answer(  # noqa: C901 - a table
             return reconciliation.answer(command, states_after, versions)
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.answer(command, states_after, versions)
-        case _ if isinstance(command, DRAFT_COMMANDS) and not isinstance(command, ORDER_DRAFT):
+        case _ if isinstance(command, ORDER_DRAFT):
+            stream = order_stream(target(command))
+            return _placed_answer(states_after[stream], versions[stream])
+        case _ if isinstance(command, DRAFT_COMMANDS):
             stream = draft_stream(target(command))
             return desk_drafts.draft_answer(states_after[stream], versions[stream])
         case MovePayment():
@@ -121,9 +127,14 @@ def answer(  # noqa: C901 - a table
             }
 
 
-def _made(  # noqa: C901 - a table
-    command: Command, state: Order
-) -> dict[str, Any]:
+def _placed_answer(state: Order, version: int) -> dict[str, Any]:
+    """With the amounts of the lines, and what stands against the order."""
+    inclusive = state.prices_include_tax
+    lines = [order_lines.line_answer(line.priced, inclusive) for line in state.lines.values()]
+    return {**desk_orders.order_answer(state, version), "lines": lines, **_handling(state)}
+
+
+def _made(command: Command, state: Order) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
         case (
@@ -169,11 +180,6 @@ def _made(  # noqa: C901 - a table
             }
         case _ if isinstance(command, CASE_CHANGES):
             return _case(command, state)
-        case _ if isinstance(command, (PlaceOrder, *ORDER_DRAFT)):
-            inclusive = state.prices_include_tax
-            lines = [line.priced for line in state.lines.values()]
-            told = [order_lines.line_answer(line, inclusive) for line in lines]
-            return {"lines": told, **_handling(state)}
         case _:
             return {}
 

@@ -74,6 +74,8 @@ V = TypeVar("V")
 
 def evolve(state: Order, event: Event) -> Order:
     """Apply a recorded fact. Raises TypeError for what is no fact of an order, else nothing."""
+    if isinstance(event, OrderPlaced):
+        return _placed(event)
     after = _applied(_without_ended_overrides(state, event), event)
     after = order_outstanding.followed(state, after, event)
     return order_money_state.credit_noted(state, after, event.at)
@@ -81,8 +83,6 @@ def evolve(state: Order, event: Event) -> Order:
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
     match event:
-        case OrderPlaced():
-            return _placed(event)
         case OrderApproved():
             return replace(state, approved=True)
         case LinesAmended():

@@ -200,12 +200,11 @@ def _units(item: LineQuantity) -> dict[str, Any]:
 def _unusual(command: PlaceOrder, made: Sum, policy: PolicyVersion) -> Iterable[Finding]:
     """What is no mistake but waits for a person."""
     limit = amount(policy.rules.review.auto_approve_below, command.currency)
-    figures = {"total_minor": made.total_minor, "currency": command.currency}
-    if limit is None:
-        yield Finding("abnormal_amount", "no_review_limit", False, figures=figures)
-    elif made.total_minor >= limit:
-        figures = {**figures, "limit_minor": limit}
-        yield Finding("abnormal_amount", "over_review_limit", False, figures=figures)
+    if limit is None or made.total_minor >= limit:
+        rule = "no_review_limit" if limit is None else "over_review_limit"
+        figures = {"total_minor": made.total_minor, "currency": command.currency}
+        limited = {} if limit is None else {"limit_minor": limit}
+        yield Finding("abnormal_amount", rule, False, figures={**figures, **limited})
     if policy.rules.exceptions.negative_margin:
         below = [line.line_no for line in made.lines if _below_cost(line, command)]
         if below:
