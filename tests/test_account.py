@@ -22,28 +22,10 @@ from domain.account_facts import (
 )
 from domain.order_facts import OrderApproved, OrderPlaced, PaymentCaptured
 from domain.placement_commands import PlaceOrder
-from tests.given import (
-    NOON,
-    Given,
-    after,
-    amend,
-    cancel,
-    compensate,
-    credit,
-    expire_gifts,
-    gift,
-    given,
-    hours,
-    limit,
-    line,
-    pay,
-    pay_refund,
-    place,
-    receive,
-    refund,
-    register,
-    void,
-)
+from tests.given import NOON, Given, after, given, hours
+from tests.given_money import credit, expire_gifts, gift, limit, pay
+from tests.given_orders import amend, cancel, line, place, receive, register, void
+from tests.given_returns import compensate, pay_refund, refund
 
 LI = desk_names.account_stream("li", "CNY")
 A = desk_names.order_stream("A")

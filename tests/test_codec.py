@@ -27,7 +27,8 @@ from domain.order_commands import NoteBody
 from domain.order_facts import OrderNoted, OrderPlaced
 from domain.payment_commands import PaymentBody
 from domain.values import Contact, Identifier, LongText, Text
-from tests.given import NOON, after, place
+from tests.given import NOON, after
+from tests.given_orders import place
 
 GOLDEN = Path(__file__).parent / "golden" / "events"
 # Test modules may define topics of their own; those of the ledger come from its domain.

@@ -24,34 +24,27 @@ from domain.payment_commands import (
     VoidAuthorisation,
 )
 from domain.policy import policy_stream
-from tests.given import (
-    World,
-    add_evidence,
-    after,
+from tests.given import World, after, given, hours
+from tests.given_money import authorise, capture, expire_gifts, gift, money, pay, unrecord
+from tests.given_orders import (
     amend,
-    approve_refund,
-    ask_evidence,
-    authorise,
     cancel,
-    capture,
-    deny_refund,
     dispatch,
-    expire_gifts,
-    fail_refund,
-    gift,
-    given,
-    hours,
-    money,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
     receive,
-    refund,
     register,
-    unrecord,
     void,
+)
+from tests.given_returns import (
+    add_evidence,
+    approve_refund,
+    ask_evidence,
+    deny_refund,
+    fail_refund,
+    pay_refund,
+    refund,
 )
 
 DUE = hours(72)

@@ -10,41 +10,39 @@ from domain.order_commands import (
     EndOverride,
 )
 from domain.order_line import OrderLine
-from tests.given import (
-    NOON,
-    World,
-    add_evidence,
-    after,
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     amend,
     approve,
-    approve_refund,
-    approve_return,
-    ask_evidence,
     cancel,
-    close_return,
-    compensate,
     deliver,
-    deny_refund,
-    deny_return,
     dispatch,
-    exchange,
-    fail_refund,
-    given,
-    hours,
     line,
     note,
     override,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
+    scan,
+    void,
+)
+from tests.given_returns import (
+    add_evidence,
+    approve_refund,
+    approve_return,
+    ask_evidence,
+    close_return,
+    compensate,
+    deny_refund,
+    deny_return,
+    exchange,
+    fail_refund,
+    pay_refund,
     refund,
     retry_refund,
-    scan,
     send_back,
     take_back,
-    void,
 )
 
 SENT = (receive(10), place(), pay(10000), pack((1, 2)), dispatch())

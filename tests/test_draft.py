@@ -32,20 +32,9 @@ from domain.draft_state import Draft
 from domain.message import Command, Rejected
 from domain.order_facts import OrderPlaced
 from domain.placement_commands import PlaceOrderBody
-from tests.given import (
-    ADDRESS,
-    NOON,
-    Given,
-    World,
-    after,
-    credit,
-    hours,
-    limit,
-    line,
-    place,
-    receive,
-    register,
-)
+from tests.given import NOON, Given, World, after, hours
+from tests.given_money import credit, limit
+from tests.given_orders import ADDRESS, line, place, receive, register
 
 DRAFT, ORDER = desk_names.draft_stream("D"), desk_names.order_stream("D")
 CONTACT = {"name": "Li Wei", "phone": "13800000000"}

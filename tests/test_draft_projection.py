@@ -22,8 +22,9 @@ from domain.message import Command
 from projections import drafts
 from projections.engine import Engine
 from projections.rebuild import rebuild
-from tests import given
-from tests.given import ADDRESS, hours
+from tests import given_orders
+from tests.given import hours
+from tests.given_orders import ADDRESS
 from tests.histories import CUSTOMERS, History, write
 from tests.scale import scale
 
@@ -53,7 +54,9 @@ class Desk(History):
             "channel": "phone",
             "customer_id": self.pick(*CUSTOMERS),
             "currency": "CNY",
-            "lines": [given.line(self.pick("TEA", "CUP"), self.pick(1, "1.5"), tax_rate_bp=1300)],
+            "lines": [
+                given_orders.line(self.pick("TEA", "CUP"), self.pick(1, "1.5"), tax_rate_bp=1300)
+            ],
             "contact": {"name": "Li Wei"},
             "shipping_address": ADDRESS,
             "payment_method": "alipay",

@@ -22,23 +22,10 @@ from domain.order_status import code, fulfilment, stage
 from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
 from domain.pricing import tax_of
-from tests.given import (
-    NOON,
-    World,
-    after,
-    amend,
-    approve,
-    cancel,
-    credit,
-    given,
-    limit,
-    line,
-    pay,
-    place,
-    receive,
-    refund,
-    register,
-)
+from tests.given import NOON, World, after, given
+from tests.given_money import credit, limit, pay
+from tests.given_orders import amend, approve, cancel, line, place, receive, register
+from tests.given_returns import refund
 from tests.scale import scale
 
 REACHED = {"name": "Li Wei", "phone": "13800000000"}

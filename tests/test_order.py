@@ -19,27 +19,22 @@ from domain.order_facts import (
 )
 from domain.stock_item import StockItem, StockReserved
 from domain.values import Address, Contact
-from tests.given import (
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     ADDRESS,
-    NOON,
-    World,
-    after,
     amend,
     approve,
     cancel,
     dispatch,
-    given,
-    hours,
     line,
     note,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
-    refund,
     void,
 )
+from tests.given_returns import pay_refund, refund
 
 CONTACT = Contact(name="Li Wei", email="li@example.com")
 TEA = Line(

@@ -15,23 +15,19 @@ from domain.order_hold import FORBID_CAPTURING
 from domain.order_intake import case_of
 from domain.order_status import code, stage
 from domain.payment_commands import AuthorisePayment, CapturePayment, ReinstateOrder
-from tests.given import (
-    NOON,
-    World,
-    after,
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     approve,
     cancel,
     close_case,
     deliver,
     dispatch,
-    given,
     hold,
-    hours,
     line,
     open_case,
     override,
     pack,
-    pay,
     place,
     receive,
     reject,

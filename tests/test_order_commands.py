@@ -22,7 +22,8 @@ from domain.parcel_commands import (
 from domain.payment_commands import PaymentBody, RecordPayment
 from domain.placement_commands import AmendBody, AmendOrder, PlaceOrder, PlaceOrderBody
 from domain.refund_commands import RefundBody
-from tests.given import ADDRESS, NOON, line
+from tests.given import NOON
+from tests.given_orders import ADDRESS, line
 
 ORDER: dict[str, Any] = {
     "channel": "web",

@@ -27,25 +27,21 @@ from domain.order_facts import (
 from domain.order_fold import evolve
 from domain.order_state import Order
 from domain.order_status import LABELS, Dimensions, facts, headline, shown
-from tests.given import (
-    NOON,
-    after,
+from tests.given import NOON, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     cancel,
     deliver,
     dispatch,
-    given,
-    hours,
     line,
     override,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
-    refund,
     scan,
     void,
 )
+from tests.given_returns import pay_refund, refund
 
 TWO = place("A", line(), line("CUP", 1, 5000))
 PAID = (TWO, pay(15000))

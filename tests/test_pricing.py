@@ -30,7 +30,10 @@ from domain.pricing import (
     tax_of,
     unit_price_in_minor,
 )
-from tests.given import World, after, amend, pay, place, refund
+from tests.given import World, after
+from tests.given_money import pay
+from tests.given_orders import amend, place
+from tests.given_returns import refund
 
 ADR = Path(__file__).parent.parent / "docs" / "adr" / "0002-arithmetic-of-an-order.md"
 

@@ -29,7 +29,8 @@ from domain.provider_commands import (
     SetNoticeAside,
 )
 from domain.refund_commands import DenyRefund, FailRefund, PayRefund, RequestRefund, RetryRefund
-from tests.given import NOON, Given, after, given, line, place
+from tests.given import NOON, Given, after, given
+from tests.given_orders import line, place
 
 TOTAL = 10_000
 CHARGE = their_id("acme", "ch-1")
