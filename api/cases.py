@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel
 
-from api.answers import Answer, Handling, OrderRecorded, Reviewed
+from api.answers import Answer
 from api.attempts import new_id
 from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example
 from api.examples import CASE, CASE_CLOSING, CASE_REOPENING, CASE_STEP, HOLD, REJECTION, RELEASE
+from api.order_answers import Handling, OrderRecorded, Reviewed
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import (

@@ -6,18 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import (
-    AmendmentPreview,
-    Answer,
-    CancellationPreview,
-    NoteRecorded,
-    OrderPlaced,
-    OrderRecorded,
-    ParcelRecorded,
-    PaymentRecorded,
-    RefundRecorded,
-    Reviewed,
-)
+from api.answers import Answer, ParcelRecorded
 from api.attempts import new_id, new_numbers
 from api.calls import (
     Call,
@@ -41,9 +30,19 @@ from api.examples import (
     REFUND_PAYMENT,
     VOIDING,
 )
+from api.order_answers import (
+    AmendmentPreview,
+    CancellationPreview,
+    NoteRecorded,
+    OrderPlaced,
+    OrderRecorded,
+    Reviewed,
+)
+from api.payment_answers import PaymentRecorded
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
+from api.refund_answers import RefundRecorded
 from domain import order_preview
 from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled

@@ -9,9 +9,10 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.answers import Answer, PapersListed, etag
+from api.answers import Answer, etag
 from api.context import Context
 from api.events import Row, opener, record_look, whole_stream
+from api.paper_answers import PapersListed
 from api.paper_html import HEADERS, page
 from api.paper_view import PaperShown, shown
 from api.permissions import Permission, needs

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import EventShown, ExemptionShown
+from api.answers import EventShown
+from api.paper_answers import ExemptionShown
 
 Units = int | str  # an integer where whole, else a decimal string
 # In clear; {"masked": true} without the permission; {"erased": true} after erasure.
