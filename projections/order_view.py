@@ -14,7 +14,8 @@ from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
 from projections import case_told
-from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
+from projections.order_row import OrderStatus
+from projections.order_told import RefundTold, Remark, ReturnTold, Told
 
 
 def view(row: OrderStatus) -> dict[str, Any]:
