@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import account, customer, customer_messages, order, order_account, service_stop
+from domain import (
+    account,
+    customer,
+    customer_messages,
+    order_account,
+    order_payment,
+    service_stop,
+)
 from domain.account import Account
 from domain.account_commands import AccountChange, ExpireGifts, IssueGift
 from domain.customer_messages import QueueMessage
@@ -67,7 +74,7 @@ def change_account(command: AccountChange, write: Write) -> None:
 
 def pay_out_of_account(command: PlaceOrder, write: Write) -> None:
     stream = order_stream(command.order_id)
-    payer = order.payer_of(command.order_id)
+    payer = order_payment.payer_of(command.order_id)
     paid = order_account.payment_at_placing(write.states[stream], command.at, payer)
     add_to_order(stream, paid, write)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from domain import order, order_lines, parcel, service_stop
+from domain import order_lines, order_parcels, parcel, service_stop
 from domain.desk_names import (
     States,
     customer_stream,
@@ -71,7 +71,7 @@ def pack(command: PackParcel, write: Write) -> None:
     write.add(stream, events)
     for order_id in write.states[stream].order_ids:
         state = write.states[order_stream(order_id)]
-        write.add(order_stream(order_id), order.pack(command, state))
+        write.add(order_stream(order_id), order_parcels.pack(command, state))
 
 
 def dispatch(command: DispatchParcel, write: Write) -> None:
@@ -95,7 +95,7 @@ def dispatch(command: DispatchParcel, write: Write) -> None:
 
 def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> None:
     before: Order = write.states[order_stream(order_id)]
-    events = order.dispatch(command, before)
+    events = order_parcels.dispatch(command, before)
     if events:
         service_stop.require(write.states[customer_stream(before.customer_id)])
     for event in events:
@@ -136,7 +136,7 @@ def _tell_milestone(stream: StreamName, before: Parcel, at: datetime, write: Wri
         return
     for order_id in after.order_ids:
         name = order_stream(order_id)
-        write.add(name, order.tell(stream.key, milestone, at, write.states[name]))
+        write.add(name, order_parcels.tell(stream.key, milestone, at, write.states[name]))
 
 
 def _tell_orders(stream: StreamName, events: Iterable[Event], write: Write) -> None:
@@ -146,7 +146,9 @@ def _tell_orders(stream: StreamName, events: Iterable[Event], write: Write) -> N
                 name = order_stream(order_id)
                 state: Order = write.states[name]
                 carrier = write.states[stream].carrier
-                write.add(name, order.deliver(stream.key, carrier, event.source, event.at, state))
+                write.add(
+                    name, order_parcels.deliver(stream.key, carrier, event.source, event.at, state)
+                )
 
 
 def parcel_came_back(event: ReturnReceived, parcel_id: str | None, write: Write) -> None:

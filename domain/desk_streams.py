@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain import (
     customer,
     draft,
-    order,
+    order_payment,
     provider_desk,
     reconciliation_streams,
 )
@@ -174,7 +174,7 @@ def persons(command: Command, states: States) -> frozenset[str]:
             | RecordRemittance()
             | ApplyNotice()
         ):
-            names.add(order.payer_of(command.order_id))
+            names.add(order_payment.payer_of(command.order_id))
         case StartDraft() | SaveDraft() | OfferQuote():
             names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))
         case _:

@@ -21,14 +21,7 @@ from domain.order_facts import (
 )
 from domain.order_fold import evolve
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
-from domain.order_refund import (
-    exceeds_payment,
-    require_line_left,
-    require_paid,
-    require_payment_left,
-    require_return_left,
-    require_shipping_left,
-)
+from domain.order_refund import require_line_left, require_return_left, require_shipping_left
 from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.payment_terms import ON_ACCOUNT
@@ -44,6 +37,7 @@ from domain.refund_commands import (
     RefundChange,
     RetryRefund,
 )
+from domain.refund_payments import exceeds_payment, require_paid, require_payment_left
 
 
 def decide(command: RefundChange, state: Order, policy: PolicyVersion | None) -> list[Event]:

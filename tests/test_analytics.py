@@ -22,7 +22,7 @@ from domain.message import Recorded
 from domain.order_facts import OrderPlaced
 from domain.order_state import Order
 from domain.payment_commands import CancelOverdue, RefuseDelivery
-from projections import analytics_facts, analytics_rebuild
+from projections import analytics_facts, analytics_rebuild, analytics_tables
 from projections.analytics import FactWriter, Lake, LakeUnreachable
 from projections.analytics_queries import Analytics, Period
 from projections.analytics_rebuild import LiveWriterTooFast, rebuild_facts
@@ -123,7 +123,7 @@ def test_the_facts_of_an_order_add_up_to_what_it_sells(shop: Shop) -> None:
     """covers: R8, A88. Placed, amended, cancelled, voided: the sum is what is owed, to the cent."""
     shop.fold(batch_events=97)
     query = f"""SELECT order_id, sum(gross_minor - discount_minor + shipping_minor), sum(quantity)
-        FROM lake.{analytics_facts.LINE_FACT} GROUP BY order_id"""
+        FROM lake.{analytics_tables.LINE_FACT} GROUP BY order_id"""
     sums = {str(key): (owed, units) for key, owed, units in shop.lake.execute(query).fetchall()}
     for order_id in shop.history.orders:
         state = shop.history.order(order_id)
@@ -351,9 +351,9 @@ def test_a_parcels_times_are_facts(empty: Shop) -> None:
         given_orders.dispatch(K, at=hours(5)),
         given_orders.deliver(K, delivered_at=hours(50)),
     )
-    columns = [*analytics_facts.TABLES[analytics_facts.PARCEL_FACT]]
+    columns = [*analytics_tables.TABLES[analytics_tables.PARCEL_FACT]]
     rows = [
-        dict(zip(columns, row, strict=True)) for row in empty.facts(analytics_facts.PARCEL_FACT)
+        dict(zip(columns, row, strict=True)) for row in empty.facts(analytics_tables.PARCEL_FACT)
     ]
     assert [(row["kind"], row["occurred_at"]) for row in rows] == [
         ("packed", hours(0)),
@@ -369,10 +369,10 @@ def test_each_batch_delivered_twice_changes_nothing(shop: Shop) -> None:
     position = 0
     while batch := shop.feed(position, 400):
         writer.apply(batch, position)
-        before = [shop.facts(table) for table in analytics_facts.TABLES]
+        before = [shop.facts(table) for table in analytics_tables.TABLES]
         with pytest.raises(Overtaken):
             writer.apply(batch, position)
-        assert [shop.facts(table) for table in analytics_facts.TABLES] == before
+        assert [shop.facts(table) for table in analytics_tables.TABLES] == before
         position = batch[-1].position
 
 
@@ -383,7 +383,7 @@ def test_facts_equal_a_rebuild_whatever_the_batches(shop: Shop) -> None:
         position = shop.writer().apply(batch, position)
     found = shop.rebuild(compare=True)
     assert (found.differing, found.swapped, found.position) == (0, True, position)
-    update = f"UPDATE lake.{analytics_facts.PAYMENT_FACT} SET amount_minor = amount_minor + 1"
+    update = f"UPDATE lake.{analytics_tables.PAYMENT_FACT} SET amount_minor = amount_minor + 1"
     shop.lake.execute(update)
     assert not shop.rebuild(compare=True).swapped
     assert shop.rebuild().swapped
@@ -560,7 +560,7 @@ def test_maintenance_changes_no_figure(shop: Shop, analyst: Analytics) -> None:
 def test_facts_hold_no_personal_data(shop: Shop) -> None:
     """covers: A92"""
     shop.fold()
-    text = str([shop.facts(table) for table in analytics_facts.TABLES])
+    text = str([shop.facts(table) for table in analytics_tables.TABLES])
     for personal in ("Li Wei", "li@example.com", "Long Street", "'li'", "'wang'", "sealed"):
         assert personal not in text
 
@@ -577,10 +577,10 @@ def test_payments_of_an_older_version_count_as_what_they_were(
     empty: Shop, settings: Settings
 ) -> None:
     """A lake from before money was moved or voided: its rows are captures, one payment each."""
-    columns = analytics_facts.TABLES[analytics_facts.PAYMENT_FACT]
+    columns = analytics_tables.TABLES[analytics_tables.PAYMENT_FACT]
     old = {name: kind for name, kind in columns.items() if name not in {"payments", "kind"}}
     listed = ", ".join(f"{name} {kind}" for name, kind in old.items())
-    table = f"lake.{analytics_facts.PAYMENT_FACT}"
+    table = f"lake.{analytics_tables.PAYMENT_FACT}"
     empty.lake.execute(f"CREATE TABLE {table} ({listed})")
     values = "1, 0, uuid(), now(), now(), now(), 'main', 'web', 'CNY', 'api', 'P', 'alipay', 500"
     empty.lake.execute(f"INSERT INTO {table} VALUES ({values})")
