@@ -18,13 +18,13 @@ from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
 from domain.customer import person_of
 from domain.message import Event, Rejected
 from domain.order_account import NOT_COVERED, not_covered
-from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import Discount, Line, LineQuantity, OrderApproved
 from domain.order_hold import TYPE_OF_KIND
+from domain.order_line import ZERO
 from domain.order_lines import priced_order
 from domain.order_reinstating import Free
-from domain.order_state import ZERO
+from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
 from domain.policy_rules import ChannelIntake, amount, intake
 from domain.pricing import Totals

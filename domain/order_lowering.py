@@ -13,26 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from domain.frozen import replace
 from domain.money import split
+from domain.order_line import ZERO, OrderLine, Reduction
 from domain.pricing import running_share
 
 if TYPE_CHECKING:
     from domain.order_refund_state import Refund
-    from domain.order_state import Order, OrderLine
+    from domain.order_state import Order
 
-ZERO = Decimal(0)
 # Reasons that only goods that were sent can have.
 OF_SENT = frozenset({"quality_problem", "wrong_item", "damaged", "not_as_described", "lost"})
 # Reasons of an amount that leaves the price as it is: it is owed again,
 TOO_MUCH = "overpayment"
 # or goes for goods that are not wanted: those in the house do not leave for nothing.
 NOT_KEPT = frozenset({"cancellation", "changed_mind"})
-
-
-class Reduction(NamedTuple):
-    """What an amount given back takes off one line: of so many units, and of each alike."""
-
-    amount_minor: int
-    units: Decimal
 
 
 class Part(NamedTuple):

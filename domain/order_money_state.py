@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from domain import order_refund_state
+from domain import order_refund_later
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
 from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
+from domain.order_state import Order
 from domain.payment_facts import (
     AuthorisationExpired,
     AuthorisationVoided,
@@ -34,9 +35,6 @@ from domain.payment_facts import (
     PaymentVoided,
     UnpaidDispatchAllowed,
 )
-
-if TYPE_CHECKING:
-    from domain.order_state import Order
 
 
 def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa: C901 - a table
@@ -264,7 +262,7 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         line = lines.get(item.line_no)
         if line is not None:
             lines[item.line_no] = replace(line, reserved=line.reserved + item.quantity)
-    state = order_refund_state.undone(replace(state, lines=lines))
+    state = order_refund_later.undone(replace(state, lines=lines))
     state = replace(
         state,
         cancelled=False,
@@ -296,7 +294,7 @@ def _refused(state: Order, event: DeliveryRefused) -> Order:
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor,
     )
-    state = order_refund_state.units_freed(state, event.lines, "lowered")
+    state = order_refund_later.units_freed(state, event.lines, "lowered")
     freight = state.money.freight_minor + event.freight_minor
     refused = (*state.money.refused, event.parcel_id)
     return _settled(_with(state, freight_minor=freight, refused=refused))

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from domain.order_line import ZERO
 from domain.order_return_state import back_undelivered, parcel_is_back
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.parcel_facts import TROUBLES
 
 PAYS_LATER = frozenset({"cash_on_delivery", "on_account"})

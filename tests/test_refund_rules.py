@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import OrderCancelled
 from domain.order_money import settlement
@@ -18,30 +18,25 @@ from domain.payment_commands import (
     ReinstateOrder,
 )
 from tests import papers
-from tests.given import (
-    Given,
-    World,
-    after,
+from tests.given import Given, World, after, given, hours
+from tests.given_money import dispute, limit, money, pay
+from tests.given_orders import (
     amend,
-    approve_return,
     cancel,
     deliver,
-    deny_refund,
     dispatch,
-    dispute,
-    fail_refund,
-    given,
-    hours,
-    limit,
     line,
-    money,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
-    refund,
     register,
+)
+from tests.given_returns import (
+    approve_return,
+    deny_refund,
+    fail_refund,
+    pay_refund,
+    refund,
     retry_refund,
     send_back,
     take_back,
@@ -217,8 +212,8 @@ def test_a_unit_that_was_refunded_and_cancelled_leaves_the_other_to_be_refunded(
     """The second refund is for what was sent: nothing of it is owed again."""
     gone = given(IN_HOUSE.world, cancel((1, 1)), pack((1, 1)), dispatch(), deliver())
     for reason in ("other", "lost"):
-        rest = refund(None, (1, 1), refund_id="R2", reason=reason)
-        balance(given(gone.world, rest).world, 0)
+        again = refund(None, (1, 1), refund_id="R2", reason=reason)
+        balance(given(gone.world, again).world, 0)
     smaller = given(IN_HOUSE.world, amend({"line_no": 1, "quantity": 1}))
     world = given(smaller.world, pack((1, 1)), dispatch()).world
     rest = given(world, refund(None, (1, 1), refund_id="R2", reason="lost")).world
