@@ -12,6 +12,7 @@ from domain.order_facts import OrderCancelled
 from domain.order_money import settlement
 from domain.order_status import code, payment
 from domain.payment_commands import (
+    DeclareOverdue,
     LoseChargeback,
     RefundOverpayment,
     RefuseDelivery,
@@ -208,6 +209,15 @@ def test_refunded_goods_that_leave_unpaid_are_owed_again() -> None:
     balance(given(IN_HOUSE.world, pack((1, 2)), trusted).world, 5_000)
 
 
+def test_what_is_owed_again_since_it_left_is_due_a_term_later() -> None:
+    """Sent on the 31st: 72 hours later it is overdue, not from the placement on."""
+    later = dispatch(unpaid_reason="a friend", at=hours(24 * 30))
+    world = given(IN_HOUSE.world, pack((1, 2)), later).world
+    given(world).when(money(DeclareOverdue, at=hours(24 * 33))).refused("not_due")
+    overdue = money(DeclareOverdue, at=hours(24 * 33 + 1))
+    given(world).when(overdue).topics("order.payment_overdue.v1")
+
+
 def test_a_unit_that_was_refunded_and_cancelled_leaves_the_other_to_be_refunded() -> None:
     """The second refund is for what was sent: nothing of it is owed again."""
     gone = given(IN_HOUSE.world, cancel((1, 1)), pack((1, 1)), dispatch(), deliver())
@@ -215,6 +225,8 @@ def test_a_unit_that_was_refunded_and_cancelled_leaves_the_other_to_be_refunded(
         again = refund(None, (1, 1), refund_id="R2", reason=reason)
         balance(given(gone.world, again).world, 0)
     smaller = given(IN_HOUSE.world, amend({"line_no": 1, "quantity": 1}))
+    in_house = given(smaller.world, refund(None, (1, 1), refund_id="R2")).world
+    balance(in_house, 0, at_dispatch=5_000)
     world = given(smaller.world, pack((1, 1)), dispatch()).world
     rest = given(world, refund(None, (1, 1), refund_id="R2", reason="lost")).world
     assert rest.order().refunds["R2"].amount_minor == 5_000
@@ -265,6 +277,15 @@ def test_money_for_goods_that_are_not_wanted_keeps_them_in_the_house() -> None:
         paid = balance(given(world, pay(5_000, "P2"), *SENT).world, 0)
         taken = given(paid, dispute("P2"), money(LoseChargeback, chargeback_id="C-P2")).world
         balance(taken, 5_000)
+
+
+def test_money_for_goods_that_were_cancelled_then_is_not_given_twice() -> None:
+    """5000 went back, then one of two is bought no more: the bank takes all: 10000 are owed."""
+    start = after(*PAID, refund(5_000, reason="changed_mind"), pay_refund())
+    taken = (dispute(), money(LoseChargeback, chargeback_id="C-P1"))
+    for gone in (cancel((1, 1)), amend({"line_no": 1, "quantity": 1})):
+        world = balance(given(start.world, gone).world, 0)
+        assert given(world, *taken).world.order().balance_minor == 10_000
 
 
 def test_what_was_paid_too_much_lowers_nothing() -> None:
