@@ -18,6 +18,7 @@ from domain import (
     customer,
     customer_messages,
     draft,
+    exchanged_money,
     fapiao,
     invoice,
     movement,
@@ -65,6 +66,7 @@ from domain.desk_streams import (
     known_at_once,
     message_stream,
     number_claim,
+    order_in,
     order_stream,
     paper_claim,
     parcel_stream,
@@ -102,6 +104,7 @@ from domain.order_commands import (
     PackParcel,
     PayRefund,
     PlaceOrder,
+    RequestRefund,
     TrackParcel,
 )
 from domain.order_facts import (
@@ -119,7 +122,13 @@ from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
 from domain.parcel_facts import ParcelDelivered
-from domain.payment_commands import PAYMENT_CHANGES, MovePayment, PaymentChange, RefuseDelivery
+from domain.payment_commands import (
+    PAYMENT_CHANGES,
+    MovePayment,
+    OpenChargeback,
+    PaymentChange,
+    RefuseDelivery,
+)
 from domain.payment_facts import OrderReinstated
 from domain.payout import payout_stream
 from domain.policy import Policy, PolicyVersion, PublishPolicy, policy_stream
@@ -128,6 +137,7 @@ from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import (
     REFUND_CHANGES,
     RETURN_CHANGES,
+    ApproveRefund,
     DenyRefund,
     ExchangeOrder,
     FailRefund,
@@ -439,8 +449,18 @@ def _change_order(command: OrderChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     if isinstance(command, PayRefund):
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
-    _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    facts = order.decide(command, state, _kept(write), _rules(state, write))
+    _add_to_order(stream, facts, write)
+    if isinstance(command, RequestRefund | PayRefund) and facts:
+        _require_covered(command, write)
     _tell_customer(command, state, write)
+
+
+def _require_covered(command: RequestRefund | PayRefund | ApproveRefund, write: Write) -> None:
+    """Where the money of exchanged goods came in. What a provider has paid is a fact."""
+    if not isinstance(command, PayRefund) or not command.told:
+        state: Order = write.states[order_stream(command.order_id)]
+        exchanged_money.require_covered(command.refund_id, state, order_in(write.states))
 
 
 def _change_case(command: CaseChange, write: Write) -> None:
@@ -457,7 +477,16 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
+    if isinstance(command, OpenChargeback) and facts:
+        _hold_exchanged(command, state, write)
     _tell_customer(command, state, write)
+
+
+def _hold_exchanged(command: OpenChargeback, state: Order, write: Write) -> None:
+    """The orders that the disputed money went on to."""
+    for order_id in exchanged_money.paid_with(command.payment_id, state, order_in(write.states)):
+        new = _placed(write, order_id)
+        _add_to_order(order_stream(order_id), exchanged_money.hold(command, new), write)
 
 
 def _move_payment(command: MovePayment, write: Write) -> None:
@@ -481,6 +510,8 @@ def _settle(command: RefundChange, write: Write) -> None:
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, _rules(state, write))
     write.add(order_stream(command.order_id), events)
+    if isinstance(command, ApproveRefund) and events:
+        _require_covered(command, write)
     _tell_customer(command, state, write)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from domain import (
     account,
     customer,
     draft,
+    exchanged_money,
     invoice,
     order,
     order_account,
@@ -61,6 +62,7 @@ from domain.payment_commands import (
     CapturePayment,
     DeclareOverdue,
     MovePayment,
+    OpenChargeback,
     PaymentChange,
     RecordRemittance,
     RefuseDelivery,
@@ -71,6 +73,7 @@ from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
+    ApproveRefund,
     ApproveReturn,
     DenyRefund,
     ExchangeOrder,
@@ -85,6 +88,11 @@ States = Mapping[StreamName, Any]  # of a claim, its owner or None
 
 def order_stream(order_id: str) -> StreamName:
     return StreamName("order", order_id)
+
+
+def order_in(states: States) -> Callable[[str], Order]:
+    """An order among these states by its id; one that was not loaded is empty."""
+    return lambda order_id: states.get(order_stream(order_id)) or Order()
 
 
 def draft_stream(draft_id: str) -> StreamName:
@@ -215,8 +223,10 @@ def streams(  # noqa: C901 - a table
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.streams(command, loaded, streams)
         case PayRefund() | FailRefund() | DenyRefund():
-            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            names = {payout_stream(command.refund_id), *_with_sources(command.order_id, loaded)}
             return frozenset(names) | _customers_of(command, loaded)
+        case ApproveRefund():
+            return _with_sources(command.order_id, loaded) | _customers_of(command, loaded)
         case StartDraft():
             return fresh(command)
         case _ if isinstance(command, ORDER_DRAFT):
@@ -243,6 +253,8 @@ def _streams_by_policy(
     if not state.placed:
         return {stream}
     names = {stream, policy_stream(state.shop), *_customers_of(command, loaded)}
+    if isinstance(command, RequestRefund):
+        names |= _with_sources(command.order_id, loaded)
     if isinstance(command, ReceiveReturn):
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
@@ -251,6 +263,12 @@ def _streams_by_policy(
         if back is not None and back.parcel_id is not None:
             names |= _streams_of_parcel(back.parcel_id, loaded)
     return names
+
+
+def _with_sources(order_id: str, loaded: States) -> frozenset[StreamName]:
+    """The order, and those that money of it came in by before an exchange."""
+    sources = exchanged_money.sources(order_in(loaded)(order_id))
+    return frozenset({order_stream(order_id), *map(order_stream, sources)})
 
 
 def _streams_of_exchange(command: ExchangeOrder, loaded: States) -> set[StreamName]:
@@ -313,6 +331,12 @@ def _streams_of_payment_change(command: PaymentChange, loaded: States) -> set[St
     names = _streams_of_payment(order_stream(command.order_id), loaded)
     if isinstance(command, RefuseDelivery):
         names.add(parcel_stream(command.parcel_id))
+    if isinstance(command, OpenChargeback):
+        order_of = order_in(loaded)
+        names |= {
+            order_stream(name)
+            for name in exchanged_money.onward(order_of(command.order_id), order_of)
+        }
     if isinstance(command, CancelOverdue):
         names |= _stock_of(loaded.get(order_stream(command.order_id)))
     return names | _customers_of(command, loaded)

@@ -14,7 +14,14 @@ from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
-from domain.order_return_state import Return, refunded_units, undelivered, unrefunded_units
+from domain.order_return_state import (
+    Return,
+    goods_owed_minor,
+    refunded_units,
+    undelivered,
+    unrefunded_units,
+    worth_minor,
+)
 from domain.order_state import ZERO, Order, OrderLine, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -33,6 +40,7 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 from domain.values import quantity_json
@@ -224,10 +232,11 @@ def _require(back: Return, return_id: str, *allowed: str) -> None:
 
 
 def _receive(command: ReceiveReturn, state: Order, policy: PolicyVersion) -> list[Event]:
-    if command.refund_id in state.refunds:
-        return []
     back = known_return(command.return_id, state)
+    if command.refund_id in back.receipts or command.refund_id in state.refunds:
+        return []
     _require(back, command.return_id, "approved", "received")
+    _require_awaiting(back, command.return_id)
     units = _by_line((item.line_no, item.quantity) for item in command.lines)
     for line_no, came in units.items():
         _require_awaited(line_no, came, back)
@@ -242,13 +251,55 @@ def _receive(command: ReceiveReturn, state: Order, policy: PolicyVersion) -> lis
             )
             for item in command.lines
         ],
+        receipt_id=command.refund_id,
         at=command.at,
     )
+    received = _with_unpaid(received, state, policy)
     after = evolve(state, received)
     refund = _refund(command, back, units, after, policy) if command.refund else []
     for event in refund:
         after = evolve(after, event)
     return [received, *refund, *closed_when_done(command.return_id, after, command.at)]
+
+
+def _require_awaiting(back: Return, return_id: str) -> None:
+    """A second receipt under the same return has nothing left to receive."""
+    if back.came_whole:
+        raise Rejected(
+            "return_is_received",
+            f"all of return {return_id} has come: nothing of it is awaited any more",
+            return_id=return_id,
+            received={str(no): quantity_json(units) for no, units in back.received.items()},
+            received_at=back.received_at and back.received_at.isoformat(),
+        )
+
+
+def _with_unpaid(received: ReturnReceived, state: Order, policy: PolicyVersion) -> ReturnReceived:
+    """With what becomes of the debt for goods that were not paid: as their refund would, it leaves
+    the fee for restocking owed, and takes shipping away where the seller is the cause.
+    """
+    back = state.returns[received.return_id]
+    owed, worth = max(0, goods_owed_minor(state)), worth_minor(state, received)
+    if not owed or not worth:
+        return received
+    fee = _unpaid_fee_minor(owed, worth, back, policy)
+    received = received.model_copy(update={"fee_minor": fee})
+    after = evolve(state, received)
+    comes_back = order_refund.shipping_comes_back(back.reason, state, policy.rules.refund)
+    left = 0 if state.shipping_cancelled or not comes_back else order_refund.shipping_left(state)
+    shipping = min(left, max(0, goods_owed_minor(after)))
+    return received.model_copy(update={"shipping_minor": shipping})
+
+
+def _unpaid_fee_minor(owed: int, worth: int, back: Return, policy: PolicyVersion) -> int:
+    """Of the goods that pay, with their fee, what is asked: the rest was paid and is refunded."""
+    whole = order_refund.restocking_fee_minor(back.reason, back, worth, policy.rules)
+    if worth - whole <= owed:
+        return whole
+    goods = owed
+    if whole:
+        goods = owed * 10_000 // (10_000 - policy.rules.returns.restocking_fee_bp)
+    return order_refund.restocking_fee_minor(back.reason, back, goods, policy.rules)
 
 
 def _by_line(items: Iterable[tuple[int, Decimal]]) -> dict[int, Decimal]:
@@ -289,7 +340,9 @@ def _refund(
         for no, units in left.items()
         if units > 0 and state.lines[no].left_minor(units) > 0
     ]
-    if not lines or state.refundable_minor == 0:
+    worth = sum(state.lines[item.line_no].left_minor(item.quantity) for item in lines)
+    worth = min(worth, state.refundable_minor)
+    if worth <= order_refund.restocking_fee_minor(back.reason, back, worth, policy.rules):
         return []
     asked = RequestRefund(
         reason=back.reason,  # type: ignore[arg-type]
@@ -318,6 +371,16 @@ def closed_when_done(return_id: str | None, state: Order, at: datetime) -> list[
     if any(_is_left(no, units, return_id, state) for no, units in back.received.items()):
         return []
     return [ReturnClosed(person=state.person, return_id=return_id, by="policy", at=at)]
+
+
+def reopened(return_id: str | None, refund_id: str, state: Order, at: datetime) -> list[Event]:
+    """What the policy had closed since all was paid back waits again, once money of it comes back:
+    the refund is tried again, or denied and asked for anew.
+    """
+    back = state.returns.get(return_id or "")
+    if return_id is None or back is None or back.status != "closed" or back.closed_by != "policy":
+        return []
+    return [ReturnReopened(return_id=return_id, refund_id=refund_id, at=at)]
 
 
 def _require_whole(back: Return, return_id: str) -> None:

@@ -76,6 +76,7 @@ from domain.payment_facts import (
 )
 from domain.pricing import running_share
 from domain.return_facts import (
+    ExchangedPart,
     InterceptRequested,
     OrderExchanged,
     PlacedInExchange,
@@ -83,6 +84,7 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 from domain.values import Address, Contact
@@ -226,6 +228,7 @@ class Order:
     shipping_tax_minor: int = 0
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
+    shipping_relieved_minor: int = 0  # owed no longer, since goods came back for the seller's fault
     fees: tuple[Fee, ...] = ()  # for cancellations
     exemption: Exemption | None = None  # of the order with its shipping from tax
     exemption_certificate: str | Sealed | None = None
@@ -235,6 +238,7 @@ class Order:
     advanced_minor: int = 0  # of it, by refunds for goods that are still in the house
     advances_used_minor: int = 0  # of these, since the total fell after them
     relieved_minor: int = 0  # of it, for goods that came back before they were paid
+    restocking_minor: int = 0  # of what is owed: fees for goods that came back unpaid
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
     kept_minor: int = 0  # fees for restocking of these refunds
@@ -242,6 +246,7 @@ class Order:
     refunds: Mapping[str, Refund] = field(default_factory=dict)
     returns: Mapping[str, Return] = field(default_factory=dict)
     exchange_of: str | None = None  # the order whose goods this one stands for
+    exchanged: Mapping[str, ExchangedPart] = field(default_factory=dict)  # by payment_id
     compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
@@ -302,9 +307,16 @@ class Order:
         return min(late, max(0, self.net_paid_minor - (self.owed_minor - late)))
 
     @property
+    def restocking_paid_minor(self) -> int:
+        """Of the fees for goods that came back unpaid: payments settle what was kept first."""
+        late, fee = self.money.late_fees_minor, self.restocking_minor
+        return min(fee, max(0, self.net_paid_minor - (self.owed_minor - late - fee)))
+
+    @property
     def refundable_minor(self) -> int:
         """What was paid and is neither given back, kept as a fee nor asked back by a bank."""
-        kept = self.fees_minor + self.kept_minor + self.late_fees_paid_minor
+        restocking = self.kept_minor + self.restocking_paid_minor
+        kept = self.fees_minor + restocking + self.late_fees_paid_minor
         withheld = sum(payment.withheld_minor for payment in self.payments.values())
         return max(0, self.net_paid_minor - kept - withheld)
 
@@ -392,11 +404,13 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             | ReturnDenied()
             | ReturnReceived()
             | ReturnClosed()
+            | ReturnReopened()
             | OrderExchanged()
         ):
             return order_return_state.evolve(state, event)
         case PlacedInExchange():
-            return replace(state, exchange_of=event.of_order_id)
+            parts = {one.payment_id: one for one in event.parts}
+            return replace(state, exchange_of=event.of_order_id, exchanged=parts)
         case PaymentReminded():
             reminded = (*state.money.reminded, event.hours_before)
             return replace(state, money=replace(state.money, reminded=reminded))
@@ -616,6 +630,7 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     ReturnDenied: frozenset({"return"}),
     ReturnReceived: frozenset({"return"}),
     ReturnClosed: frozenset({"return"}),
+    ReturnReopened: frozenset({"return"}),
 }
 
 

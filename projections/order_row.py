@@ -41,11 +41,14 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 from domain.values import Quantity
 from projections import case_told
 from projections.case_told import Handled
+
+ReturnStep = ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | ReturnReopened
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class ReturnTold:
     postage: str | None = None  # who pays the way back
     label: str | None = None
     received: tuple[CameBack, ...] = ()
+    fee_minor: int = 0  # for restocking of what was not paid: it stays owed
+    shipping_minor: int = 0  # owed no longer since these goods came
     denied_reason: str | Sealed | None = None
     closed_at: datetime | None = None
     closed_reason: str | Sealed | None = None
@@ -307,7 +312,7 @@ def _told(  # noqa: C901 - a table
         case ReturnRequested():
             asked = ReturnTold(event.reason, event.at, position, event.text)
             return {"returns": {**row.returns, event.return_id: asked}}
-        case ReturnApproved() | ReturnDenied() | ReturnReceived() | ReturnClosed():
+        case _ if isinstance(event, ReturnStep):
             return _return_told(row, event)
         case StatusOverridden():
             override = OverrideTold(
@@ -383,9 +388,7 @@ def _refund_told(
     return {"refunds": {**row.refunds, event.refund_id: known}}
 
 
-def _return_told(
-    row: OrderStatus, event: ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed
-) -> dict[str, Any]:
+def _return_told(row: OrderStatus, event: ReturnStep) -> dict[str, Any]:
     known = row.returns.get(event.return_id)
     if known is None:
         return {}
@@ -399,9 +402,16 @@ def _return_told(
                 CameBack(one.line_no, one.quantity, one.condition, one.restocked, event.at)
                 for one in event.lines
             ]
-            known = replace(known, received=(*known.received, *came))
+            known = replace(
+                known,
+                received=(*known.received, *came),
+                fee_minor=known.fee_minor + event.fee_minor,
+                shipping_minor=known.shipping_minor + event.shipping_minor,
+            )
         case ReturnClosed():
             known = replace(known, closed_at=event.at, closed_reason=event.reason)
+        case ReturnReopened():
+            known = replace(known, closed_at=None, closed_reason=None)
     return {"returns": {**row.returns, event.return_id: known}}
 
 
