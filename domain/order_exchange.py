@@ -11,14 +11,15 @@ from uuid import UUID, uuid5
 
 from domain import order_refund, order_return
 from domain.message import Event, Rejected
-from domain.order_commands import PlaceOrder, RequestRefund
 from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_fold import evolve
 from domain.order_hold import not_disputed, not_held
 from domain.order_money import EXCHANGE
 from domain.order_refund_state import first_method
-from domain.order_state import Order, evolve
+from domain.order_state import Order
+from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
-from domain.refund_commands import ExchangeOrder
+from domain.refund_commands import ExchangeOrder, RequestRefund
 from domain.return_facts import ExchangedPart, OrderExchanged, PlacedInExchange
 
 _PARTS = UUID("5c1f44b6-0a0e-5d35-9a3c-7a7d3c0f1e02")  # namespace of payments but the first

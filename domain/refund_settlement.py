@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
-from domain import order_return, refund_terms
+from domain import order_return_closing, refund_terms
 from domain.message import Event, Rejected
-from domain.order_commands import PayRefund
 from domain.order_facts import (
     CompensationPaid,
     RefundApproved,
@@ -20,17 +19,11 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
+from domain.order_fold import evolve
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
-from domain.order_refund import (
-    exceeds_payment,
-    require_line_left,
-    require_paid,
-    require_payment_left,
-    require_return_left,
-    require_shipping_left,
-)
+from domain.order_refund import require_line_left, require_return_left, require_shipping_left
 from domain.order_refund_state import Refund
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_terms import ON_ACCOUNT
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -40,9 +33,11 @@ from domain.refund_commands import (
     DenyRefund,
     FailRefund,
     PayCompensation,
+    PayRefund,
     RefundChange,
     RetryRefund,
 )
+from domain.refund_payments import exceeds_payment, require_paid, require_payment_left
 from domain.values import same_person
 
 
@@ -88,7 +83,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
         for method, amount_minor in by_method.items()
     ]
     after = reduce(evolve, paid, state)
-    return [*paid, *order_return.closed_when_done(refund.return_id, after, command.at)]
+    return [*paid, *order_return_closing.closed_when_done(refund.return_id, after, command.at)]
 
 
 def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
@@ -247,7 +242,7 @@ def _fail(command: FailRefund, state: Order) -> list[Event]:
         )
         for method, amount_minor in came_back
     ]
-    again = order_return.reopened(refund.return_id, command.refund_id, state, command.at)
+    again = order_return_closing.reopened(refund.return_id, command.refund_id, state, command.at)
     return [*failed, *again]
 
 

@@ -10,33 +10,15 @@ import pytest
 
 from domain.account_facts import BalanceGivenBack
 from domain.case_commands import CloseCase
-from domain.desk import account_stream, order_stream
+from domain.desk_names import account_stream, order_stream
 from domain.message import Command
 from domain.order_facts import RefundPaid
 from domain.order_money import settlement
 from domain.payment_commands import LoseChargeback, WinChargeback
-from tests.given import (
-    REFUNDED,
-    World,
-    after,
-    cancel,
-    credit,
-    deliver,
-    dispatch,
-    dispute,
-    exchange,
-    gift,
-    given,
-    line,
-    money,
-    pack,
-    pay,
-    pay_refund,
-    place,
-    refund,
-    register,
-    take_back,
-)
+from tests.given import REFUNDED, World, after, given
+from tests.given_money import credit, dispute, gift, money, pay
+from tests.given_orders import cancel, deliver, dispatch, line, pack, place, register
+from tests.given_returns import exchange, pay_refund, refund, take_back
 from tests.test_provider_rules import apply, both, told
 
 HELD = ("order.case_opened.v1", "order.held.v1")

@@ -8,42 +8,36 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import RefundRequested
 from domain.order_status import facts
 from domain.payment_commands import RefundOverpayment, RefuseDelivery
 from domain.return_facts import ReturnReceived
-from tests.given import (
-    REFUNDED,
-    Given,
-    World,
-    after,
-    approve_refund,
-    approve_return,
-    close_return,
+from tests.given import REFUNDED, Given, World, after, given, hours
+from tests.given_money import limit, money, pay, unrecord
+from tests.given_orders import (
     deliver,
-    deny_refund,
     dispatch,
-    fail_refund,
-    given,
-    hours,
-    limit,
     line,
-    money,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
     receive,
-    refund,
     register,
-    retry_refund,
     scan,
+)
+from tests.given_returns import (
+    approve_refund,
+    approve_return,
+    close_return,
+    deny_refund,
+    fail_refund,
+    pay_refund,
+    refund,
+    retry_refund,
     send_back,
     take_back,
-    unrecord,
 )
 
 PICTURE = "a" * 64
