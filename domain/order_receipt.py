@@ -1,4 +1,4 @@
-"""Goods of a return that came: inspected, refunded in the write of their receipt or owed no more."""
+"""Goods of a return that came: inspected, refunded in one write with it, or owed no more."""
 
 from __future__ import annotations
 
