@@ -19,6 +19,7 @@ from domain import (
     customer_messages,
     draft,
     fapiao,
+    intake_checks,
     invoice,
     movement,
     order,
@@ -86,6 +87,7 @@ from domain.draft_commands import (
 )
 from domain.draft_state import Draft
 from domain.draft_state import evolve as evolve_draft
+from domain.intake_checks import CheckOrder
 from domain.invoice import InvoiceSeries
 from domain.invoice_commands import (
     FAPIAO_COMMANDS,
@@ -296,6 +298,8 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a tab
             _change_draft(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, CASE_CHANGES):
             _change_case(command, write)  # type: ignore[arg-type]
+        case CheckOrder():
+            _check(command, write)
         case MovePayment():
             _move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):
@@ -448,6 +452,13 @@ def _change_case(command: CaseChange, write: Write) -> None:
     facts = order_case.decide(command, state, _rules(state, write))
     _add_to_order(order_stream(command.order_id), facts, write)
     _tell_customer(command, state, write)
+
+
+def _check(command: CheckOrder, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    twins = {one.order_id: write.states[order_stream(one.order_id)] for one in command.twins}
+    facts = intake_checks.decide(command, state, twins, _pinned(state, write))
+    write.add(order_stream(command.order_id), facts)
 
 
 def _change_payment(command: PaymentChange, write: Write) -> None:

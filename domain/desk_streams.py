@@ -36,6 +36,7 @@ from domain.draft_commands import (
     StartDraft,
 )
 from domain.draft_state import Draft
+from domain.intake_checks import CheckOrder
 from domain.invoice import InvoiceSeries, Issue
 from domain.invoice_commands import IssueCreditNote, IssueInvoice, PaperCommand
 from domain.message import Command, Rejected, StreamName
@@ -197,6 +198,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(_streams_of_tracking(command, loaded))
+        case CheckOrder():
+            twins = {order_stream(one.order_id) for one in command.twins}
+            return frozenset(_streams_of_payment(order_stream(command.order_id), loaded)) | twins
         case CloseCase():
             return frozenset(_streams_of_payment(order_stream(command.order_id), loaded))
         case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():

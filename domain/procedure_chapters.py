@@ -40,6 +40,9 @@ ALL = "everyone"  # the role of all callers, until there are accounts
 CARRIED_OUT = frozenset(
     {
         "review.auto_approve_below",
+        "exceptions.duplicate_hours",
+        "exceptions.price_deviation_bp",
+        "exceptions.quantity_factor",
         "exceptions.negative_margin",
         "payment.term_hours",
         "payment.late_fee_percent_per_day",
