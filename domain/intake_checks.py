@@ -26,7 +26,7 @@ from domain.values import LINES_MAX, UNKNOWN, Quantity, Value, quantity_json
 
 # Fewer are no habit: of three, the median outvotes one slip.
 USUAL_MIN = 3
-TWINS_MAX = 5  # of one order: the newest; who looks at them sees the pattern
+TWINS_MAX = 3  # of one order, the oldest: what was there first; however often it is repeated
 
 DUPLICATE = "duplicate"
 UNUSUAL_PRICE = "unusual_price"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from domain.intake_checks import USUAL_MIN
 from domain.number import SEED_MAX
 from domain.order_commands import Channel, PaymentMethod
 from domain.order_hold import FORBID_CAPTURING
@@ -234,6 +235,7 @@ def exceptions(basis: Basis) -> list[Block]:
     said = [
         fact(basis, "exceptions.parcel"),
         fact(basis, "exceptions.case"),
+        fact(basis, "exceptions.compared", count=USUAL_MIN),
         fact(basis, "exceptions.hold", types=_listed_types(basis)),
         fact(basis, "exceptions.override"),
         fact(basis, "exceptions.override_ends"),

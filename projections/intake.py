@@ -48,9 +48,9 @@ CREATE TABLE IF NOT EXISTS intake_lines (
     PRIMARY KEY (order_id, line_no)
 );
 CREATE INDEX IF NOT EXISTS intake_orders_customer
-    ON intake_orders (basket, customer_id, placed_at);
+    ON intake_orders (basket, customer_id, placed_at) WHERE stands;
 CREATE INDEX IF NOT EXISTS intake_orders_phone
-    ON intake_orders (basket, phone, placed_at) WHERE phone IS NOT NULL;
+    ON intake_orders (basket, phone, placed_at) WHERE stands AND phone IS NOT NULL;
 CREATE INDEX IF NOT EXISTS intake_lines_article ON intake_lines (article, position);
 CREATE INDEX IF NOT EXISTS intake_lines_customer
     ON intake_lines (customer_id, unit, position) WHERE quantity IS NOT NULL;
@@ -69,24 +69,27 @@ FROM unnest(%s::text[], %s::uuid[], %s::boolean[]) AS new (order_id, basket, sta
 WHERE o.order_id = new.order_id"""
 FORGET = "UPDATE intake_orders SET phone = NULL WHERE customer_id = ANY(%s)"
 # Of a pair, the order that was recorded later looks for the other; one that was reinstated looks
-# for all. Either index is read by equality: an OR over both would be read as neither.
+# for all. Each branch reads its index in order and stops, however often somebody ordered the same.
 TWINS = """SELECT n.order_id, t.order_id AS twin, t.same
 FROM unnest(%(orders)s::text[], %(hours)s::int[], %(again)s::boolean[])
     AS asked (order_id, hours, again)
 JOIN intake_orders n USING (order_id)
 CROSS JOIN LATERAL (
-    SELECT order_id, max(position) AS position, min(same) AS same FROM (
-        SELECT order_id, position, placed_at, 'customer' AS same FROM intake_orders
-        WHERE basket = n.basket AND customer_id = n.customer_id AND stands
-            AND placed_at BETWEEN n.placed_at - hours * interval '1 hour'
+    SELECT order_id, min(placed_at) AS placed_at, min(same) AS same FROM (
+        (SELECT order_id, placed_at, 'customer' AS same FROM intake_orders o
+        WHERE o.basket = n.basket AND o.customer_id = n.customer_id AND o.stands
+            AND o.order_id <> n.order_id AND (again OR o.position < n.position)
+            AND o.placed_at BETWEEN n.placed_at - hours * interval '1 hour'
                 AND n.placed_at + hours * interval '1 hour'
+        ORDER BY o.placed_at LIMIT %(limit)s)
         UNION ALL
-        SELECT order_id, position, placed_at, 'phone' FROM intake_orders
-        WHERE basket = n.basket AND phone = n.phone AND stands
-            AND placed_at BETWEEN n.placed_at - hours * interval '1 hour'
-                AND n.placed_at + hours * interval '1 hour') found
-    WHERE order_id <> n.order_id AND (again OR position < n.position)
-    GROUP BY order_id ORDER BY position DESC LIMIT %(limit)s) t"""
+        (SELECT order_id, placed_at, 'phone' FROM intake_orders o
+        WHERE o.basket = n.basket AND o.phone = n.phone AND o.stands
+            AND o.order_id <> n.order_id AND (again OR o.position < n.position)
+            AND o.placed_at BETWEEN n.placed_at - hours * interval '1 hour'
+                AND n.placed_at + hours * interval '1 hour'
+        ORDER BY o.placed_at LIMIT %(limit)s)) found
+    GROUP BY order_id ORDER BY placed_at, order_id LIMIT %(limit)s) t"""
 # The lower of the two in the middle: a price that was asked once, exact.
 PRICES = f"""SELECT asked.order_id, asked.line_no, u.median, u.count
 FROM intake_lines asked CROSS JOIN LATERAL (
@@ -180,7 +183,7 @@ def forget(connection: Connection[Any], customers: Iterable[str]) -> None:
 
 def twins(connection: Connection[Any], asked: Sequence[Asked], limit: int) -> list[Any]:
     """(order_id, twin, same: customer or phone) for each other order of the same basket that stands
-    and is of the same customer or telephone; at most `limit` for each, the newest.
+    and is of the same customer or telephone; at most `limit` for each, the oldest.
     """
     if not asked:
         return []
