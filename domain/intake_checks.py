@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from domain.command_types import Id, LineNo
 from domain.message import Command, Event
-from domain.order_commands import Id, LineNo
 from domain.order_facts import Line
 from domain.order_intake import Finding, case_events, case_named, case_of
 from domain.order_state import Order

@@ -8,27 +8,24 @@ from typing import Any
 import pytest
 
 from domain.case_facts import CaseOpened, OrderHeld
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.intake_checks import CheckOrder, case_of_pair
 from domain.phone import reaches_one_person
-from tests.given import (
-    NOON,
-    World,
-    after,
+from tests.given import NOON, World, after, hours
+from tests.given_money import pay
+from tests.given_orders import (
     amend,
     cancel,
     close_case,
     deliver,
     dispatch,
-    exchange,
-    hours,
     line,
     pack,
-    pay,
     place,
     publish,
     void,
 )
+from tests.given_returns import exchange
 
 PAIR = case_of_pair("A", "B")
 HELD = ("order.case_opened.v1", "order.held.v1")

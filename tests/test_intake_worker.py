@@ -18,20 +18,9 @@ from domain.payment_commands import CancelOverdue
 from projections import checkpoint
 from projections import intake as model
 from tests.clock import Clock, order
-from tests.given import (
-    NOON,
-    amend,
-    cancel,
-    close_case,
-    dispatch,
-    hours,
-    line,
-    money,
-    pack,
-    pay,
-    publish,
-    void,
-)
+from tests.given import NOON, hours
+from tests.given_money import money, pay
+from tests.given_orders import amend, cancel, close_case, dispatch, line, pack, publish, void
 from workers import intake, upkeep
 from workers.intake import IntakeChecks
 

@@ -25,13 +25,13 @@ from commands.runner import BatchRunner, Conflict, digest
 from commands.settings import Settings
 from commands.store import Store
 from domain import codec
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Attempt, Recorded, Sealed
 from domain.order_facts import LinesAmended, OrderCancelled, OrderPlaced, OrderVoided
 from domain.order_state import Order
 from domain.payment_facts import OrderReinstated
 from domain.phone import reaches_one_person
-from domain.policy import pinned
+from domain.policy import pinned, policy_stream
 from domain.policy_rules import ExceptionRules
 from domain.return_facts import PlacedInExchange
 from projections import checkpoint
