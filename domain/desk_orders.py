@@ -7,6 +7,7 @@ from typing import Any
 
 from domain import (
     exchanged_money,
+    intake_checks,
     order,
     order_account,
     order_case,
@@ -29,7 +30,8 @@ from domain.desk_names import (
     stock_stream,
 )
 from domain.desk_stock import add_to_order, free_units, kept_stock
-from domain.desk_write import Write, claim_of, placed_order, rules_of
+from domain.desk_write import Write, claim_of, pinned_rules, placed_order, rules_of
+from domain.intake_checks import CheckOrder
 from domain.message import Event, Rejected, StreamName
 from domain.order_commands import CancelOrder, OrderChange, VoidOrder
 from domain.order_line import OrderLine
@@ -156,6 +158,13 @@ def change_case(command: CaseChange, write: Write) -> None:
     facts = order_case.decide(command, state, rules_of(state, write))
     add_to_order(order_stream(command.order_id), facts, write)
     tell_customer(command, state, write)
+
+
+def check(command: CheckOrder, write: Write) -> None:
+    state = placed_order(write, command.order_id)
+    twins = {one.order_id: write.states[order_stream(one.order_id)] for one in command.twins}
+    facts = intake_checks.decide(command, state, twins, pinned_rules(state, write))
+    write.add(order_stream(command.order_id), facts)
 
 
 def order_answer(state: Order, version: int) -> dict[str, Any]:
