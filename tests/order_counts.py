@@ -98,6 +98,8 @@ class Order:
     refunds: dict[str, Refund] = field(default_factory=dict)
     came_back: dict[tuple[str, int], int] = field(default_factory=dict)  # return, line -> units
     invoiced: dict[str, int] = field(default_factory=dict)  # by number, less what was credited
+    restocking: int = 0  # fees for goods that came back unpaid
+    shipping_relieved: int = 0  # not owed, since they came back for the seller's fault
     void: bool = False
 
     def late_fees(self) -> int:
@@ -120,8 +122,8 @@ class Order:
         refunds = self.counting()
         less = sum(self.worth_now(one) for one in refunds) + back
         rounded = sum(len(one.lines) for one in refunds if any(map(self.is_changed, one.lines)))
-        least = max(self.all_fees(), self.total() - less - rounded)
-        return (0, 0) if self.void else (least, self.total() + self.restocking())
+        least = max(self.all_fees(), self.total() - less - rounded - self.shipping_relieved)
+        return (0, 0) if self.void else (least, self.total() + self.kept_of_refunds())
 
     def is_changed(self, line_no: int) -> bool:
         """Whether its units may take off something else by now than was given back for them."""
@@ -139,8 +141,9 @@ class Order:
                 goods += share(line.gross, line.quantity, units)
         return goods + beside
 
-    def restocking(self) -> int:
-        return sum(refund.fee for refund in self.counting())
+    def kept_of_refunds(self) -> int:
+        """And of goods that came back unpaid."""
+        return self.restocking + sum(refund.fee for refund in self.counting())
 
     def paid(self) -> int:
         return sum(payment.here() for payment in self.payments.values())
@@ -166,8 +169,8 @@ class Order:
 
     def kept_back(self) -> int:
         """What no refund may touch: fees, as far as they were paid, and what a bank asks back."""
-        restocking = self.restocking()
-        goods = self.total() + restocking - self.late_fees()
+        restocking = sum(refund.fee for refund in self.counting())
+        goods = self.total() + self.kept_of_refunds() - self.late_fees()
         late = min(self.late_fees(), max(0, self.net() - goods))
         disputed = sum(
             min(payment.disputed, max(0, payment.here() - self.given_back(name)))
