@@ -88,7 +88,7 @@ def test_refunds_captures_and_cancellations_of_one_order_come_to_exactly_what_th
         card = {"method": "credit_card", "amount_minor": 20_000, "reference": "H"}
         held = api.made(f"{at}/payments/authorise", card)["payment_id"]
         part = [{"payment_id": paid, "amount_minor": 1_000}]
-        refund = {"reason": "late", "amount_minor": 1_000, "payments": part}
+        refund = {"reason": "cancellation", "amount_minor": 1_000, "payments": part}
         one = {"reason_code": "changed_mind", "lines": [{"line_no": 1, "quantity": 1}]}
         asked = [
             *calls(34, f"{at}/refunds", refund),
