@@ -22,6 +22,7 @@ from api.examples import (
     AUTHORISATION_VOIDING,
     CAPTURE,
     CHARGEBACK,
+    CHARGEBACK_END,
     PAYMENT_FAILURE,
     PAYMENT_MOVE,
     PAYMENT_VOIDING,
@@ -42,6 +43,7 @@ from domain.payment_commands import (
     CaptureBody,
     CapturePayment,
     ChargebackBody,
+    ChargebackEndBody,
     ChargeLateFee,
     DeclareOverdue,
     ExpireAuthorisation,
@@ -78,6 +80,7 @@ ORDER = "/v1/orders/{order_id}"
 PAYMENT = f"{ORDER}/payments/{{payment_id}}"
 CASE = f"{ORDER}/payments/chargebacks/{{chargeback_id}}"
 
+ChargebackEnd = Annotated[ChargebackEndBody, Body(**example("As the bank's line", CHARGEBACK_END))]
 Nothing = Annotated[NothingBody, Body(**example("Nothing to say", {}))]
 
 
@@ -275,8 +278,8 @@ async def open_chargeback(
     summary="Record that a chargeback was won",
     **needs(Permission.PAYMENT_DISPUTE),
 )
-async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothing) -> Answer:
-    """The money stays, the goods may leave."""
+async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: ChargebackEnd) -> Answer:
+    """The money stays, the goods may leave. What the bank had taken meanwhile is expected back."""
     found, case = await call.context.order_id(order_id), identifier("chargeback_id", chargeback_id)
     command = call.command(WinChargeback, body, order_id=found, chargeback_id=case)
     return await call.run(command, order_stream(found))
@@ -289,7 +292,7 @@ async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothin
     summary="Record that a chargeback was lost",
     **needs(Permission.PAYMENT_DISPUTE),
 )
-async def lose(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothing) -> Answer:
+async def lose(call: MatchedCall, order_id: str, chargeback_id: str, body: ChargebackEnd) -> Answer:
     """The money is gone, and owed again."""
     found, case = await call.context.order_id(order_id), identifier("chargeback_id", chargeback_id)
     command = call.command(LoseChargeback, body, order_id=found, chargeback_id=case)
@@ -422,7 +425,11 @@ async def remit(
     order_id: str,
     body: Annotated[RemittanceBody, Body(**example("Less its fee", REMITTANCE))],
 ) -> Answer:
-    """The order is paid by the whole amount; the fee that the carrier kept is the shop's cost."""
+    """The order is paid by the whole amount; the fee that the carrier kept is the shop's cost.
+
+    The same again (carrier, reference, amount, fee, day) is the same remittance: answered 200 with
+    its `payment_id`, unless `another_than` says otherwise.
+    """
     found = await call.context.order_id(order_id)
     command = call.command(RecordRemittance, body, order_id=found, payment_id=new_id())
     return await call.run(command, Unmatched.NEVER_CONFLICTS, status=201)

@@ -49,6 +49,10 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.credited.v1": ("order.credited.v2", _as_it_was),
     "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
     "order.return_requested.v1": ("order.return_requested.v2", _as_it_was),
+    "order.payment_moved_in.v1": ("order.payment_moved_in.v2", _as_it_was),
+    "order.chargeback_opened.v1": ("order.chargeback_opened.v2", _as_it_was),
+    "order.chargeback_won.v1": ("order.chargeback_won.v2", _as_it_was),
+    "order.chargeback_lost.v1": ("order.chargeback_lost.v2", _as_it_was),
     "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 

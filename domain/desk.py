@@ -29,6 +29,8 @@ from domain import (
     order_lines,
     order_paying,
     order_return,
+    order_same_payment,
+    order_times,
     parcel,
     payout,
     period,
@@ -115,6 +117,7 @@ from domain.order_facts import (
 )
 from domain.order_intake import INCOMPLETE
 from domain.order_reinstating import Free
+from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import ZERO, Order
 from domain.order_state import evolve as evolve_order
 from domain.parcel import Parcel
@@ -221,6 +224,7 @@ class Write:
 
     states: dict[StreamName, Any]
     seal: Callable[[Event], Event]
+    reveal: Reveal = as_it_is
     events: dict[StreamName, list[Event]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
 
@@ -234,7 +238,7 @@ class Write:
     def trial(self) -> Write:
         """A copy to go on with, which counts only once it is taken."""
         events = {name: [*made] for name, made in self.events.items()}
-        return Write({**self.states}, self.seal, events, [*self.claims])
+        return Write({**self.states}, self.seal, self.reveal, events, [*self.claims])
 
     def take(self, trial: Write) -> None:
         self.states, self.events, self.claims = trial.states, trial.events, trial.claims
@@ -243,13 +247,19 @@ class Write:
         return Decision(self.events, tuple(self.claims), self.states)
 
 
-def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
+def decide(
+    command: Command,
+    states: States,
+    seal: Callable[[Event], Event] = clear,
+    reveal: Reveal = as_it_is,
+) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
-    `seal` is given each fact with personal fields before it is kept.
+    `seal` is given each fact with personal fields before it is kept; `reveal` opens what was kept
+    so, to be compared.
     """
-    write = Write(dict(states), seal)
+    write = Write(dict(states), seal, reveal)
     _run(command, write)
     return write.decision()
 
@@ -455,6 +465,8 @@ def _change_payment(command: PaymentChange, write: Write) -> None:
     if isinstance(command, RefuseDelivery) and parcel_stream(command.parcel_id) in write.states:
         carrier = write.states[parcel_stream(command.parcel_id)].carrier
         command = command.model_copy(update={"carrier": carrier})
+    if order_same_payment.is_known(command, state, write.reveal):
+        return
     facts = order_paying.decide(command, state, _pinned(state, write), _free(write))
     _add_to_order(order_stream(command.order_id), facts, write)
     _tell_customer(command, state, write)
@@ -726,6 +738,8 @@ def _ship(item: LineQuantity, reserved: Decimal, before: Order, cause: Event, wr
 def _deliver(command: DeliverParcel, write: Write) -> None:
     stream = parcel_stream(command.parcel_id)
     events = parcel.decide(command, write.states[stream])
+    for name in map(order_stream, write.states[stream].order_ids if events else ()):
+        order_times.require_meant(write.states[name], delivered_at=command.delivered_at)
     orders: list[Order] = [write.states[order_stream(o)] for o in write.states[stream].order_ids]
     if events and orders and all(command.parcel_id in one.money.refused for one in orders):
         raise Rejected(

@@ -9,6 +9,7 @@ from typing import Any
 from domain import (
     order_lines,
     order_money,
+    order_same_payment,
     order_status,
     provider_desk,
     reconciliation,
@@ -55,12 +56,19 @@ from domain.order_commands import (
     ParcelCommand,
     PayRefund,
     PlaceOrder,
+    RecordPayment,
     RequestRefund,
     TrackParcel,
 )
+from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import Order
 from domain.parcel import Parcel
-from domain.payment_commands import PAYMENT_CHANGES, MovePayment, OpenChargeback
+from domain.payment_commands import (
+    PAYMENT_CHANGES,
+    MovePayment,
+    OpenChargeback,
+    RecordRemittance,
+)
 from domain.policy import PublishPolicy, in_force, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure, Procedure, ProcedureCommand
 from domain.provider_commands import PROVIDER_COMMANDS
@@ -85,9 +93,14 @@ from domain.values import quantity_json
 
 
 def answer(  # noqa: C901 - a table
-    command: Command, states_after: States, versions: Mapping[StreamName, int]
+    command: Command,
+    states_after: States,
+    versions: Mapping[StreamName, int],
+    reveal: Reveal = as_it_is,
 ) -> dict[str, Any]:
-    """What the client is told, as JSON data: no position, no personal data."""
+    """What the client is told, as JSON data: no position, no personal data. `reveal`: as `decide`
+    was given it.
+    """
     match command:
         case PackParcel() | DispatchParcel() | DeliverParcel() | TrackParcel():
             return _parcel_answer(command, states_after, versions)
@@ -119,6 +132,7 @@ def answer(  # noqa: C901 - a table
             return {
                 **order_answer(states_after[stream], versions[stream]),
                 **_money(command, states_after[stream]),
+                **_known_before(command, states_after[stream], reveal),
             }
         case ExchangeOrder():
             stream = order_stream(command.order_id)
@@ -269,6 +283,16 @@ def _money(command: Any, state: Order) -> dict[str, Any]:
     if isinstance(command, OpenChargeback):
         made["chargeback_id"] = command.chargeback_id
     return made
+
+
+def _known_before(command: Command, state: Order, reveal: Reveal) -> dict[str, Any]:
+    """Of money that may be told twice: whether it was, and the id that it is known by."""
+    if not isinstance(command, RecordPayment | RecordRemittance):
+        return {}
+    known = order_same_payment.known_as(command, state, reveal)
+    if known is None:
+        return {}
+    return {"payment_id": known, "outcome": _outcome(known, state), "already_recorded": True}
 
 
 def _outcome(payment_id: str, state: Order) -> str:

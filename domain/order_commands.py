@@ -187,6 +187,13 @@ AmendedQuantity = Annotated[
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Evidence = Annotated[list[Digest], Field(default_factory=list, max_length=EVIDENCE_MAX)]
 Id = Identifier  # of an order, parcel, payment, refund or note: chosen outside `decide`
+AnotherThan = Annotated[
+    Id,
+    Field(
+        description="Id of the payment that this one looks like and is not: by method, reference "
+        "and amount it would be taken for that one, sent again"
+    ),
+]
 
 
 class PostalAddress(Address):
@@ -386,6 +393,7 @@ class PaymentBody(Value):
     payer: Text | None = None
     occurred_at: Happened | None = None  # when the money came; now when absent
     value_date: ValueDate | None = None
+    another_than: AnotherThan | None = None
 
 
 class LineQuantityBody(Value):
@@ -549,6 +557,7 @@ class AmendOrder(AmendBody, Command):
 class RecordPayment(PaymentBody, Command):
     order_id: Id
     payment_id: Id
+    told: bool = False  # by a provider, under an id of its own: whatever else looks like it
 
 
 class PackParcel(PackParcelBody, Command):

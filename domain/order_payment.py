@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any
 
+from domain.frozen import replace
 from domain.message import Command, Event, Rejected
 from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
@@ -17,6 +18,7 @@ from domain.order_hold import may_capture
 from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
 from domain.order_reinstating import Free, reinstated_by_payment
 from domain.order_state import Order, evolve
+from domain.order_times import require_meant
 from domain.payment_commands import (
     AuthorisePayment,
     CapturePayment,
@@ -58,10 +60,14 @@ def not_void(state: Order) -> None:
 
 
 def record(command: RecordPayment, state: Order, policy: PolicyVersion, free: Free) -> list[Event]:
-    """Every payment counts, also a second equal one: only its id tells a repeat."""
+    """Every payment under an id of its own counts; which of them are one is told apart before, by
+    `order_same_payment`.
+    """
     not_void(state)
     if _is_repeat(command.payment_id, command.method, command.amount_minor, state):
         return []
+    if not command.told:
+        require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
         payment_id=command.payment_id,
@@ -104,6 +110,8 @@ def capture(
         amount = known.amount_minor
     if _is_repeat(command.payment_id, held.method, amount, state):
         return []
+    if not command.told:
+        require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     _require_held(amount, command, held, state)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
@@ -126,9 +134,14 @@ def request_capture(
     if command.payment_id in state.money.captures or command.payment_id in state.payments:
         return []
     held = _authorisation(command.authorisation_id, state)
-    left = max(0, held.open_minor - state.money.asked_minor(command.authorisation_id))
+    if held.expires_at is not None and command.at > held.expires_at:
+        held = replace(held, closed=held.closed or "expired")
+    asked = state.money.asked_minor(command.authorisation_id)
+    left = max(0, held.open_minor - asked)
     amount = left if command.amount_minor is None else command.amount_minor
-    if amount > left or not amount:
+    if not left:
+        raise _nothing_held(command.authorisation_id, held, asked, state)
+    if amount > left:
         raise Rejected(
             "capture_exceeds_authorised",
             f"{shown(amount, state)} asked, {shown(left, state)} held and not asked for",
@@ -143,6 +156,25 @@ def request_capture(
             at=command.at,
         )
     ]
+
+
+def _nothing_held(payment_id: str, held: Authorisation, asked_minor: int, state: Order) -> Rejected:
+    """Says what became of all that was held."""
+    parts = {"captured": held.captured_minor, "asked for already": asked_minor}
+    gone = held.amount_minor - held.captured_minor
+    if held.closed and gone > 0:
+        parts[held.closed] = gone
+    told = ", ".join(f"{shown(part, state)} {word}" for word, part in parts.items() if part)
+    return Rejected(
+        "nothing_held",
+        f"of {shown(held.amount_minor, state)} held as {payment_id} nothing is left: {told}",
+        payment_id=payment_id,
+        authorised_minor=held.amount_minor,
+        captured_minor=held.captured_minor,
+        asked_minor=asked_minor,
+        held_minor=0,
+        why=held.closed,
+    )
 
 
 def _require_held(amount: int, command: CapturePayment, held: Authorisation, state: Order) -> None:
@@ -177,6 +209,7 @@ def remit(
         )
     if _is_repeat(command.payment_id, "cash_on_delivery", command.amount_minor, state):
         return []
+    require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
         payment_id=command.payment_id,
@@ -327,9 +360,19 @@ def authorise(
 
 
 def _authorisation(payment_id: str, state: Order) -> Authorisation:
+    """Raises Rejected `authorisation_not_found`, with what is held."""
     held = state.money.authorisations.get(payment_id)
     if held is None:
-        raise Rejected("authorisation_not_found", payment_id=payment_id)
+        known = {name: one.open_minor for name, one in state.money.authorisations.items()}
+        is_payment = payment_id in state.payments
+        what = "is money that was taken already" if is_payment else "is not known"
+        sums = [f"{shown(left, state)} as {name}" for name, left in known.items() if left]
+        raise Rejected(
+            "authorisation_not_found",
+            f"{payment_id} {what}; held is {', '.join(sums) or 'nothing'}",
+            payment_id=payment_id,
+            held_minor=known,
+        )
     return held
 
 

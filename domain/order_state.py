@@ -218,6 +218,7 @@ class Order:
     customer_id: str = ""
     person: str = ""  # whose key seals the personal fields
     currency: str = ""
+    channel: str = ""  # that it was sold by
     payment_method: str = ""
     prices_include_tax: bool = True
     lines: Mapping[int, OrderLine] = field(default_factory=dict)  # by line_no
@@ -439,6 +440,7 @@ def _placed(event: OrderPlaced) -> Order:
         customer_id=event.customer_id,
         person=event.person,
         currency=event.currency,
+        channel=event.channel,
         payment_method=event.payment_method,
         prices_include_tax=event.prices_include_tax,
         lines={line.line_no: order_line(line, event.prices_include_tax) for line in event.lines},

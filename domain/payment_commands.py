@@ -11,6 +11,7 @@ from pydantic import Field
 
 from domain.message import Command
 from domain.order_commands import (
+    AnotherThan,
     Handle,
     Id,
     PaymentMethod,
@@ -19,7 +20,7 @@ from domain.order_commands import (
     RecordPayment,
     ValueDate,
 )
-from domain.times import Expected, Happened
+from domain.times import Ahead, Expected, Happened
 from domain.values import AmountMinor, Text, Value
 
 
@@ -30,7 +31,7 @@ class AuthorisationBody(Value):
     amount_minor: PositiveMinor
     reference: Text
     payer: Text | None = None
-    expires_at: Expected | None = None
+    expires_at: Ahead | None = None
 
 
 class CaptureBody(Value):
@@ -77,10 +78,16 @@ class ChargebackBody(Value):
     """All of the payment that is with us, or a part of it."""
 
     amount_minor: PositiveMinor | None = None
-    reference: Text
+    reference: Text | None = None
     code: ReasonCode
     respond_by: Expected | None = None
     occurred_at: Happened | None = None
+
+
+class ChargebackEndBody(Value):
+    """How the bank's or provider's statement calls it; as when it was opened, when absent."""
+
+    reference: Text | None = None
 
 
 class WriteOffBody(Value):
@@ -106,6 +113,7 @@ class RemittanceBody(Value):
     reference: Text
     value_date: ValueDate | None = None
     occurred_at: Happened | None = None
+    another_than: AnotherThan | None = None
 
 
 class RefusalBody(Value):
@@ -125,6 +133,7 @@ class CapturePayment(CaptureBody, Command):
     order_id: Id
     authorisation_id: Id
     payment_id: Id
+    told: bool = False  # by a provider, at its own time
 
 
 class RequestCapture(RequestCaptureBody, Command):
@@ -167,12 +176,12 @@ class OpenChargeback(ChargebackBody, Command):
     chargeback_id: Id
 
 
-class WinChargeback(NothingBody, Command):
+class WinChargeback(ChargebackEndBody, Command):
     order_id: Id
     chargeback_id: Id
 
 
-class LoseChargeback(NothingBody, Command):
+class LoseChargeback(ChargebackEndBody, Command):
     order_id: Id
     chargeback_id: Id
 

@@ -45,7 +45,7 @@ def bring(api: Api, *lines: str, **more: Any) -> Json:
 
 def paid(api: Api, amount: int = 21_000, **more: Any) -> Json:
     """An order with a payment by transfer, of a reference that nothing else has."""
-    order = api.place()
+    order = api.place(channel="marketplace")  # Sold there, and long ago.
     reference = f"REF-{next(serial):06}"
     at = "2025-03-03T12:00:00+08:00"
     told = {"method": "bank_transfer", "amount_minor": amount, "reference": reference}
@@ -322,13 +322,13 @@ def test_lists_come_in_pages(api: Api) -> None:
 def test_a_month_is_closed_with_totals_that_equal_the_events(api: Api) -> None:
     """covers: A24"""
     shop = "closing-shop"
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "alipay", "amount_minor": 21_000, "reference": "c"}
     at = {"occurred_at": "2025-01-31T23:59:59+08:00"}
     api.made(f"/v1/orders/{order}/payments", told | at)
     closed = api.made("/v1/periods/2025-01/close", {"shop": shop})
     assert closed["status"] == "closed"
-    late = {"amount_minor": 100, "occurred_at": "2025-01-15T12:00:00+08:00"}
+    late = {"amount_minor": 100, "reference": "d", "occurred_at": "2025-01-15T12:00:00+08:00"}
     api.made(f"/v1/orders/{order}/payments", told | late)
     again = api.made("/v1/periods/2025-01/close", {"shop": shop})
     assert (again["status"], again["position"]) == ("closed", None)
@@ -348,7 +348,7 @@ def test_a_month_that_is_not_over_cannot_be_closed(api: Api) -> None:
 def test_one_month_stands_beside_its_events_and_its_orders(api: Api) -> None:
     """covers: A24: captures less refunds are what is with us, and late facts have pointers."""
     shop = "report-shop"
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "alipay", "amount_minor": 21_000, "reference": "c"}
     at = {"occurred_at": "2025-01-31T23:59:59+08:00"}
     wrong = api.made(f"/v1/orders/{order}/payments", told | at)["payment_id"]
@@ -371,7 +371,11 @@ def test_one_month_stands_beside_its_events_and_its_orders(api: Api) -> None:
         "difference_minor": 0,
         "differing": 0,
     }
-    late = told | {"amount_minor": 100, "occurred_at": "2025-01-15T12:00:00+08:00"}
+    late = told | {
+        "amount_minor": 100,
+        "reference": "d",
+        "occurred_at": "2025-01-15T12:00:00+08:00",
+    }
     api.made(f"/v1/orders/{order}/payments", late)
     api.made(f"/v1/orders/{order}/payments/{wrong}/void", {"reason": "typed twice"})
     february = api.shown("/v1/periods/2025-02", shop=shop, min_position=api.head())
@@ -414,7 +418,7 @@ def test_the_tolerance_is_the_shops_own(api: Api) -> None:
     shop = "exact-shop"
     rules = {"rules": {"payment": {"tolerance": {"CNY": 0}}}}
     api.made(f"/v1/policies/{shop}", rules)
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "bank_transfer", "amount_minor": 21_000, "reference": "EXACT"}
     payment = api.made(f"/v1/orders/{order}/payments", told)["payment_id"]
     statement = bring(api, "2025-03-04,209.99,EXACT,,", shop=shop)

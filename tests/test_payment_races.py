@@ -146,14 +146,14 @@ async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
             "order.refund_requested.v2",
         )
     }
-    disputed = summed(settings, "order.chargeback_opened.v1")
+    disputed = summed(settings, "order.chargeback_opened.v2")
     assert sum(count for count, _ in taken.values()) <= 1
     # Only a bank may take back what was refunded as well.
     assert disputed[0] <= 1
     assert sum(count for count, _ in taken.values()) + disputed[0] >= 1
     if taken["order.payment_voided.v1"][0] or taken["order.payment_moved_out.v1"][0]:
         assert disputed == (0, 0)
-    assert summed(settings, "order.payment_moved_in.v1") == taken["order.payment_moved_out.v1"]
+    assert summed(settings, "order.payment_moved_in.v2") == taken["order.payment_moved_out.v1"]
 
 
 async def test_money_moved_to_and_fro_by_a_crowd_is_neither_made_nor_lost(
