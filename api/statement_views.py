@@ -158,12 +158,13 @@ class TakenBy(BaseModel):
 
 
 class MovementShown(BaseModel):
-    """Money of ours: a capture, a paid refund, compensation, a lost chargeback, or a batch that a
-    provider pays out.
+    """Money of ours: a capture, a paid refund, compensation, a chargeback, what came back of one
+    that was won (`chargeback_return`), or a batch that a provider pays out.
 
     `owner`: the order, or the provider's statement. Gross less fees is the amount: of a batch, and
     of what a carrier remits. `state`: void when it is worth nothing any more, over_matched when
-    statements have told of more than it is worth.
+    statements have told of more than it is worth. What a bank took for a dispute, and gave back
+    where it was won, is listed only once a statement has told of the other half, or it was lost.
     """
 
     movement: str

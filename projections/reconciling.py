@@ -42,16 +42,21 @@ WHERE l.statement_id = %(statement)s AND l.line_no > %(after)s
 ORDER BY l.line_no LIMIT %(limit)s"""
 # An order's currency, number and shop are told by the order; a payout's by its statement.
 MOVEMENT = """m.movement, m.kind, m.owner, m.id, m.method, m.reference, m.gross_minor, m.fee_minor,
-m.amount_minor, m.open_minor, m.state, m.occurred_at, m.payer, m.matches,
+m.amount_minor, m.open_minor, m.occurred_at, m.payer, m.matches,
 coalesce(m.currency, o.currency) AS currency, coalesce(s.shop, o.shop) AS shop, o.number,
-o.external_ref"""
+o.external_ref,
+CASE WHEN m.state = 'optional' AND w.taken_minor <> 0 THEN 'unmatched' ELSE m.state END AS state"""
+# `w`: the other half of a chargeback that is not lost. Once a statement has told of one half, the
+# other is expected; till then both are left alone.
 JOINED = """money_movements m
 LEFT JOIN order_status o ON m.kind <> 'payout' AND o.order_id = m.owner
-LEFT JOIN statements s ON m.kind = 'payout' AND s.statement_id = m.owner"""
+LEFT JOIN statements s ON m.kind = 'payout' AND s.statement_id = m.owner
+LEFT JOIN money_movements w ON w.movement = m.other"""
 OPEN_MOVEMENTS = f"""SELECT {MOVEMENT} FROM {JOINED}
 WHERE m.open_minor <> 0 AND (m.origin <> 'import' OR %(imported)s)
   AND (m.state = 'over_matched' AND m.kind = ANY (%(over)s)
     OR m.state <> 'over_matched' AND NOT %(only_over)s)
+  AND (m.state <> 'optional' OR w.taken_minor <> 0 OR %(optional)s)
   AND (%(shop)s::text IS NULL OR coalesce(s.shop, o.shop) = %(shop)s)
   AND (%(at)s::timestamptz IS NULL OR (m.occurred_at, m.movement) < (%(at)s, %(key)s))
   AND (%(since)s::timestamptz IS NULL OR m.occurred_at BETWEEN %(since)s AND %(until)s)
@@ -106,11 +111,13 @@ async def open_movements(
     imported: bool = False,
     over: Sequence[str] = (),
     only_over: bool = False,
+    optional: bool = False,
 ) -> list[Row]:
     """Money of ours that no statement has told of yet, the newest first; payers sealed.
 
     Imported history is left alone unless it is asked for. `over`: of which kinds also movements
-    that statements have told too much of; `only_over`: only these.
+    that statements have told too much of; `only_over`: only these. `optional`: also what statements
+    need not tell of, since nothing is missing without it.
     """
     (at, key), (since, until) = after or (None, None), span or (None, None)
     found = await _rows(
@@ -125,6 +132,7 @@ async def open_movements(
         imported=imported,
         over=list(over),
         only_over=only_over,
+        optional=optional,
     )
     return [movement_shown(row) for row in found]
 
@@ -175,6 +183,7 @@ async def sides(connection: AsyncConnection[Any], statement_id: str, shop: str |
         shop=shop,
         span=(span["since"], span["until"]),
         over=(COMES_BACK,),
+        optional=True,
     )
     # A statement is not matched with the batches that it tells of itself.
     ours = [row for row in movements if row["owner"] != statement_id]

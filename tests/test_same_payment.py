@@ -48,7 +48,12 @@ def transfer(payment_id: str, amount_minor: int = 4_000, **more: Any) -> Any:
 
 
 def cash(payment_id: str, amount_minor: int = 4_000, **more: Any) -> Any:
-    body = {"carrier": "sf", "fee_minor": 40, "reference": "BATCH", "payment_id": payment_id}
+    body: dict[str, Any] = {
+        "carrier": "sf",
+        "fee_minor": 40,
+        "reference": "BATCH",
+        "payment_id": payment_id,
+    }
     return money(RecordRemittance, amount_minor=amount_minor, **(body | more))
 
 
@@ -176,8 +181,8 @@ def test_what_had_expired_when_a_provider_told_it_is_recorded_as_told() -> None:
 
 
 DEPOSIT = {"value_date": "2024-12-01"}
-SLIP = {"value_date": "2024-11-30"}
-OLD = {"occurred_at": NOON - timedelta(days=90, seconds=1)}
+SLIP: dict[str, Any] = {"value_date": "2024-11-30"}
+OLD: dict[str, Any] = {"occurred_at": NOON - timedelta(days=90, seconds=1)}
 
 
 @pytest.mark.parametrize("one", [alipay, cash, lambda name, **more: capture(4_000, name, **more)])
