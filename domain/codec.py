@@ -53,6 +53,7 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.chargeback_opened.v1": ("order.chargeback_opened.v2", _as_it_was),
     "order.chargeback_won.v1": ("order.chargeback_won.v2", _as_it_was),
     "order.chargeback_lost.v1": ("order.chargeback_lost.v2", _as_it_was),
+    "provider_notice.received.v1": ("provider_notice.received.v2", _as_it_was),
     "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 

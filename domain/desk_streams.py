@@ -13,6 +13,7 @@ from domain import (
     order,
     order_account,
     parcel,
+    provider,
     provider_desk,
     reconciliation_streams,
     stock_item,
@@ -68,7 +69,7 @@ from domain.payment_commands import (
 from domain.payout import payout_stream
 from domain.policy import Policy, PublishPolicy, pinned, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
-from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
+from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice, RecordNotice
 from domain.refund_commands import (
     AddEvidence,
     ApproveReturn,
@@ -455,6 +456,8 @@ def persons(command: Command, states: States) -> frozenset[str]:
             | ApplyNotice()
         ):
             names.add(order.payer_of(command.order_id))
+        case RecordNotice():
+            names.add(provider.payer_of(command))
         case StartDraft() | SaveDraft() | OfferQuote():
             names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))
         case _:

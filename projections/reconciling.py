@@ -18,26 +18,41 @@ from domain.message import Sealed
 from domain.movement import MovementKey
 from domain.period import ZONE
 from domain.scoring import LineKey, MovementEntry, StatementEntry
-from projections import money_movements, order_status, statement_lines, statements
+from projections import (
+    money_movements,
+    order_status,
+    provider_notices,
+    statement_lines,
+    statements,
+)
+from projections.provider_notices import LINE_STATE, OF_LINE
 
 # What both sides are read from.
-SOURCES = (statements.NAME, statement_lines.NAME, money_movements.NAME, order_status.NAME)
+SOURCES = (
+    statements.NAME,
+    statement_lines.NAME,
+    money_movements.NAME,
+    order_status.NAME,
+    provider_notices.NAME,
+)
 LINES_MAX = 20_000  # open ones of a statement that are compared at once
 MOVEMENTS_MAX = 50_000  # that they are compared with
 WINDOW_DAYS = 90  # before and after a statement's lines
 # A payout that failed after a line told of it is told of again when the money comes back.
 COMES_BACK = "refund"
 
-LINE = """l.line, l.statement_id, l.line_no, l.kind, l.amount_minor, l.fee_minor, l.net_minor,
+LINE = f"""l.line, l.statement_id, l.line_no, l.kind, l.amount_minor, l.fee_minor, l.net_minor,
 l.open_minor, l.currency, l.value_on, l.value_at, l.timed, l.reference, l.batch_id, l.counterparty,
-l.text, l.state, l.matches, s.shop, s.method"""
-OPEN_LINES = f"""SELECT {LINE} FROM statement_lines l JOIN statements s USING (statement_id)
+l.text, {LINE_STATE} AS state, l.matches, s.shop, s.method,
+CASE WHEN c.notice_id IS NOT NULL THEN row_to_json(c) END AS notice"""
+LINES = f"statement_lines l JOIN statements s USING (statement_id) {OF_LINE}"
+OPEN_LINES = f"""SELECT {LINE} FROM {LINES}
 WHERE l.state NOT IN ('matched', 'booked')
   AND (%(shop)s::text IS NULL OR s.shop = %(shop)s)
   AND (%(statement)s::text IS NULL OR l.statement_id = %(statement)s)
   AND (%(at)s::timestamptz IS NULL OR (l.value_at, l.line) < (%(at)s, %(key)s))
 ORDER BY l.value_at DESC, l.line DESC LIMIT %(limit)s"""
-OF_STATEMENT = f"""SELECT {LINE} FROM statement_lines l JOIN statements s USING (statement_id)
+OF_STATEMENT = f"""SELECT {LINE} FROM {LINES}
 WHERE l.statement_id = %(statement)s AND l.line_no > %(after)s
 ORDER BY l.line_no LIMIT %(limit)s"""
 # An order's currency, number and shop are told by the order; a payout's by its statement.
@@ -138,8 +153,9 @@ async def open_movements(
 
 
 def line_shown(row: Mapping[str, Any]) -> Row:
-    read = {name: _sealed(row[name]) for name in ("counterparty", "text")}
-    return {**row, **read, "matches": orjson.loads(row["matches"])}
+    read: Row = {name: _sealed(row[name]) for name in ("counterparty", "text")}
+    notice = row["notice"] and {**row["notice"], "payer": _sealed(row["notice"]["payer"])}
+    return {**row, **read, "notice": notice, "matches": orjson.loads(row["matches"])}
 
 
 def movement_shown(row: Mapping[str, Any]) -> Row:
@@ -150,8 +166,7 @@ def movement_shown(row: Mapping[str, Any]) -> Row:
     return {**row, "payer": _sealed(row["payer"]), "matches": matches}
 
 
-def _sealed(text: str | None) -> Sealed | None:
-    return None if text is None else Sealed.model_validate_json(text)
+_sealed = provider_notices.sealed
 
 
 # -- candidates --------------------------------------------------------------------------------

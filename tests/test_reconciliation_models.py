@@ -33,6 +33,7 @@ from domain.statement_facts import MovementKind
 from projections import money_movements, periods, reconciling, statement_lines, statements
 from projections.engine import Engine, Projection
 from projections.order_status import PROJECTION as ORDERS
+from projections.provider_notices import PROJECTION as NOTICES
 from projections.rebuild import rebuild
 from tests import given
 from tests.histories import History, write
@@ -287,7 +288,7 @@ def test_personal_values_are_sealed_in_events_and_rows(books: Books) -> None:
 
 def test_both_sides_are_listed_page_by_page(books: Books) -> None:
     """covers: A25: each line matched, or listed unmatched."""
-    for projection in (*PROJECTIONS, ORDERS):
+    for projection in (*PROJECTIONS, ORDERS, NOTICES):
         books.fold(projection)
 
     async def everything() -> tuple[list[str], list[str]]:
