@@ -12,10 +12,9 @@ from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from domain.message import Command, Rejected
-from domain.order_commands import RecordPayment
 from domain.order_money import Payment, shown
 from domain.order_state import Order
-from domain.payment_commands import RecordRemittance
+from domain.payment_commands import RecordPayment, RecordRemittance
 
 # Whose reference names one payment for ever. Elsewhere people write an order's number there, or the
 # batch of a carrier, so that several payments have one reference.

@@ -8,29 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Rejected
 from domain.order_money import Payment
 from domain.payment_commands import RecordRemittance, RefuseDelivery, RequestCapture
 from domain.payment_facts import PaymentMovedIn
 from domain.provider_commands import ApplyNotice, RecordNotice
-from tests.given import (
-    NOON,
-    World,
-    after,
-    authorise,
-    capture,
-    deliver,
-    dispatch,
-    given,
-    hours,
-    money,
-    move,
-    pack,
-    pay,
-    place,
-    unrecord,
-)
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import authorise, capture, money, move, pay, unrecord
+from tests.given_orders import deliver, dispatch, pack, place
 
 CAPTURED = "order.payment_captured.v2"
 
