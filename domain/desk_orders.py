@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from domain import order, order_account, order_case, order_status, payout, policy, service_stop
+from domain import (
+    intake_checks,
+    order,
+    order_account,
+    order_case,
+    order_status,
+    payout,
+    policy,
+    service_stop,
+)
 from domain.case_commands import CaseChange, RejectOrder
 from domain.desk_customers import pay_out_of_account, register_customer, tell_customer
 from domain.desk_names import (
@@ -19,7 +28,8 @@ from domain.desk_names import (
     stock_stream,
 )
 from domain.desk_stock import add_to_order, free_units, kept_stock
-from domain.desk_write import Write, claim_of, placed_order, rules_of
+from domain.desk_write import Write, claim_of, pinned_rules, placed_order, rules_of
+from domain.intake_checks import CheckOrder
 from domain.message import Event, Rejected, StreamName
 from domain.order_commands import CancelOrder, OrderChange, VoidOrder
 from domain.order_line import OrderLine
@@ -138,6 +148,13 @@ def change_case(command: CaseChange, write: Write) -> None:
     facts = order_case.decide(command, state, rules_of(state, write))
     add_to_order(order_stream(command.order_id), facts, write)
     tell_customer(command, state, write)
+
+
+def check(command: CheckOrder, write: Write) -> None:
+    state = placed_order(write, command.order_id)
+    twins = {one.order_id: write.states[order_stream(one.order_id)] for one in command.twins}
+    facts = intake_checks.decide(command, state, twins, pinned_rules(state, write))
+    write.add(order_stream(command.order_id), facts)
 
 
 def order_answer(state: Order, version: int) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from domain.desk_payments import streams_of_payment, streams_of_payment_change
 from domain.desk_returns import streams_by_policy, streams_of_exchange
 from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, OfferQuote, SaveDraft, StartDraft
 from domain.draft_state import Draft
+from domain.intake_checks import CheckOrder
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, StreamName
 from domain.order_commands import CancelOrder, VoidOrder
@@ -111,6 +112,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(streams_of_tracking(command, loaded))
+        case CheckOrder():
+            twins = {order_stream(one.order_id) for one in command.twins}
+            return frozenset(streams_of_payment(order_stream(command.order_id), loaded)) | twins
         case CloseCase():
             return frozenset(streams_of_payment(order_stream(command.order_id), loaded))
         case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():

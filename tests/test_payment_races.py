@@ -21,6 +21,7 @@ from domain.payment_commands import (
     RecordPayment,
     VoidPayment,
 )
+from domain.payment_facts import PaymentMovedIn, PaymentMovedOut
 from domain.placement_commands import PlaceOrder
 from domain.refund_commands import RequestRefund
 from tests.scale import scale
@@ -172,7 +173,8 @@ async def test_money_moved_to_and_fro_by_a_crowd_is_neither_made_nor_lost(
     outcomes = await crowd(settings, before, moves)
     each = min(len(moves) // 2, TOTAL // 500)
     assert sum(isinstance(outcome, Outcome) for outcome in outcomes) == 2 * each
-    out, into = (summed(settings, f"order.payment_moved_{way}.v1") for way in ("out", "in"))
+    kinds = (PaymentMovedOut, PaymentMovedIn)
+    out, into = (summed(settings, kind.TOPIC) for kind in kinds)
     assert out == into == (2 * each, 2 * each * 500)
 
 
