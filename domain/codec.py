@@ -54,6 +54,8 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.chargeback_won.v1": ("order.chargeback_won.v2", _as_it_was),
     "order.chargeback_lost.v1": ("order.chargeback_lost.v2", _as_it_was),
     "provider_notice.received.v1": ("provider_notice.received.v2", _as_it_was),
+    "order.return_received.v1": ("order.return_received.v2", _as_it_was),
+    "order.placed_in_exchange.v1": ("order.placed_in_exchange.v2", _as_it_was),
     "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from domain import (
+    exchanged_money,
     intake_checks,
     order,
     order_account,
@@ -24,6 +25,7 @@ from domain.desk_names import (
     external_ref_claim,
     fresh,
     number_claim,
+    order_in,
     order_stream,
     stock_stream,
 )
@@ -37,7 +39,7 @@ from domain.order_state import Order
 from domain.payout import payout_stream
 from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import policy_stream
-from domain.refund_commands import PayRefund
+from domain.refund_commands import ApproveRefund, PayRefund, RequestRefund
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
 
@@ -137,10 +139,18 @@ def change_order(command: OrderChange, write: Write) -> None:
     state = placed_order(write, command.order_id)
     if isinstance(command, PayRefund):
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
-    add_to_order(
-        stream, order.decide(command, state, kept_stock(write), rules_of(state, write)), write
-    )
+    facts = order.decide(command, state, kept_stock(write), rules_of(state, write))
+    add_to_order(stream, facts, write)
+    if isinstance(command, RequestRefund | PayRefund) and facts:
+        require_covered(command, write)
     tell_customer(command, state, write)
+
+
+def require_covered(command: RequestRefund | PayRefund | ApproveRefund, write: Write) -> None:
+    """Where the money of exchanged goods came in. What a provider has paid is a fact."""
+    if not isinstance(command, PayRefund) or not command.told:
+        state: Order = write.states[order_stream(command.order_id)]
+        exchanged_money.require_covered(command.refund_id, state, order_in(write.states))
 
 
 def change_case(command: CaseChange, write: Write) -> None:

@@ -40,7 +40,7 @@ from domain.desk_orders import streams_of_change, streams_of_placing
 from domain.desk_papers import streams_of_paper
 from domain.desk_parcels import streams_of_parcel, streams_of_tracking
 from domain.desk_payments import streams_of_payment, streams_of_payment_change
-from domain.desk_returns import streams_by_policy, streams_of_exchange
+from domain.desk_returns import streams_by_policy, streams_of_exchange, with_sources
 from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, OfferQuote, SaveDraft, StartDraft
 from domain.draft_state import Draft
 from domain.intake_checks import CheckOrder
@@ -65,6 +65,7 @@ from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice, RecordNotice
 from domain.refund_commands import (
     AddEvidence,
+    ApproveRefund,
     ApproveReturn,
     DenyRefund,
     ExchangeOrder,
@@ -133,8 +134,10 @@ def streams(  # noqa: C901 - a table
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.streams(command, loaded, streams)
         case PayRefund() | FailRefund() | DenyRefund():
-            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            names = {payout_stream(command.refund_id), *with_sources(command.order_id, loaded)}
             return frozenset(names) | customers_of(command, loaded)
+        case ApproveRefund():
+            return with_sources(command.order_id, loaded) | customers_of(command, loaded)
         case StartDraft():
             return fresh(command)
         case _ if isinstance(command, ORDER_DRAFT):
