@@ -25,9 +25,11 @@ from domain import (
     order_account,
     order_case,
     order_commands,
+    order_completion,
     order_exchange,
     order_lines,
     order_paying,
+    order_replacement,
     order_return,
     parcel,
     payout,
@@ -52,6 +54,7 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.case_commands import CASE_CHANGES, CaseChange
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import Customer, RecordCustomer
 from domain.customer_messages import Message, QueueMessage
 from domain.desk_answers import answer, order_answer
@@ -134,6 +137,7 @@ from domain.refund_commands import (
     RefundChange,
     ReturnChange,
 )
+from domain.replacement_commands import ReplaceOrder
 from domain.return_facts import ReturnReceived
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 
@@ -277,6 +281,12 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a tab
             _queue(command, write)
         case ExchangeOrder():
             _exchange(command, write)
+        case ReplaceOrder():
+            _replace(command, write)
+        case CompleteOrder():
+            _complete(command, write)
+        case ConfirmReceipt():
+            _confirm_receipt(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, write.states[stream]))
@@ -330,9 +340,15 @@ def _sell(command: PlaceOrder, write: Write, region: str | None = None) -> None:
 
 
 def _place(
-    command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
+    command: PlaceOrder,
+    write: Write,
+    region: str | None = None,
+    paid: Iterable[Event] = (),
+    rules: PolicyVersion | None = None,
 ) -> None:
-    """`paid`: what is known of the new order at once, such as what it stands for."""
+    """`paid`: what is known of the new order at once, such as what it stands for. `rules`: where
+    others hold for it than those in force.
+    """
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
@@ -340,7 +356,7 @@ def _place(
         _claim_external_ref(command, command.external_ref, write)
     number = _free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
-    rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    rules = rules or policy.in_force(write.states[policy_stream(command.shop)], command.at)
     of_account = write.states.get(account_stream(command.customer_id, command.currency))
     placed = order.place(command, number, _free(write), rules, region, of_account)
     _add_to_order(stream, [*placed, *paid], write)
@@ -439,7 +455,9 @@ def _change_order(command: OrderChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     if isinstance(command, PayRefund):
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
-    _add_to_order(stream, order.decide(command, state, _kept(write), _rules(state, write)), write)
+    facts = order.decide(command, state, _kept(write), _rules(state, write))
+    _add_to_order(stream, facts, write)
+    _withdraw(state, facts, command.at, write)
     _tell_customer(command, state, write)
 
 
@@ -447,6 +465,7 @@ def _change_case(command: CaseChange, write: Write) -> None:
     state = _placed(write, command.order_id)
     facts = order_case.decide(command, state, _rules(state, write))
     _add_to_order(order_stream(command.order_id), facts, write)
+    _withdraw(state, facts, command.at, write)
     _tell_customer(command, state, write)
 
 
@@ -492,6 +511,7 @@ def _take_back(command: ReturnChange, write: Write) -> None:
         if isinstance(event, ReturnReceived):
             _restock(event, state, write)
             _parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
+    _withdraw(state, events, command.at, write)
     _tell_customer(command, state, write)
 
 
@@ -529,6 +549,51 @@ def _exchange(command: ExchangeOrder, write: Write) -> None:
     region = None if command.shipping_address else state.region or ""
     paid = order_exchange.paid(command, write.states[order_stream(command.order_id)])
     _place(order_exchange.placement(command, state), write, region, paid)
+
+
+def _replace(command: ReplaceOrder, write: Write) -> None:
+    """The first order's fact and the new order, in one write."""
+    state = _placed(write, command.order_id)
+    made = order_replacement.replaced(command, state, _pinned(state, write))
+    if not made:
+        return
+    write.add(order_stream(command.order_id), made)
+    region = None if command.shipping_address else state.region or ""
+    in_force = policy.in_force(write.states[policy_stream(state.shop)], command.at)
+    _place(
+        order_replacement.placement(command, state, made[0]),
+        write,
+        region,
+        order_replacement.linked(command),
+        order_replacement.rules(in_force, state.currency),
+    )
+
+
+def _withdraw(before: Order, facts: Iterable[Event], at: datetime, write: Write) -> None:
+    """What a replacement's own end means for the order whose units it stood for."""
+    if before.replacement_of is None:
+        return
+    first = order_stream(before.replacement_of)
+    if first in write.states:
+        undone = order_replacement.withdrawn(before, facts, write.states[first], at)
+        write.add(first, undone)
+
+
+def _complete(command: CompleteOrder, write: Write) -> None:
+    state = _placed(write, command.order_id)
+    facts = order_completion.complete(command, state, _pinned(state, write))
+    write.add(order_stream(command.order_id), facts)
+
+
+def _confirm_receipt(command: ConfirmReceipt, write: Write) -> None:
+    """What the carrier has not told of its parcels is delivered by the same word."""
+    state = _placed(write, command.order_id)
+    arriving = [] if state.completed_at else order_completion.parcels_to_confirm(state)
+    for parcel_id in arriving:
+        _deliver(DeliverParcel(parcel_id=parcel_id, at=command.at), write)
+    state = _placed(write, command.order_id)
+    facts = order_completion.confirm(command, state, _pinned(state, write))
+    write.add(order_stream(command.order_id), facts)
 
 
 def _rules(state: Order, write: Write) -> PolicyVersion | None:

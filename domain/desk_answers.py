@@ -23,6 +23,7 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.case_commands import CASE_CHANGES
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import RecordCustomer
 from domain.customer_messages import QueueMessage
 from domain.desk_streams import (
@@ -80,6 +81,7 @@ from domain.refund_commands import (
     RequestReturn,
     RetryRefund,
 )
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock, StockItem
 from domain.values import quantity_json
 
@@ -125,6 +127,12 @@ def answer(  # noqa: C901 - a table
             return {
                 **order_answer(states_after[stream], versions[stream]),
                 **_exchange_answer(command, states_after, versions),
+            }
+        case ReplaceOrder():
+            first, new = order_stream(command.order_id), order_stream(command.new_order_id)
+            return {
+                **order_answer(states_after[first], versions[first]),
+                "new_order": order_answer(states_after[new], versions[new]),
             }
         case _:
             stream = order_stream(target(command))
@@ -195,6 +203,9 @@ def _made(  # noqa: C901 - a table
             }
         case RequestIntercept(parcel_id=parcel_id):
             return {"parcel_id": parcel_id, "intercept": state.parcels[parcel_id].intercept}
+        case CompleteOrder() | ConfirmReceipt():
+            at = state.completed_at
+            return {"completed_at": at and at.isoformat()}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():

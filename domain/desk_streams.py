@@ -12,6 +12,7 @@ from domain import (
     invoice,
     order,
     order_account,
+    order_completion,
     parcel,
     provider_desk,
     reconciliation_streams,
@@ -25,6 +26,7 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.case_commands import CloseCase, RejectOrder
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import RecordCustomer
 from domain.customer_messages import QueueMessage
 from domain.draft_commands import (
@@ -78,6 +80,7 @@ from domain.refund_commands import (
     ReceiveReturn,
     RequestReturn,
 )
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -227,6 +230,10 @@ def streams(  # noqa: C901 - a table
             return frozenset(_streams_by_policy(command, loaded))
         case ExchangeOrder():
             return frozenset(_streams_of_exchange(command, loaded))
+        case ReplaceOrder():
+            return frozenset(_streams_of_replacing(command, loaded))
+        case CompleteOrder() | ConfirmReceipt():
+            return frozenset(_streams_of_completion(command, loaded))
         case _:
             return frozenset({order_stream(target(command))}) | _customers_of(command, loaded)
 
@@ -244,6 +251,7 @@ def _streams_by_policy(
         return {stream}
     names = {stream, policy_stream(state.shop), *_customers_of(command, loaded)}
     if isinstance(command, ReceiveReturn):
+        names |= _first_order_of(state)
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
         names |= {stock_stream(line.sku, line.location) for line in lines}
@@ -265,6 +273,37 @@ def _streams_of_exchange(command: ExchangeOrder, loaded: States) -> set[StreamNa
     if command.external_ref is not None:
         names.add(external_ref_claim(state.shop, command.external_ref))
     return names | stock | fresh(command)
+
+
+def _streams_of_replacing(command: ReplaceOrder, loaded: States) -> set[StreamName]:
+    """The stock of all that could have to go out once more."""
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream, *fresh(command)}
+    lines = (line.priced for line in state.lines.values() if line.packed > 0)
+    stock = {stock_stream(line.sku, line.location) for line in lines}
+    names = {stream, policy_stream(state.shop), customer_stream(state.customer_id)}
+    return names | stock | fresh(command)
+
+
+def _streams_of_completion(
+    command: CompleteOrder | ConfirmReceipt, loaded: States
+) -> set[StreamName]:
+    stream = order_stream(command.order_id)
+    state: Order = loaded.get(stream) or Order()
+    if not state.placed:
+        return {stream}
+    names = {stream, policy_stream(state.shop)}
+    if isinstance(command, ConfirmReceipt):
+        for parcel_id in order_completion.parcels_to_confirm(state):
+            names |= _streams_of_parcel(parcel_id, loaded)
+    return names
+
+
+def _first_order_of(state: Order) -> set[StreamName]:
+    """Of a replacement: the order whose units it stands for."""
+    return set() if state.replacement_of is None else {order_stream(state.replacement_of)}
 
 
 def _streams_of_placing(command: PlaceOrder) -> frozenset[StreamName]:
@@ -375,6 +414,8 @@ def _streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
+    if not isinstance(command, AmendOrder):
+        names |= _first_order_of(state)
     if isinstance(command, CancelOrder | RejectOrder):
         names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
@@ -433,7 +474,7 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset({parcel_stream(command.parcel_id)})
         case StartDraft():
             return frozenset({draft_stream(command.draft_id), *map(number_claim, command.numbers)})
-        case ExchangeOrder():
+        case ExchangeOrder() | ReplaceOrder():
             return frozenset(
                 {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
             )

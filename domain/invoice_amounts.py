@@ -88,21 +88,37 @@ def charges(state: Order) -> dict[str, Charge]:
 
 def _of_line(line: OrderLine) -> Charge:
     priced = line.priced
-    discount = priced.discount_minor + priced.order_discount_minor
+    owed = _owed(line)
     return Charge(
         ref=f"{LINE}{priced.line_no}",
         name=priced.name,
         tax_rate_bp=priced.tax_rate_bp,
-        owed=Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor),
+        owed=owed,
         sku=priced.sku,
         unit=priced.unit,
         unit_price_minor=priced.unit_price_minor,
-        discount_minor=discount - line.share(discount, line.gone),
+        discount_minor=_left_of(priced.discount_minor + priced.order_discount_minor, line, owed),
         discount_shares=tuple(
-            share - line.share(share, line.gone) for share in priced.discount_shares or ()
+            _left_of(share, line, owed) for share in priced.discount_shares or ()
         ),
         exemption=priced.exemption,
     )
+
+
+def _owed(line: OrderLine) -> Amount:
+    """Less what came back before it was paid: it is owed no longer, nothing was given back."""
+    whole = Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor)
+    relieved = Amount(line.relieved, line.relieved_minor, line.relieved_tax_minor)
+    if relieved.gross >= whole.gross:
+        return Amount(max(ZERO, whole.units - relieved.units))
+    return whole - relieved
+
+
+def _left_of(discount: int, line: OrderLine, owed: Amount) -> int:
+    """Of a discount, what lies within what is still owed."""
+    left = discount - line.share(discount, line.gone)
+    whole = line.owed_minor
+    return ratio_half_up(left * owed.gross, whole) if line.relieved_minor and whole > 0 else left
 
 
 def amount(line: PaperLine) -> Amount:
@@ -127,8 +143,14 @@ def given_minor(state: Order) -> int:
 
 
 def billable_minor(state: Order) -> int:
-    """What is owed by now and stands on papers: all but the fee for lateness."""
-    return state.total_minor - state.money.late_fees_minor
+    """What is owed by now and stands on papers: all but the fee for lateness, and but for goods
+    that came back unpaid.
+    """
+    return state.total_minor - state.money.late_fees_minor - relieved_minor(state)
+
+
+def relieved_minor(state: Order) -> int:
+    return sum(line.owed_minor - _owed(line).gross for line in state.lines.values())
 
 
 def standing(state: Order) -> dict[str, Amount]:

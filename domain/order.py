@@ -15,6 +15,7 @@ from domain import (
     order_cash,
     order_preview,
     order_refund,
+    order_replacement,
     refund_settlement,
 )
 from domain.account import Account
@@ -53,11 +54,11 @@ from domain.order_facts import (
 )
 from domain.order_hold import not_disputed, not_held
 from domain.order_intake import consequences, sold
-from domain.order_lines import Kept, amended, known_line
+from domain.order_lines import Amendment, Kept, amended, known_line
 from domain.order_money import shown
 from domain.order_payment import not_void, payer_of
 from domain.order_reinstating import Free
-from domain.order_state import Order, Override, evolve
+from domain.order_state import ZERO, Order, Override, evolve
 from domain.order_status import PAYS_LATER, shown_value
 from domain.payment_facts import UnpaidDispatchAllowed
 from domain.payment_terms import due_at
@@ -234,6 +235,9 @@ def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
     amendment = amended(command, state, kept)
     if amendment is None:
         return None
+    order_replacement.require_none(state, "its lines stay")
+    if state.completed_at is not None and _sells_more(amendment):
+        raise Rejected("order_completed", "nothing more is sold with it: place another order")
     return LinesAmended(
         person=state.person,
         reason=command.reason,
@@ -244,6 +248,11 @@ def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
         total_minor=amendment.total_minor,
         at=command.at,
     )
+
+
+def _sells_more(amendment: Amendment) -> bool:
+    before = {line.line_no: line.quantity for line in amendment.before}
+    return any(line.quantity > before.get(line.line_no, ZERO) for line in amendment.after)
 
 
 # A sealed value cannot be compared, so a contact or an address that is sent is a fact even when it

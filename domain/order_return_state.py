@@ -152,8 +152,8 @@ def unrefunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
     """Units of a return that came and for which something may still go back."""
     came = state.returns[return_id].received.get(line_no, ZERO)
     line = state.lines[line_no]
-    left = min(came - refunded_units(state, return_id, line_no), line.quantity - line.given_back)
-    return max(ZERO, left)
+    open_ = line.quantity - line.given_back - line.replaced
+    return max(ZERO, min(came - refunded_units(state, return_id, line_no), open_))
 
 
 def undelivered(one: Return, state: Order) -> bool:

@@ -19,6 +19,7 @@ from domain import (
     order_outstanding,
     order_papers,
     order_refund_state,
+    order_replacement_state,
     order_return_state,
 )
 from domain.alert_facts import AlertRaised, PaymentReminded
@@ -29,6 +30,7 @@ from domain.case_facts import (
     OrderReviewed,
     UnitsBackordered,
 )
+from domain.completion_facts import OrderCompleted
 from domain.frozen import replace
 from domain.message import Event, Sealed
 from domain.order_cases import Cases
@@ -68,6 +70,7 @@ from domain.order_facts import (
 from domain.order_money import Money, Payment
 from domain.order_papers import PaperFact, Papers
 from domain.order_refund_state import Refund
+from domain.order_replacement_state import Replacement
 from domain.order_return_state import Return
 from domain.payment_facts import (
     PAYMENT_FACTS,
@@ -75,6 +78,7 @@ from domain.payment_facts import (
     OrderReinstated,
 )
 from domain.pricing import running_share
+from domain.replacement_facts import OrderReplaced, PlacedAsReplacement, ReplacementWithdrawn
 from domain.return_facts import (
     InterceptRequested,
     OrderExchanged,
@@ -115,6 +119,7 @@ class OrderLine:
     relieved_minor: int = 0  # also for parts of units, whose rest is refunded
     relieved_tax_minor: int = 0
     returned: Decimal = ZERO  # came back, delivered before or not
+    replaced: Decimal = ZERO  # another order stands for them
 
     @property
     def quantity(self) -> Decimal:
@@ -242,6 +247,8 @@ class Order:
     refunds: Mapping[str, Refund] = field(default_factory=dict)
     returns: Mapping[str, Return] = field(default_factory=dict)
     exchange_of: str | None = None  # the order whose goods this one stands for
+    replacements: Mapping[str, Replacement] = field(default_factory=dict)  # by the new order's id
+    replacement_of: str | None = None  # the order whose units this one stands for, at no price
     compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
@@ -251,6 +258,8 @@ class Order:
     promised_at: datetime | None = None
     approved: bool = False
     cancelled: bool = False  # as a whole
+    completed_at: datetime | None = None
+    changed_at: datetime | None = None  # by its last fact
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()
@@ -342,7 +351,8 @@ def evolve(state: Order, event: Event) -> Order:
     """Apply a recorded fact. Raises TypeError for what is no fact of an order, else nothing."""
     after = _applied(_without_ended_overrides(state, event), event)
     after = order_outstanding.followed(state, after, event)
-    return order_money_state.credit_noted(state, after, event.at)
+    after = order_money_state.credit_noted(state, after, event.at)
+    return replace(after, changed_at=event.at)
 
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
@@ -395,6 +405,10 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             | OrderExchanged()
         ):
             return order_return_state.evolve(state, event)
+        case OrderReplaced() | ReplacementWithdrawn() | PlacedAsReplacement():
+            return order_replacement_state.evolve(state, event)
+        case OrderCompleted():
+            return replace(state, completed_at=event.at)
         case PlacedInExchange():
             return replace(state, exchange_of=event.of_order_id)
         case PaymentReminded():
@@ -599,6 +613,7 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     UnitsBackordered: frozenset({"fulfilment"}),
     OrderCancelled: frozenset({"stage"}),
     OrderVoided: frozenset({"stage"}),
+    OrderCompleted: frozenset({"stage"}),
     OrderPacked: frozenset({"stage", "fulfilment"}),
     OrderDispatched: frozenset({"stage", "fulfilment"}),
     OrderDelivered: frozenset({"fulfilment"}),
