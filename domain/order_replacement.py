@@ -173,7 +173,9 @@ def _of_arrived(command: ReplaceOrder, state: Order) -> Units:
 
 
 def _left_of_arrived(no: int, state: Order) -> Decimal:
-    """What came back, or is about to, is settled by its return."""
+    """What came back, or is about to, is settled by its return; what was made good as lost and was
+    found again, by that.
+    """
     back = (one for one in state.returns.values() if not undelivered(one, state))
     gone = sum((one.taken(no) for one in back), ZERO)
     given = sum(
@@ -184,7 +186,10 @@ def _left_of_arrived(no: int, state: Order) -> Decimal:
         ),
         ZERO,
     )
-    return state.lines[no].delivered - gone - given - replaced_units(state, no, lost=False)
+    as_lost = replaced_units(state, no, lost=True) + refunded_as_lost(state, no)
+    found = max(ZERO, as_lost - lost_units(state, no))
+    settled = gone + given + found + replaced_units(state, no, lost=False)
+    return state.lines[no].delivered - settled
 
 
 # -- the new order -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from domain import (
     invoice_facts,
     order_facts,
     payment_facts,
+    replacement_facts,
     return_facts,
     stock_item,
 )
@@ -118,6 +119,13 @@ class Book:
                     refund.lines = {}
                 if fact.fee_minor:
                     assert order.fees.pop() == fact.fee_minor
+            case replacement_facts.OrderReplaced():
+                _count(order, "replaced", fact.lines)
+                for no in {item.line_no for item in fact.lines}:
+                    line, given = order.lines[no], order.refunded_line(no)[0]
+                    assert given + line.replaced <= line.quantity
+            case replacement_facts.ReplacementWithdrawn():
+                _count(order, "replaced", fact.lines, -1)
             case return_facts.ReturnReceived():
                 _count(order, "returned", fact.lines)
                 self._shipped(order, [one for one in fact.lines if one.restocked], 1)
@@ -135,6 +143,7 @@ class Book:
                 new.cancelled, new.refused, new.packed = old.cancelled, old.refused, old.packed
                 new.dispatched, new.delivered = old.dispatched, old.delivered
                 new.returned, new.short = old.returned, old.short
+                new.replaced = old.replaced
         order.lines |= after
 
     def _cancelled(self, order: Order, fact: order_facts.OrderCancelled) -> None:
@@ -239,7 +248,7 @@ class Book:
         for line in fact.lines:
             units, worth = order.refunded_line(line.line_no)
             sold = order.lines[line.line_no]
-            assert units + milli(line.quantity) <= sold.quantity
+            assert units + milli(line.quantity) + sold.replaced <= sold.quantity
             part = share(sold.gross, sold.quantity, units + milli(line.quantity)) - worth
             given = line.amount_minor or 0
             # Not what was never paid of it, since it was forgiven or came back.

@@ -44,6 +44,7 @@ class Line:
     dispatched: int = 0
     delivered: int = 0
     returned: int = 0
+    replaced: int = 0  # another order stands for them
 
     def owed(self) -> int:
         return self.gross - share(self.gross, self.quantity, self.cancelled + self.refused)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from domain.desk import order_stream
-from domain.message import Command
+from domain.message import Command, Event, Recorded
 from domain.order_facts import LineQuantity
 from domain.order_status import facts, shown
 from domain.payment_commands import ReinstateOrder
 from domain.replacement_facts import PlacedAsReplacement, ReplacementWithdrawn
+from projections.analytics_facts import LINE_FACT, TOPICS, fold, selling
 from tests.arrivals import LAST_MOMENT, PICTURE, complete, confirm, replace
 from tests.given import (
     NOON,
     REFUNDED,
     Given,
+    World,
     after,
     amend,
     approve_return,
@@ -79,10 +83,10 @@ def test_a_lost_parcel_is_replaced_by_an_order_at_no_price_in_one_write() -> Non
     )
     assert (new.total_minor, new.unpaid_minor, new.replacement_of) == (0, 0, "A")
     assert [(one.priced.sku, one.quantity, one.reserved) for one in new.lines.values()] == [
-        ("TEA", 3, 3)
+        ("TEA", Decimal(3), Decimal(3))
     ]
     assert (new.contact, new.shipping_address) == (old.contact, old.shipping_address)
-    assert (old.lines[1].replaced, [*old.replacements]) == (3, ["B"])
+    assert (old.lines[1].replaced, [*old.replacements]) == (Decimal(3), ["B"])
     assert (old.owed_minor, old.balance_minor) == (5_000, 0)
     assert (shown(old).code, facts(old).fulfilment) == ("delivered", "delivered")
     given(world).when(replace(**LOST)).nothing()
@@ -169,6 +173,14 @@ def test_what_came_damaged_needs_evidence_and_what_came_short_none() -> None:
     start.when(replace((9, 1))).refused("unknown_line")
 
 
+def test_what_was_found_again_is_made_good_by_what_went_out_for_it() -> None:
+    start = sent(replace((1, 2), **LOST), deliver("K", at=hours(60)))
+    start.when(replace((1, 3), new="C")).refused("replacement_exceeds_loss", replaceable=2)
+    assert start.when(replace((1, 2), new="C")).world.order().lines[1].replaced == 4
+    refunded = sent(refund(None, (1, 3), reason="lost"), deliver("K", at=hours(60)))
+    refunded.when(replace((1, 2))).refused("replacement_exceeds_loss", replaceable=1)
+
+
 def test_what_came_back_or_is_about_to_is_not_replaced() -> None:
     fault: Any = {"reason": "damaged", "evidence": [PICTURE]}
     returning = sent(send_back((2, 2), **fault))
@@ -249,3 +261,31 @@ def test_what_has_to_be_said_is_named() -> None:
         replace(reason="lost")
     with pytest.raises(ValidationError, match="lines: which units were short"):
         replace(reason="short")
+
+
+def test_what_goes_out_at_no_price_is_a_cost_of_the_first_order() -> None:
+    """covers: A34"""
+    world = sent(replace(**LOST)).world
+    assert (cost(world), cost(world, "B")) == (7 * 600, 0)
+    gone = given(world, cancel((1, 1), order_id="B")).world
+    assert (cost(gone), cost(gone, "B")) == (6 * 600, 0)
+    again = (pack((1, 2), parcel_id="M", order_id="B"), dispatch("M"), scan("lost", hours(50), "M"))
+    asked = replace(new="C", order_id="B", reason="lost", parcel_id="M")
+    lost_again = given(gone, *again, asked).world
+    assert [cost(lost_again, name) for name in "ABC"] == [6 * 600, 2 * 600, 0]
+
+
+def cost(world: World, order_id: str = "A") -> int:
+    """Also as the sum of the facts that the events make, one by one."""
+    state, made = None, 0
+    for n, event in enumerate(world.events[order_stream(order_id)], start=1):
+        name = (n, UUID(int=n), n, "order", order_id, event.TOPIC, partial(same, event), NOON)
+        told = Recorded(*name, "desk", "test", UUID(int=1), UUID(int=1), None)
+        state, facts_ = fold(state, told) if event.TOPIC in TOPICS else (state, [])
+        made += sum(row[-1] for table, row in facts_ if table == LINE_FACT)
+    assert made == sum(one.cost_minor for one in selling(world.order(order_id)).values())
+    return made
+
+
+def same(event: Event) -> Event:
+    return event
