@@ -6,14 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, CompletionRecorded, ReplacementRecorded
+from api.answers import Answer
 from api.attempts import new_id, new_numbers
 from api.calls import CommandRoute, MatchedCall, example
 from api.examples import RECEIPT_CONFIRMATION, REPLACEMENT
 from api.permissions import Permission, needs
 from api.problems import responses
+from api.refund_answers import CompletionRecorded, ReplacementRecorded
 from domain.completion_commands import ConfirmReceipt, ConfirmReceiptBody
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.replacement_commands import ReplaceBody, ReplaceOrder
 
 router = APIRouter(route_class=CommandRoute, tags=["orders"])

@@ -22,7 +22,7 @@ from projections import checkpoint
 
 HEARTBEAT_SECONDS_MAX = 30.0  # since a projection last said that it lives
 # Followers that act, and keep nothing that the API answers from: without them it can do its work.
-UNREAD = frozenset({"deadlines", "messages"})
+UNREAD = frozenset({"deadlines", "messages", "intake"})
 READY_SECONDS_MAX = 2.0  # to look at the database
 # Named as the projector names them: whichever process is asked, it is the same figure.
 PROJECTION_METRICS = {

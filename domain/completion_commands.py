@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from domain.command_types import Id
 from domain.message import Command
-from domain.order_commands import Id
 from domain.values import Value
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from domain.command_types import LineQuantityBody
 from domain.invoice_commands import (
     FapiaoCommand,
     IssueCreditNote,
@@ -18,7 +19,6 @@ from domain.invoice_commands import (
     ReverseFapiao,
     SellerTerms,
 )
-from domain.order_commands import LineQuantityBody
 from domain.order_state import Order
 from domain.papers_due import CreditNoteDue, Due, InvoiceDue, RedLetterDue, papers_due
 from domain.policy import PolicyVersion

@@ -20,8 +20,9 @@ from decimal import Decimal
 from domain.invoice_facts import SHIPPING, PaperLine, RateSum
 from domain.money import ratio_half_up, split
 from domain.order_facts import Discount, Exemption
+from domain.order_line import ZERO, OrderLine
 from domain.order_papers import CreditNote, Invoice
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_state import Order
 from domain.pricing import running_share
 
 LINE = "line/"
@@ -76,7 +77,7 @@ def charges(state: Order) -> dict[str, Charge]:
     """All that the order costs, by ref. A cancellation fee is one more entry of one unit."""
     found = {f"{LINE}{no}": _of_line(line) for no, line in state.lines.items()}
     if state.shipping_minor and not state.shipping_cancelled:
-        owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
+        owed = _shipping_owed(state)
         rate = state.papers.shipping_tax_rate_bp
         why = None if rate else state.exemption  # History may tax what it calls exempt.
         found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=why)
@@ -106,12 +107,26 @@ def _of_line(line: OrderLine) -> Charge:
 
 
 def _owed(line: OrderLine) -> Amount:
-    """Less what came back before it was paid: it is owed no longer, nothing was given back."""
+    """Less what came back before it was paid: it is owed no longer, nothing was given back. What is
+    kept for restocking is still its price.
+    """
     whole = Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor)
-    relieved = Amount(line.relieved, line.relieved_minor, line.relieved_tax_minor)
-    if relieved.gross >= whole.gross:
-        return Amount(max(ZERO, whole.units - relieved.units))
-    return whole - relieved
+    if not line.relieved_minor:
+        return whole
+    fallen = line.relieved_minor - line.restocking_minor
+    tax = ratio_half_up(line.relieved_tax_minor * fallen, line.relieved_minor)
+    if fallen >= whole.gross:
+        return Amount(max(ZERO, whole.units - line.relieved))
+    return whole - Amount(line.relieved, fallen, tax)
+
+
+def _shipping_owed(state: Order) -> Amount:
+    whole = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
+    fallen = min(state.shipping_relieved_minor, whole.gross)
+    if not fallen:
+        return whole
+    units = ONE if fallen == whole.gross else ZERO
+    return whole - Amount(units, fallen, ratio_half_up(whole.tax * fallen, whole.gross))
 
 
 def _left_of(discount: int, line: OrderLine, owed: Amount) -> int:
@@ -150,7 +165,10 @@ def billable_minor(state: Order) -> int:
 
 
 def relieved_minor(state: Order) -> int:
-    return sum(line.owed_minor - _owed(line).gross for line in state.lines.values())
+    """By how much less is owed for what came back unpaid, and for sending it."""
+    goods = sum(line.owed_minor - _owed(line).gross for line in state.lines.values())
+    charged = state.shipping_minor and not state.shipping_cancelled
+    return goods + (state.shipping_minor - _shipping_owed(state).gross if charged else 0)
 
 
 def standing(state: Order) -> dict[str, Amount]:

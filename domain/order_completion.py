@@ -11,10 +11,11 @@ from decimal import Decimal
 from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.completion_facts import OrderCompleted
 from domain.message import Event, Rejected
+from domain.order_line import ZERO
 from domain.order_money import shown
 from domain.order_payment import not_void
 from domain.order_replacement_state import LOST, losses_are_made_good, replaced_at
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.order_status import TROUBLED, arrived_everything, fulfilment
 from domain.policy import PolicyVersion
 from domain.values import quantity_json

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -18,13 +19,13 @@ from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
 from domain.customer import person_of
 from domain.message import Event, Rejected
 from domain.order_account import NOT_COVERED, not_covered
-from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import Discount, Line, LineQuantity, OrderApproved
 from domain.order_hold import TYPE_OF_KIND
+from domain.order_line import ZERO
 from domain.order_lines import priced_order
 from domain.order_reinstating import Free
-from domain.order_state import ZERO
+from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
 from domain.policy_rules import ChannelIntake, amount, intake
 from domain.pricing import Totals
@@ -200,12 +201,11 @@ def _units(item: LineQuantity) -> dict[str, Any]:
 def _unusual(command: PlaceOrder, made: Sum, policy: PolicyVersion) -> Iterable[Finding]:
     """What is no mistake but waits for a person."""
     limit = amount(policy.rules.review.auto_approve_below, command.currency)
-    figures = {"total_minor": made.total_minor, "currency": command.currency}
-    if limit is None:
-        yield Finding("abnormal_amount", "no_review_limit", False, figures=figures)
-    elif made.total_minor >= limit:
-        figures = {**figures, "limit_minor": limit}
-        yield Finding("abnormal_amount", "over_review_limit", False, figures=figures)
+    if limit is None or made.total_minor >= limit:
+        rule = "no_review_limit" if limit is None else "over_review_limit"
+        figures = {"total_minor": made.total_minor, "currency": command.currency}
+        limited = {} if limit is None else {"limit_minor": limit}
+        yield Finding("abnormal_amount", rule, False, figures={**figures, **limited})
     if policy.rules.exceptions.negative_margin:
         below = [line.line_no for line in made.lines if _below_cost(line, command)]
         if below:
@@ -226,8 +226,10 @@ def consequences(command: PlaceOrder, found: Sold, policy: PolicyVersion) -> lis
     events: list[Event] = []
     if found.short:
         events.append(UnitsBackordered(lines=list(found.short), at=command.at))
+    person = person_of(command.customer_id)
     for one in found.findings:
-        events += _case(one, command)
+        case_id = case_of(command.order_id, one.rule)
+        events += case_events(one, case_id, person, command.at)
     return events if found.findings else events + _approved(command, policy)
 
 
@@ -237,9 +239,8 @@ def _approved(command: PlaceOrder, policy: PolicyVersion) -> list[Event]:
     return [OrderApproved(at=command.at)]
 
 
-def _case(found: Finding, command: PlaceOrder) -> list[Event]:
+def case_events(found: Finding, case_id: str, person: str, at: datetime) -> list[Event]:
     """The case's id follows from the order's, and is that of its hold: a retry makes the same."""
-    person, case_id = person_of(command.customer_id), case_of(command.order_id, found.rule)
     opened = CaseOpened(
         person=person,
         case_id=case_id,
@@ -248,13 +249,17 @@ def _case(found: Finding, command: PlaceOrder) -> list[Event]:
         rule=found.rule,
         fields=found.fields,
         figures=found.figures,
-        at=command.at,
+        at=at,
     )
     return [opened, *held_by(opened)]
 
 
 def case_of(order_id: str, rule: str) -> str:
-    return str(uuid5(_CASES, f"{order_id}/{rule}"))
+    return case_named(f"{order_id}/{rule}")
+
+
+def case_named(name: str) -> str:
+    return str(uuid5(_CASES, name))
 
 
 def held_by(opened: CaseOpened) -> list[Event]:

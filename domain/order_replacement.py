@@ -14,16 +14,17 @@ from decimal import Decimal
 from typing import Any
 
 from domain.message import Event, Rejected
-from domain.order_commands import LineBody, PlaceOrder
 from domain.order_facts import LineQuantity, OrderCancelled, OrderVoided
 from domain.order_hold import not_disputed, not_held
+from domain.order_line import ZERO
 from domain.order_lines import known_line
 from domain.order_payment import not_void
 from domain.order_refund import require_evidence, require_line_left
 from domain.order_replacement_state import LOST, lost_units, refunded_as_lost, replaced_units
 from domain.order_return_state import undelivered
-from domain.order_state import ZERO, Order, OrderParcel
+from domain.order_state import Order, OrderParcel
 from domain.payment_terms import CASH_ON_DELIVERY
+from domain.placement_commands import LineBody, PlaceOrder
 from domain.policy import PolicyVersion
 from domain.replacement_commands import ReplaceOrder
 from domain.replacement_facts import (

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from domain.message import Command
-from domain.order_commands import (
+from domain.command_types import (
     NUMBERS_MAX,
     Channel,
     Evidence,
@@ -15,6 +14,7 @@ from domain.order_commands import (
     LineQuantities,
     PostalAddress,
 )
+from domain.message import Command
 from domain.values import Contact, Text, Value
 
 ReplacementReason = Literal["lost", "short", "damaged"]

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
-from domain import order_state
+from domain import order_fold, order_state
 from domain.case_facts import CASE_FACTS
 from domain.completion_facts import OrderCompleted
 from domain.frozen import replace
@@ -50,7 +50,7 @@ from domain.return_facts import PlacedInExchange
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
-VERSION = 5
+VERSION = 6
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.
@@ -117,11 +117,11 @@ def fold(row: PastOrder | None, recorded: Recorded) -> PastOrder | None:
     if isinstance(event, FeedbackGiven):
         opinion = Opinion(event.score, event.at, recorded.position)
         return replace(row, feedback=(*row.feedback, opinion), position=recorded.position)
-    return replace(row, order=order_state.evolve(row.order, event), position=recorded.position)
+    return replace(row, order=order_fold.evolve(row.order, event), position=recorded.position)
 
 
 def _placed(event: OrderPlaced, position: int) -> PastOrder:
-    order = order_state.impersonal(order_state.evolve(Order(), event))
+    order = order_state.impersonal(order_fold.evolve(Order(), event))
     return PastOrder(order, event.at, event.channel, position)
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from domain import order_alerts
 from domain.order_facts import Exemption
+from domain.order_line import OrderLine
 from domain.order_money import settlement
-from domain.order_replacement_state import Replacement
-from domain.order_state import Order, OrderLine
+from domain.order_state import Order
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
 from projections import case_told
-from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
+from projections.order_row import OrderStatus
+from projections.order_told import RefundTold, Remark, ReturnTold, Told
 
 
 def view(row: OrderStatus) -> dict[str, Any]:
@@ -69,8 +70,6 @@ def view(row: OrderStatus) -> dict[str, Any]:
         ],
         "alerts": [alert._asdict() for alert in order_alerts.standing(order)],
         "exchange_of": order.exchange_of,
-        "replacement_of": order.replacement_of,
-        "replacements": [_replacement(key, one) for key, one in order.replacements.items()],
         "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
         "contact": order.contact,
         "shipping_address": order.shipping_address,
@@ -178,7 +177,6 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
                 "refused",
                 "refunded",
                 "returned",
-                "replaced",
             )
         },
     }
@@ -238,20 +236,6 @@ def _return(row: OrderStatus, return_id: str, told: ReturnTold) -> dict[str, Any
     }
 
 
-def _replacement(order_id: str, one: Replacement) -> dict[str, Any]:
-    return {
-        "order_id": order_id,
-        "reason": one.reason,
-        "parcel_id": one.parcel_id,
-        "at": one.at,
-        "lines": [
-            {"line_no": no, "quantity": quantity_json(units)}
-            for no, units in one.units.items()
-            if units > 0
-        ],
-    }
-
-
 def _parcel(row: OrderStatus, parcel_id: str, parcel: Parcel) -> dict[str, Any]:
     known = row.order.parcels.get(parcel_id)
     return {
@@ -277,7 +261,6 @@ def _times(row: OrderStatus) -> dict[str, dict[str, Any] | None]:
         "shipped": _told(row.shipped),
         "estimated": _estimated(row, row.estimated_at),
         "delivered": _told(row.delivered),
-        "completed": _told(row.completed),
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import rule
 
 from domain.order_state import Order
 from domain.parcel import Parcel
-from tests import arrivals, given
+from tests import arrivals, given_orders, given_returns
 from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
 
 RETURN_STEPS = {  # step -> the statuses that it leads on from
@@ -43,9 +43,9 @@ class ReturnMoves(Moves):
         more: Any = {"reason": "damaged", "evidence": ["c" * 64]} if fault else {}
         for order, no, asked in self.delivered(which, units):
             name = self.name()
-            command = given.send_back((no, asked), return_id=name, order_id=order, **more)
+            command = given_returns.send_back((no, asked), return_id=name, order_id=order, **more)
             if self.run(command) and at_once:
-                self.run(given.approve_return(name, order_id=order))
+                self.run(given_returns.approve_return(name, order_id=order))
 
     @rule(which=WHICH)
     def intercept(self, which: int) -> None:
@@ -53,8 +53,8 @@ class ReturnMoves(Moves):
         for parcel in pick(which, self.on_the_way()):
             for order in pick(which // 3, parcel.order_ids):
                 ids: dict[str, Any] = {"parcel_id": parcel.parcel_id, "order_id": order}
-                self.run(given.intercept(**ids))
-                seen = given.scan("returning", self.now, parcel.parcel_id)
+                self.run(given_returns.intercept(**ids))
+                seen = given_orders.scan("returning", self.now, parcel.parcel_id)
                 if which % 2 and self.run(seen):
                     self.take_parcel_back(parcel, order)
 
@@ -62,8 +62,15 @@ class ReturnMoves(Moves):
         name = self.name()
         inside = [(i.line_no, str(i.quantity)) for i in parcel.contents if i.order_id == order]
         ids: dict[str, Any] = {"return_id": name, "order_id": order}
-        if self.run(given.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
-            self.run(given.approve_return(name, order_id=order))
+        if self.run(given_returns.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
+            self.run(given_returns.approve_return(name, order_id=order))
+
+    @rule(which=WHICH)
+    def take_refused_back(self, which: int) -> None:
+        """What was refused at the door is asked back: once."""
+        refused = [(one, name) for one in self.orders() for name in one.money.refused]
+        for order, name in pick(which, refused):
+            self.take_parcel_back(self.world.parcel(name), order.order_id)
 
     @rule(which=WHICH, steps=several(RETURN_STEPS))
     def settle_returns(self, which: int, steps: list[str]) -> None:
@@ -71,10 +78,10 @@ class ReturnMoves(Moves):
         for n, step in enumerate(steps):
             for order, name in self.a_return(which + n, *RETURN_STEPS[step]):
                 command: Any = {
-                    "approve": given.approve_return(name),
-                    "deny": given.deny_return(name),
-                    "close": given.close_return(name),
-                    "refund": given.refund(refund_id=self.name(), return_id=name),
+                    "approve": given_returns.approve_return(name),
+                    "deny": given_returns.deny_return(name),
+                    "close": given_returns.close_return(name),
+                    "refund": given_returns.refund(refund_id=self.name(), return_id=name),
                 }[step]
                 self.run(command.model_copy(update={"order_id": order.order_id}))
 
@@ -94,7 +101,7 @@ class ReturnMoves(Moves):
             came = [(no, rest if units is None else units, condition) for no, rest in left.items()]
             ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
             if came:
-                self.run(given.take_back(*came, **ids, refund=refunded))
+                self.run(given_returns.take_back(*came, **ids, refund=refunded))
 
     @rule(which=WHICH, units=st.none() | UNITS, how=st.sampled_from(["short", "damaged"]))
     def replace(self, which: int, units: int | str | None, how: str) -> None:
@@ -105,7 +112,7 @@ class ReturnMoves(Moves):
     def lose(self, which: int, units: int | str | None) -> None:
         """A parcel is lost, and some units of it are sent once more, or all."""
         for parcel in pick(which, self.on_the_way()):
-            self.run(given.scan("lost", self.now, parcel.parcel_id))
+            self.run(given_orders.scan("lost", self.now, parcel.parcel_id))
             for item in pick(which // 3, parcel.contents):
                 lines = [] if units is None else [(item.line_no, units)]
                 of: dict[str, Any] = {"reason": "lost", "parcel_id": parcel.parcel_id}
@@ -130,4 +137,6 @@ class ReturnMoves(Moves):
             new = self.name()
             ids: dict[str, Any] = {"return_id": self.name(), "refund_id": self.name()}
             ids |= {"new_order_id": new, "numbers": (f"number-{new}",), "order_id": order}
-            self.run(given.exchange(*self.lines(which, 1, price), back=((no, asked),), **ids))
+            self.run(
+                given_returns.exchange(*self.lines(which, 1, price), back=((no, asked),), **ids)
+            )

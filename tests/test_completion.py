@@ -10,40 +10,31 @@ import pytest
 from domain import deadlines
 from domain.completion_facts import OrderCompleted
 from domain.deadlines import Deadline
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_status import facts, shown
 from domain.payment_commands import OpenChargeback
+from domain.policy import policy_stream
 from tests.arrivals import LAST_MOMENT, complete, confirm
-from tests.given import (
-    REFUNDED,
-    Given,
-    World,
-    after,
+from tests.given import REFUNDED, Given, World, after, given, hours
+from tests.given_money import money, pay
+from tests.given_orders import (
     amend,
-    approve_return,
     cancel,
     close_case,
     deliver,
     dispatch,
-    given,
     hold,
-    hours,
     line,
-    money,
     open_case,
     override,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
-    refund,
     scan,
-    send_back,
     step,
-    take_back,
 )
+from tests.given_returns import approve_return, pay_refund, refund, send_back, take_back
 
 SENT: tuple[Command, ...] = (place(), pay(10_000), pack((1, 2)), dispatch())
 DELIVERED = (*SENT, deliver())

@@ -15,37 +15,29 @@ import pytest
 from commands.settings import Settings
 from domain import deadlines
 from domain.deadlines import Deadline
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.fapiao import due_red_letters
 from domain.invoice_facts import OrderCredited, OrderInvoiced
 from domain.message import Command
 from domain.payment_commands import ReinstateOrder
+from domain.policy import policy_stream
 from tests.arrivals import LAST_MOMENT, complete
 from tests.clock import DAY, Clock, order
-from tests.given import (
-    NOON,
-    World,
-    after,
-    approve_return,
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import limit, pay
+from tests.given_orders import (
     cancel,
     deliver,
     dispatch,
-    given,
-    hours,
-    limit,
     line,
     pack,
     pack_orders,
-    pay,
-    pay_refund,
     place,
     publish,
-    refund,
     register,
-    send_back,
-    take_back,
     void,
 )
+from tests.given_returns import approve_return, pay_refund, refund, send_back, take_back
 from tests.papers import SELLERS, answered, credit_notes, fapiao, invoices, issue
 from tests.scale import scale
 
@@ -188,6 +180,26 @@ def test_what_is_partly_paid_and_comes_back_is_credited_in_both_ways() -> None:
     ]
     assert on_paper(done) == done.order().owed_minor == 11_300
     assert sum(one.tax_minor for note in credit_notes(done) for one in note.lines) == 1_300
+
+
+def test_what_is_kept_for_restocking_stays_on_paper_and_relieved_shipping_does_not() -> None:
+    """covers: A67, A68: as a refund would have it, to the cent and by its tax."""
+    fee = publish(returns={"restocking_fee_bp": 1_000})
+    start = after(register(), limit(100_000), fee, ON_ACCOUNT, *SENT)
+    back = given(issued(start.world), send_back((1, 1)), approve_return(), take_back((1, 1)))
+    done = issued(back.world)
+    (note,) = credit_notes(done)
+    assert (note.total_minor, note.lines[0].tax_minor) == (10_170, 1_170)
+    assert on_paper(done) == done.order().owed_minor == 12_430
+    posted = place(
+        "A", TAXED, payment_method="on_account", shipping_minor=800, shipping_tax_rate_bp=600
+    )
+    sent = issued(after(register(), limit(100_000), posted, *SENT).world)
+    fault: Any = {"reason": "damaged", "evidence": ["a" * 64]}
+    whole = given(sent, send_back((1, 2), **fault), approve_return(), take_back((1, 2))).world
+    empty = issued(whole)
+    assert on_paper(empty) == empty.order().owed_minor == 0
+    assert sum(one.tax_minor for note in credit_notes(empty) for one in note.lines) == 2_600 + 45
 
 
 def test_a_fapiao_waits_for_its_request_and_its_red_letter_for_nobody() -> None:

@@ -11,27 +11,19 @@ from typing import get_args
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from domain import desk
+from domain import desk_names
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
 from domain.case_commands import HoldOrder, RejectOrder, ReleaseHold
 from domain.completion_commands import COMPLETION_COMMANDS
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision
-from domain.order_commands import (
-    DIMENSIONS,
-    ORDER_CHANGES,
-    AddNote,
-    AmendOrder,
-    ApproveOrder,
-    EndOverride,
-    ParcelCommand,
-    PlaceOrder,
-)
+from domain.order_commands import DIMENSIONS, ORDER_CHANGES, AddNote, ApproveOrder, EndOverride
 from domain.order_money import settlement
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
+from domain.parcel_commands import ParcelCommand
 from domain.payment_commands import (
     PAYMENT_CHANGES,
     MovePayment,
@@ -40,6 +32,7 @@ from domain.payment_commands import (
     RemindPayment,
     RequestCapture,
 )
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
 from domain.replacement_commands import ReplaceOrder
@@ -92,7 +85,7 @@ class Orders(MoneyMoves, ReturnMoves):
 
     def within_the_limit(self, decision: Decision) -> None:
         for customer in CUSTOMERS:
-            stream = desk.account_stream(customer, "CNY")
+            stream = desk_names.account_stream(customer, "CNY")
             facts = decision.events.get(stream, [])
             if any(isinstance(fact, ExposureTaken) for fact in facts):
                 owing = sum(self.exposures(customer).values())
@@ -139,6 +132,8 @@ class Orders(MoneyMoves, ReturnMoves):
         assert order.total_minor == told.total() >= 0
         assert order.fees_minor == sum(told.fees)
         assert order.kept_minor == sum(refund.fee for refund in told.counting())
+        assert order.restocking_minor == told.restocking
+        assert order.shipping_relieved_minor == told.shipping_relieved <= told.shipping
         assert order.money.late_fees_minor == told.late_fees()
         assert order.money.written_off_minor == told.written_off
         assert order.money.collected_minor == told.receivable >= 0
@@ -180,18 +175,22 @@ class Orders(MoneyMoves, ReturnMoves):
                 units = sum(one.lines.get(no, (0, 0))[0] for one in given)
                 assert came <= milli(back.lines[no])
                 assert units <= came or back.exchange_order_id
+                assert not given or back.parcel_id not in order.money.refused
 
     def nothing_comes_back_twice(self, no: int, line: Line, order: Order) -> None:
         """Of what was delivered, or with parcels that were not."""
-        from_home, undelivered = Decimal(0), Decimal(0)
+        from_home, undelivered, refused = Decimal(0), Decimal(0), Decimal(0)
         for back in order.returns.values():
-            if back.parcel_id and not order.parcels[back.parcel_id].delivered:
+            if back.parcel_id in order.money.refused:
+                refused += back.taken(no)
+            elif back.parcel_id and not order.parcels[back.parcel_id].delivered:
                 undelivered += back.taken(no)
             else:
                 from_home += back.taken(no)
         assert milli(from_home) <= line.delivered
         assert milli(undelivered) <= line.dispatched - line.delivered - line.refused
-        assert line.returned <= milli(from_home + undelivered)
+        assert milli(refused) <= line.refused
+        assert line.returned <= milli(from_home + undelivered + refused)
 
     # -- all of them -----------------------------------------------------------------------------
 

@@ -11,43 +11,39 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command, Event, Recorded
 from domain.order_facts import LineQuantity
 from domain.order_status import facts, shown
 from domain.payment_commands import ReinstateOrder
 from domain.replacement_facts import PlacedAsReplacement, ReplacementWithdrawn
-from projections.analytics_facts import LINE_FACT, TOPICS, fold, selling
+from projections.analytics_facts import TOPICS, fold, selling
+from projections.analytics_tables import LINE_FACT
 from tests.arrivals import LAST_MOMENT, PICTURE, complete, confirm, replace
-from tests.given import (
-    NOON,
-    REFUNDED,
-    Given,
-    World,
-    after,
+from tests.given import NOON, REFUNDED, Given, World, after, given, hours
+from tests.given_money import money, pay
+from tests.given_orders import (
     amend,
-    approve_return,
     cancel,
     deliver,
-    deny_refund,
     dispatch,
-    fail_refund,
-    given,
     hold,
-    hours,
     line,
-    money,
     pack,
-    pay,
     place,
     publish,
     receive,
+    scan,
+    void,
+)
+from tests.given_returns import (
+    approve_return,
+    deny_refund,
+    fail_refund,
     refund,
     retry_refund,
-    scan,
     send_back,
     take_back,
-    void,
 )
 
 FOUR = place("A", line(quantity=4, price=1_000, unit_cost_minor=600), line("CUP", 2, 500))
