@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from domain.desk_names import order_stream
+from domain.intake_checks import stands
 from domain.message import Command, Event, Recorded
 from domain.order_facts import LineQuantity
 from domain.order_status import facts, shown
@@ -240,6 +241,8 @@ def test_what_stands_against_dispatching_stands_against_a_replacement() -> None:
 
 def test_a_price_of_nothing_waits_for_no_review() -> None:
     """Neither as a loss (its cost is known) nor by a limit that there is none of."""
+    world = sent(replace(**LOST)).world
+    assert (stands(world.order()), stands(world.order("B"))) == (True, False), "no duplicate of it"
     strict = publish(hours(1), review={"auto_approve_below": {"EUR": 1}})
     world = sent(strict).when(replace(**LOST, at=hours(40))).world
     assert world.order("B").approved
