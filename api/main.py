@@ -18,6 +18,7 @@ from fastapi.routing import APIRouter
 from api import (
     accounts,
     analytics,
+    arrivals,
     authorisations,
     cases,
     customers,
@@ -73,6 +74,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cases.router,
     refunds.router,
     returns.router,
+    arrivals.router,
     evidence.router,
     parcels.router,
     stock.router,
