@@ -18,6 +18,7 @@ from fastapi.routing import APIRouter
 from api import (
     accounts,
     analytics,
+    body_fields,
     cases,
     customers,
     draft_reads,
@@ -173,6 +174,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas |= details.pop("$defs", {}) | {"ProblemDetails": details}
+        body_fields.describe(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
