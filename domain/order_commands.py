@@ -23,7 +23,7 @@ from pydantic import (
 from domain.discount import DiscountBodies, DiscountBody
 from domain.exemption import ExemptionBody
 from domain.message import Command
-from domain.money import CURRENCIES
+from domain.money import CURRENCIES, shown_minor
 from domain.order_facts import PaymentPart
 from domain.parcel_facts import Milestone
 from domain.policy_rules import Day
@@ -39,6 +39,7 @@ from domain.values import (
     Contact,
     Identifier,
     LongText,
+    OfFields,
     Quantity,
     RateBp,
     ShortText,
@@ -317,7 +318,8 @@ class PlaceOrderBody(Value):
     ) -> list[DiscountBody] | None:
         total, parts = info.data.get("discount_minor"), sum(d.amount_minor for d in value or ())
         if value and total not in {None, parts}:
-            raise ValueError(f"sum to {parts}, discount_minor is {total}: leave one out")
+            told = [shown_minor(one, info.data.get("currency", "")) for one in (parts, total)]
+            raise ValueError(f"sum to {told[0]}, discount_minor is {told[1]}: leave one out")
         return value
 
     @field_validator("exemption")
@@ -373,9 +375,9 @@ class AmendBody(Value):
 
     @model_validator(mode="after")
     def _something(self) -> AmendBody:
-        changes = (self.contact, self.shipping_address, self.billing_address, self.promised_at)
-        if not self.lines and all(change is None for change in changes):
-            raise ValueError("nothing to amend was given")
+        changes = ("contact", "shipping_address", "billing_address", "promised_at")
+        if not self.lines and all(getattr(self, change) is None for change in changes):
+            raise OfFields("nothing to amend was given", "lines", *changes)
         return self
 
 
@@ -487,7 +489,8 @@ class RefundBody(Value):
     def _something(self) -> RefundBody:
         given = (self.amount_minor, self.lines, self.return_id)
         if all(one is None for one in given) and not self.shipping_minor:
-            raise ValueError("give amount_minor, lines or shipping_minor")
+            parts = ("amount_minor", "lines", "shipping_minor")
+            raise OfFields("give amount_minor, lines or shipping_minor", *parts)
         return self
 
 

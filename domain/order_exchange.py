@@ -18,6 +18,7 @@ from domain.order_state import Order, evolve
 from domain.policy import PolicyVersion
 from domain.refund_commands import ExchangeOrder
 from domain.return_facts import OrderExchanged, PlacedInExchange
+from domain.values import percent
 
 
 def take_back(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
@@ -111,7 +112,8 @@ def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:
     if any(rates):
         raise Rejected(
             "line_is_exempt",
-            f"{max(rates)} bp asked, 0 allowed: the order is exempt from tax ({by.code})",
+            f"a tax rate of {percent(max(rates))} asked, none allowed: the order is exempt from "
+            f"tax ({by.code})",
             asked_bp=max(rates),
             allowed_bp=0,
         )

@@ -11,7 +11,7 @@ from domain.message import Command
 from domain.order_commands import CurrencyCode, Handle, Id, PositiveMinor, ReasonCode
 from domain.provider_facts import NoticeKind, NoticeMethod
 from domain.times import Expected, Happened
-from domain.values import Identifier, Value
+from domain.values import Identifier, OfFields, Value
 
 SECRET_CHARACTERS_MIN = 16
 PARTS_MAX = 100  # payments that one refund gives back
@@ -56,9 +56,9 @@ class Notice(Value):
     def _complete(self) -> Notice:
         disputed = self.kind.startswith("chargeback_")
         if disputed and self.dispute is None:
-            raise ValueError(f"{self.kind} needs dispute")
+            raise OfFields(f"{self.kind} needs it", "dispute")
         if self.kind in {"failed", "refund_failed", "chargeback_opened"} and self.code is None:
-            raise ValueError(f"{self.kind} needs code")
+            raise OfFields(f"{self.kind} needs it", "code")
         return self
 
 
