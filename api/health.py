@@ -21,7 +21,7 @@ from api.reads import ReaderNow
 from projections import checkpoint
 
 HEARTBEAT_SECONDS_MAX = 30.0  # since a projection last said that it lives
-# Followers that act, and keep nothing that the API answers from: without them it can do its work.
+# Followers that act. Without them the API can do its work; a list of deadlines tells its position.
 UNREAD = frozenset({"deadlines", "messages"})
 READY_SECONDS_MAX = 2.0  # to look at the database
 # Named as the projector names them: whichever process is asked, it is the same figure.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from domain import order_alerts, order_reminding
 from domain.account import Account
@@ -32,6 +33,19 @@ from domain.working_calendar import end_of_day
 ACTOR = "deadlines"
 # A term that includes its last instant is over at the next one; the ledger keeps microseconds.
 TICK = timedelta(microseconds=1)
+
+
+Kind = Literal[
+    "payment_reminder",
+    "payment_overdue",
+    "cancel_overdue",
+    "late_fee",
+    "authorisation_expiry",
+    "overpayment",
+    "gift_expiry",
+    "refund_undecided",
+    "refund_overdue",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ INTERFACE = {
     "POST /v1/orders/{}/hold",
     "POST /v1/orders/{}/holds/{}/release",
     "GET /v1/cases",
+    "GET /v1/deadlines",
     "POST /v1/orders/{}/amend",
     "POST /v1/orders/{}/amend/preview",
     "POST /v1/orders/{}/payments",
