@@ -11,7 +11,7 @@ READY := $(VENV)/ready
 FOLDERS := domain commands projections api workers tests
 PYTEST_ARGS ?=
 
-.PHONY: help demo test soak machine check bench sizes rows lock format clean venv
+.PHONY: help demo test soak machine check bench against sizes rows lock format clean venv
 
 help:
 	@echo "make demo    start everything on this machine, with simulated orders (Ctrl-C ends it)"
@@ -20,6 +20,7 @@ help:
 	@echo "make machine random lives of orders, 500,000 commands: no money is made or lost"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   throughput of ledger, projections, API and tracking, measured here"
+	@echo "make against placing orders over HTTP, in turns with another version: COMMIT=…"
 	@echo "make sizes   how long functions and files are"
 	@echo "make rows    acceptance rows without a test; ROWS_ARGS=--verbose names the tests"
 	@echo "make lock    pin the dependencies of pyproject.toml anew (needs uv)"
@@ -70,6 +71,9 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
+
+against: $(READY)
+	@$(BIN)/python -m tests.bench.against $(COMMIT)
 
 sizes: $(READY)
 	@$(BIN)/python -m tests.sizes

@@ -29,9 +29,9 @@ from domain.account_commands import (
     LimitBody,
     SetCreditLimit,
 )
-from domain.desk import account_stream
+from domain.command_types import CurrencyCode
+from domain.desk_names import account_stream
 from domain.message import StreamName
-from domain.order_commands import CurrencyCode
 
 EVENTS_AT_ONCE = 1_000
 EXPOSURES_MAX = 1_000  # orders listed, the oldest first

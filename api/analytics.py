@@ -13,7 +13,7 @@ from api.answers import Answer
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Instant, ReadCall, Reader
-from domain.order_commands import CurrencyCode
+from domain.command_types import CurrencyCode
 from projections import order_status
 from projections.analytics import NAME
 from projections.analytics_queries import (

@@ -27,8 +27,8 @@ from api.problems import Problem, busy, field_errors, field_problem, invalid
 from api.reads import identifier
 from commands.committer import Busy, Preview
 from commands.planning import Outcome, StaleVersion
+from domain.command_types import with_ids
 from domain.message import Attempt, Command, Rejected, StreamName
-from domain.order_commands import with_ids
 
 BODY_BYTES_MAX = 1 << 20
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel
 
-from api.answers import Answer, Handling, OrderRecorded, Reviewed
+from api.answers import Answer
 from api.attempts import new_id
 from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example
 from api.examples import CASE, CASE_CLOSING, CASE_REOPENING, CASE_STEP, HOLD, REJECTION, RELEASE
+from api.order_answers import Handling, OrderRecorded, Reviewed
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import (
@@ -41,7 +42,7 @@ from domain.case_commands import (
     ReopenCaseBody,
     TakeCaseStep,
 )
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from projections import cases
 from projections.cases import CaseFilters
 

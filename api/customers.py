@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from api.answers import Answer, CustomerRecorded
 from api.calls import CommandRoute, MatchedCall, example
+from api.customer_views import CustomerHistory
 from api.examples import CUSTOMER
 from api.permissions import Permission, needs
 from api.problems import responses
@@ -22,10 +23,9 @@ from api.reads import (
     page_router,
     sealed_cursor,
 )
-from api.views import CustomerHistory
+from domain.command_types import PostalAddress
 from domain.customer import RecordCustomer
-from domain.desk import customer_stream
-from domain.order_commands import PostalAddress
+from domain.desk_names import customer_stream
 from domain.values import Contact, OfFields, Value
 from projections import customer_history
 

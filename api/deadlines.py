@@ -21,8 +21,8 @@ from api.reads import (
     page_router,
     sealed_cursor,
 )
+from domain.command_types import Handle
 from domain.deadlines import Kind
-from domain.order_commands import Handle
 from projections import deadline_list, order_status
 from projections.deadline_list import DeadlineFilters
 from projections.deadlines import NAME

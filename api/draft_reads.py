@@ -23,8 +23,8 @@ from api.reads import (
     sealed_cursor,
 )
 from api.shown import shown_to
-from domain.desk import draft_stream
-from domain.order_commands import Handle
+from domain.command_types import Handle
+from domain.desk_names import draft_stream
 from domain.values import Identifier
 from projections import drafts
 from projections.drafts import DraftFilters, DraftRow

@@ -6,15 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, ChangePreview, OrderPlaced
+from api.answers import Answer
 from api.attempts import new_id, new_numbers
 from api.calls import Call, CommandCall, CommandRoute, MatchedCall, Unmatched, example
 from api.draft_views import DraftRecorded
 from api.examples import ACCEPTANCE, DECLINING, DISCARDING, DRAFT, ORDER, QUOTE
+from api.order_answers import ChangePreview, OrderPlaced
 from api.permissions import Permission, needs
 from api.problems import responses
 from domain import order_preview
-from domain.desk import draft_stream, order_stream
+from domain.desk_names import draft_stream, order_stream
 from domain.draft_commands import (
     AcceptBody,
     AcceptQuote,

@@ -25,7 +25,7 @@ from api.reads import (
     sealed_fields,
 )
 from api.views import OrderEvents, OrderPage, OrderShown
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_status import LABELS
 from domain.values import Identifier, storable_text
 from projections import order_status

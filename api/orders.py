@@ -6,18 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import (
-    AmendmentPreview,
-    Answer,
-    CancellationPreview,
-    NoteRecorded,
-    OrderPlaced,
-    OrderRecorded,
-    ParcelRecorded,
-    PaymentRecorded,
-    RefundRecorded,
-    Reviewed,
-)
+from api.answers import Answer, ParcelRecorded
 from api.attempts import new_id, new_numbers
 from api.calls import (
     Call,
@@ -41,40 +30,41 @@ from api.examples import (
     REFUND_PAYMENT,
     VOIDING,
 )
+from api.order_answers import (
+    AmendmentPreview,
+    CancellationPreview,
+    NoteRecorded,
+    OrderPlaced,
+    OrderRecorded,
+    Reviewed,
+)
+from api.payment_answers import PaymentRecorded
 from api.permissions import Permission, needs, require
 from api.problems import responses
 from api.reads import identifier
+from api.refund_answers import RefundRecorded
 from domain import order_preview
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Rejected
 from domain.order_commands import (
     AddNote,
-    AmendBody,
-    AmendOrder,
     ApproveBody,
     ApproveOrder,
     CancelBody,
     CancelOrder,
-    ContentBody,
     EndOverride,
     NoteBody,
     OverrideBody,
     OverrideStatus,
-    PackBody,
-    PackParcel,
-    PaymentBody,
-    PayRefund,
-    PayRefundBody,
-    PlaceOrder,
-    PlaceOrderBody,
-    RecordPayment,
-    RefundBody,
-    RequestRefund,
     VoidBody,
     VoidOrder,
 )
 from domain.order_intake import INCOMPLETE
+from domain.parcel_commands import ContentBody, PackBody, PackParcel
+from domain.payment_commands import PaymentBody, RecordPayment
+from domain.placement_commands import AmendBody, AmendOrder, PlaceOrder, PlaceOrderBody
+from domain.refund_commands import PayRefund, PayRefundBody, RefundBody, RequestRefund
 
 router = APIRouter(route_class=CommandRoute, tags=["orders"])
 

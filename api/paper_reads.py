@@ -9,17 +9,18 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.answers import Answer, PapersListed, etag
+from api.answers import Answer, etag
 from api.context import Context
 from api.events import Row, opener, record_look, whole_stream
+from api.paper_answers import PapersListed
 from api.paper_html import HEADERS, page
 from api.paper_view import PaperShown, shown
 from api.permissions import Permission, needs
 from api.problems import Problem, responses
 from api.reads import ReadCall, Reader, identifier, revealed
 from commands.store import CLAIMS
-from domain import codec, order_state
-from domain.desk import order_stream
+from domain import codec, order_fold
+from domain.desk_names import order_stream
 from domain.invoice_amounts import open_amounts
 from domain.invoice_facts import Language, OrderCredited, OrderInvoiced
 from domain.message import Event
@@ -52,7 +53,7 @@ async def list_papers(reader: Reader, order_id: str) -> Answer:
     events = [_event(row) for row in rows]
     state = Order()
     for event in events:
-        state = order_state.evolve(state, event)
+        state = order_fold.evolve(state, event)
     open_minor = [one.gross for one in open_amounts(state).values()]
     version = rows[-1][2]
     listed = {

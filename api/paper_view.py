@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.paper_words import DISCOUNTS, WORDS
-from domain import order_state
+from domain import order_fold
 from domain.invoice_amounts import FEE, LINE
 from domain.invoice_facts import SHIPPING, OrderCredited, OrderInvoiced, PaperLine, RateSum, Seller
 from domain.message import Event, Sealed
@@ -253,7 +253,7 @@ def shown(events: Iterable[Event], paper_id: str, language: str | None) -> Paper
     """The paper of an order's events, and the customer as they were known by then."""
     state, region = Order(), None
     for event in events:
-        state = order_state.evolve(state, event)
+        state = order_fold.evolve(state, event)
         if isinstance(event, OrderPlaced | ShippingAddressAmended):
             region = event.region
         if isinstance(event, OrderInvoiced | OrderCredited) and event.paper_id == paper_id:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, FapiaoAnswered, PaperIssued
+from api.answers import Answer
 from api.attempts import new_id
 from api.calls import CommandRoute, MatchedCall, example
 from api.examples import (
@@ -17,10 +17,11 @@ from api.examples import (
     RED_LETTER,
     RED_LETTER_FILE,
 )
+from api.paper_answers import FapiaoAnswered, PaperIssued
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import identifier
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_commands import (
     CreditNoteBody,
     FapiaoBody,

@@ -13,8 +13,8 @@ from api.context import uuid_text
 from api.examples import DELIVERY, DISPATCH
 from api.permissions import Permission, needs, require
 from api.problems import responses
-from domain.desk import parcel_stream
-from domain.order_commands import (
+from domain.desk_names import parcel_stream
+from domain.parcel_commands import (
     DeliverBody,
     DeliverParcel,
     DispatchBody,

@@ -21,8 +21,8 @@ from api.reads import Reader, page_router
 from api.statement_views import PeriodRecorded, PeriodReport, Periods
 from commands import period_report, period_totals
 from commands.period_totals import TooLong
+from domain.command_types import Handle
 from domain.message import Command
-from domain.order_commands import Handle
 from domain.period import ZONE, BeginClosing, Month, TotalBody, Zone, kept_minor
 from domain.values import Value
 from projections import checkpoint, periods

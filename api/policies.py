@@ -32,7 +32,6 @@ from api.reads import Instant, Reader, identifier, page_router
 from commands.china_calendar import public_days
 from commands.store import recorded
 from domain import policy
-from domain.desk import policy_stream
 from domain.message import Recorded, Rejected
 from domain.policy import (
     Policy,
@@ -40,6 +39,7 @@ from domain.policy import (
     PublishBody,
     PublishPolicy,
     in_force,
+    policy_stream,
     still_to_begin,
 )
 from domain.policy_calendar import CalendarDays

@@ -24,7 +24,7 @@ from commands.append import stream_id
 from commands.china_calendar import public_days
 from commands.store import LOAD
 from domain import codec
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Event
 from domain.policy import PolicyVersion, drafted
 from domain.policy_rules import PolicyRules

@@ -29,7 +29,7 @@ from api.procedure_answers import (
 from api.procedure_texts import Found, Text, as_issued, read
 from api.procedure_view import HEADERS, ProcedureShown, page, word
 from api.reads import Instant, Reader, page_router
-from domain.order_commands import Handle
+from domain.command_types import Handle
 from domain.policy import in_force
 from domain.policy_words import Language
 from domain.procedure import VERSION_MAX, ProcedureIssued

@@ -12,9 +12,9 @@ from api.problems import Problem
 from api.reads import ReadCall
 from commands.store import recorded
 from domain import policy, procedure
-from domain.desk import policy_stream, procedure_stream
+from domain.desk_names import procedure_stream
 from domain.message import Recorded, StreamName
-from domain.policy import Policy, in_force
+from domain.policy import Policy, in_force, policy_stream
 from domain.policy_words import Language
 from domain.procedure import Procedure, ProcedureVersion
 from domain.procedure_chapters import written

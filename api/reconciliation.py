@@ -23,7 +23,7 @@ from api.reads import (
 )
 from api.shown import shown_to
 from api.statement_views import LinePage, MovementPage
-from domain.order_commands import Handle
+from domain.command_types import Handle
 from domain.statement_facts import MovementKind
 from projections import checkpoint, money_movements, reconciling, statement_lines
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import Answer, CompensationRecorded, RefundPreview, RefundRecorded
+from api.answers import Answer
 from api.attempts import new_id
 from api.calls import Call, CommandRoute, MatchedCall, example
 from api.examples import (
@@ -21,11 +21,11 @@ from api.examples import (
 )
 from api.permissions import Permission, needs
 from api.problems import responses
+from api.refund_answers import CompensationRecorded, RefundPreview, RefundRecorded
 from domain import refund_preview
-from domain.desk import order_stream, policy_stream
-from domain.order_commands import RefundBody, RequestRefund
+from domain.desk_names import order_stream
 from domain.order_state import Order
-from domain.policy import Policy, pinned
+from domain.policy import Policy, pinned, policy_stream
 from domain.refund_commands import (
     AddEvidence,
     AddEvidenceBody,
@@ -39,6 +39,8 @@ from domain.refund_commands import (
     FailRefund,
     FailRefundBody,
     PayCompensation,
+    RefundBody,
+    RequestRefund,
     RetryRefund,
     RetryRefundBody,
 )

@@ -6,13 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from api.answers import (
-    Answer,
-    ExchangeRecorded,
-    InterceptRecorded,
-    ReturnReceivedRecorded,
-    ReturnRecorded,
-)
+from api.answers import Answer
 from api.attempts import new_id, new_numbers
 from api.calls import CommandRoute, MatchedCall, example
 from api.context import uuid_text
@@ -27,7 +21,13 @@ from api.examples import (
 )
 from api.permissions import Permission, needs, require
 from api.problems import responses
-from domain.desk import order_stream
+from api.refund_answers import (
+    ExchangeRecorded,
+    InterceptRecorded,
+    ReturnReceivedRecorded,
+    ReturnRecorded,
+)
+from domain.desk_names import order_stream
 from domain.refund_commands import (
     ApproveReturn,
     ApproveReturnBody,

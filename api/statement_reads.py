@@ -22,8 +22,8 @@ from api.reads import (
 )
 from api.shown import shown_to
 from api.statement_views import LinePage, StatementPage, StatementShown, Suggestions
+from domain.command_types import Handle
 from domain.matching import Match
-from domain.order_commands import Handle
 from domain.scoring import LineKey
 from projections import checkpoint, reconciling, statement_lines, statements
 

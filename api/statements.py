@@ -37,9 +37,9 @@ from api.statement_views import (
 from commands.statement_csv import Mapping
 from commands.statement_files import Unusable
 from commands.statement_import import StatementFile, read_statement
+from domain.command_types import Handle
 from domain.matching_commands import match_commands
 from domain.message import Rejected
-from domain.order_commands import Handle
 from domain.period import ZONE, Zone
 from domain.reconciliation import COMPLETE
 from domain.reconciliation_streams import statement_stream

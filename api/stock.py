@@ -13,7 +13,7 @@ from api.examples import ADJUSTMENT, RECEIPT
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import Reader, identifier, page_router
-from domain.desk import stock_stream
+from domain.desk_names import stock_stream
 from domain.stock_item import AdjustmentReason, AdjustStock, Location, ReceiveStock
 from domain.values import QUANTITY_MAX, AskedQuantity, Quantity, Text, Value
 from projections import stock_levels

@@ -1,13 +1,14 @@
-"""The shapes of what is read: orders, their lists, a customer's history."""
+"""The shapes of what is read of orders, and of their lists."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from api.answers import EventShown, ExemptionShown
+from api.answers import EventShown
+from api.paper_answers import ExemptionShown
 
 Units = int | str  # an integer where whole, else a decimal string
 # In clear; {"masked": true} without the permission; {"erased": true} after erasure.
@@ -365,43 +366,3 @@ class OrderEvents(BaseModel):
 
     events: list[EventShown]
     next_after: int | None
-
-
-class PastOrder(BaseModel):
-    """One order in a customer's history."""
-
-    model_config = ConfigDict(extra="allow")
-
-    order_id: str
-    number: str
-    shop: str
-    channel: str
-    currency: str
-    status: str
-    status_label: str
-    total_minor: int
-    paid_minor: int
-    refunded_minor: int
-    placed_at: datetime
-    scores: list[int]
-
-
-class CurrencyTotals(BaseModel):
-    currency: str
-    orders: int
-    total_minor: int
-    paid_minor: int
-    refunded_minor: int
-
-
-class CustomerHistory(BaseModel):
-    customer_id: str
-    orders: list[PastOrder]
-    next_cursor: str | None
-    totals: list[CurrencyTotals] | None
-    orders_count: int | None
-    first_at: datetime | None
-    last_at: datetime | None
-    scores_count: int | None
-    score_average: float | None
-    position: int

@@ -19,7 +19,8 @@ from commands.period_totals import Line, TooLong, of_order, period_of, period_to
 from commands.store import Store
 from domain import codec
 from domain.message import Event, StreamName
-from domain.order_state import Order, evolve
+from domain.order_fold import evolve
+from domain.order_state import Order
 from domain.period import ZONE, Period, TotalBody, Totals, kept_minor
 
 ORDERS_MAX = 20_000  # that are looked at one by one

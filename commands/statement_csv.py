@@ -24,7 +24,7 @@ from commands.statement_files import (
     text_lines,
     verbatim,
 )
-from domain.order_commands import CurrencyCode, PaymentMethod
+from domain.command_types import CurrencyCode, PaymentMethod
 from domain.period import ZONE, Zone
 from domain.statement_commands import StatementLine
 from domain.statement_facts import LineKind

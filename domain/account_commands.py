@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from domain.command_types import CurrencyCode, Id, PositiveMinor, ReasonCode
 from domain.message import Command
-from domain.order_commands import CurrencyCode, Id, PositiveMinor, ReasonCode
 from domain.times import Expected
 from domain.values import AMOUNT_MINOR_MAX, AmountMinor, Identifier, OfFields, Text, Value
 

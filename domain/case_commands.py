@@ -6,8 +6,9 @@ from typing import Literal, get_args
 
 from pydantic import StrictBool, model_validator
 
+from domain.command_types import CaseCause, Id, ReasonCode
 from domain.message import Command
-from domain.order_commands import ApproveOrder, CaseCause, Id, ReasonCode
+from domain.order_commands import ApproveOrder
 from domain.values import LongText, OfFields, Text, Value
 
 CaseKind = Literal[

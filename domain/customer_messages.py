@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.alert_facts import PaymentReminded
+from domain.command_types import Id
 from domain.message import Command, Event
-from domain.order_commands import Id
 from domain.order_facts import (
     RefundApproved,
     RefundDenied,

@@ -38,9 +38,9 @@ from domain.draft_facts import (
 )
 from domain.draft_state import DISCARDED, DRAFT, NOTHING, ORDERED, Draft, Offer, evolve
 from domain.message import Event, Rejected
-from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
 from domain.order_lines import line_answer
+from domain.placement_commands import PlaceOrder
 
 OFFERS_MAX = 100  # of one draft
 FIELDS_NAMED_MAX = 100  # in one refusal

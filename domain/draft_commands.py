@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, create_model
 
+from domain.command_types import NUMBERS_MAX, Id
 from domain.message import Command
-from domain.order_commands import NUMBERS_MAX, Id, PlaceOrderBody
+from domain.placement_commands import PlaceOrderBody
 from domain.times import Expected
 from domain.values import LongText, Text, Value
 

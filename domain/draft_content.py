@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from domain.message import Rejected, Sealed
-from domain.order_commands import PlaceOrder, PlaceOrderBody
 from domain.order_facts import Line
 from domain.order_lines import priced_order, require_same_total
+from domain.placement_commands import PlaceOrder, PlaceOrderBody
 from domain.pricing import Totals
 
 PERSONAL = ("contact", "shipping_address", "billing_address", "note", "exemption_certificate")

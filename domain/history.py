@@ -15,6 +15,7 @@ from typing import Any, get_args
 from uuid import UUID, uuid5
 
 from domain import number
+from domain.command_types import NUMBERS_MAX, Channel, PaymentMethod
 from domain.history_placement import placed
 from domain.history_record import (
     IMPORT,
@@ -32,7 +33,6 @@ from domain.history_record import (
 )
 from domain.message import Decision, Event, StreamName
 from domain.money import CURRENCIES
-from domain.order_commands import NUMBERS_MAX, Channel, PaymentMethod
 from domain.order_facts import (
     FeedbackGiven,
     LineQuantity,
@@ -48,8 +48,10 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
+from domain.order_fold import evolve
+from domain.order_line import ZERO, OrderLine
 from domain.order_payment import payer_of
-from domain.order_state import ZERO, Order, OrderLine, evolve
+from domain.order_state import Order
 
 METHODS = frozenset(get_args(PaymentMethod))
 CHANNELS = frozenset(get_args(Channel))

@@ -16,10 +16,10 @@ from domain.history_record import (
     Record,
 )
 from domain.money import ratio_half_up, split
-from domain.order import payer_of
 from domain.order_facts import Discount, Exemption, Line, OrderPlaced
+from domain.order_line import ZERO
 from domain.order_lines import CATEGORY_UNKNOWN, price_text
-from domain.order_state import ZERO
+from domain.order_payment import payer_of
 from domain.pricing import PricedInput, PricingProblem
 from domain.values import UNKNOWN, Address
 

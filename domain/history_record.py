@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from domain.command_types import Handle
 from domain.discount import DISCOUNTS_MAX
 from domain.money import CURRENCIES
-from domain.order_commands import Handle
 from domain.times import recordable
 from domain.values import (
     AMOUNT_MINOR_MAX,

@@ -11,16 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from domain.command_types import COUNTRIES, PaymentMethod, UnitPrice
 from domain.discount import DiscountBody
 from domain.exemption import ExemptionBody
-from domain.order_commands import (
-    COUNTRIES,
-    LineBody,
-    PaymentMethod,
-    PlaceOrderBody,
-    UnitPrice,
-)
 from domain.order_lines import CATEGORY_UNKNOWN
+from domain.placement_commands import LineBody, PlaceOrderBody
 from domain.values import (
     LINES_MAX,
     UNKNOWN,

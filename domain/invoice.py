@@ -27,9 +27,10 @@ from domain.invoice_facts import (
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_facts import Discount
+from domain.order_line import ZERO
 from domain.order_lines import known_line
 from domain.order_money import shown
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.values import quantity_json
 
 SEQUENCE_DIGITS = 6  # at least

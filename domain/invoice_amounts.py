@@ -20,8 +20,9 @@ from decimal import Decimal
 from domain.invoice_facts import SHIPPING, PaperLine, RateSum
 from domain.money import ratio_half_up, split
 from domain.order_facts import Discount, Exemption
+from domain.order_line import ZERO, OrderLine
 from domain.order_papers import CreditNote, Invoice
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_state import Order
 from domain.pricing import running_share
 
 LINE = "line/"

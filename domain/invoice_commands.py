@@ -8,9 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from domain.invoice_facts import FapiaoKind, Language, PaperKind, Seller
-from domain.message import Command
-from domain.order_commands import (
+from domain.command_types import (
     Handle,
     Id,
     LineQuantities,
@@ -18,6 +16,8 @@ from domain.order_commands import (
     PostalAddress,
     ReasonCode,
 )
+from domain.invoice_facts import FapiaoKind, Language, PaperKind, Seller
+from domain.message import Command
 from domain.values import AmountMinor, Email, Identifier, OfFields, ShortText, Text, Value
 
 # Taxpayers are named by 15, 17, 18 or 20 characters (统一社会信用代码: 18).

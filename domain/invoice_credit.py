@@ -23,9 +23,10 @@ from domain.invoice_commands import IssueCreditNote
 from domain.invoice_facts import SHIPPING, Basis, PaperLine
 from domain.message import Rejected
 from domain.money import split
+from domain.order_line import ZERO
 from domain.order_money import shown
 from domain.order_papers import AskedRefund, Invoice
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.pricing import running_share
 from domain.values import quantity_json
 

@@ -7,64 +7,41 @@ and parcels that a command also touches are put together in desk.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
-from domain import (
-    exemption,
-    order_cancellation,
-    order_cash,
-    order_preview,
-    order_refund,
-    refund_settlement,
-)
+from domain import exemption, order_cancellation, order_refund, refund_settlement
 from domain.account import Account
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
+from domain.order_amending import amend, region_of
 from domain.order_commands import (
     AddNote,
-    AmendOrder,
     CancelOrder,
-    DispatchParcel,
     EndOverride,
     OrderChange,
     OverrideStatus,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RequestRefund,
     VoidOrder,
 )
 from domain.order_facts import (
-    BillingAddressAmended,
-    ContactAmended,
-    DeliveryTroubled,
     LineQuantity,
-    LinesAmended,
-    OrderDelivered,
-    OrderDispatched,
     OrderNoted,
-    OrderPacked,
     OrderPlaced,
     OrderVoided,
     OverrideEnded,
-    PromiseAmended,
-    ShippingAddressAmended,
     StatusOverridden,
 )
-from domain.order_hold import not_disputed, not_held
+from domain.order_hold import not_held
 from domain.order_intake import consequences, sold
-from domain.order_lines import Kept, amended, known_line
+from domain.order_lines import Kept
 from domain.order_money import shown
-from domain.order_payment import not_void, payer_of
+from domain.order_payment import not_void
 from domain.order_reinstating import Free
-from domain.order_state import Order, Override, evolve
-from domain.order_status import PAYS_LATER, shown_value
-from domain.payment_facts import UnpaidDispatchAllowed
+from domain.order_state import Order, Override
+from domain.order_status import shown_value
+from domain.parcel_commands import DispatchParcel, PackParcel
 from domain.payment_terms import due_at
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import DEFAULTS, PolicyVersion
-from domain.values import Address, quantity_json
-
-__all__ = ["decide", "deliver", "dispatch", "pack", "payer_of", "place", "tell"]
+from domain.refund_commands import PayRefund, RequestRefund
 
 Rule = Callable[[Order], None]
 
@@ -118,10 +95,10 @@ def decide(
     `kept`: the (sku, location) pairs with a stock record, whose units must be reserved. `policy`:
     the version that the order was placed under, for commands that ask for it.
     """
-    _require(command, state)
+    require(command, state)
     match command:
         case AmendOrder():
-            return _amend(command, state, kept)
+            return amend(command, state, kept)
         case CancelOrder():
             assert policy is not None
             return order_cancellation.cancel(command, state, policy)
@@ -140,7 +117,7 @@ def decide(
             return _void(command, state)
 
 
-def _require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -> None:
+def require(command: OrderChange | PackParcel | DispatchParcel, state: Order) -> None:
     for rule in RULES.get(type(command), ()):
         rule(state)
 
@@ -187,7 +164,7 @@ def place(
         promised_at=command.promised_at,
         external_ref=command.external_ref,
         note=command.note,
-        region=_region(command.shipping_address) if region is None else region or None,
+        region=region_of(command.shipping_address) if region is None else region or None,
         policy_version=policy.version,
         due_at=due_at(command.payment_method, command.at, policy),
         counts_as_paid=policy.rules.status.counts_as_paid,
@@ -195,106 +172,6 @@ def place(
         at=command.at,
     )
     return [placed, *consequences(command, found, policy)]
-
-
-def _region(address: Address | None) -> str | None:
-    if address is None:
-        return None
-    return f"{address.country}-{address.region}" if address.region else address.country
-
-
-def _amend(command: AmendOrder, state: Order, kept: Kept) -> list[Event]:
-    """One fact per kind of change, each with what was before."""
-    changes = (
-        _amend_lines(command, state, kept),
-        _amend_contact(command, state),
-        _amend_shipping_address(command, state),
-        _amend_billing_address(command, state),
-        _amend_promise(command, state),
-    )
-    events = [change for change in changes if change is not None]
-    _require_as_previewed(command, events)
-    return events
-
-
-def _require_as_previewed(command: AmendOrder, events: list[Event]) -> None:
-    """What came in between may leave it the same: then it is done on the version there is now."""
-    if command.digest is None:
-        return
-    version, _, digest = command.digest.partition("-")
-    if order_preview.digest(events) != digest:
-        raise Rejected(
-            "preview_differs",
-            f"since version {version} the order has changed, and with it what this would do",
-            version=int(version),
-        )
-
-
-def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
-    amendment = amended(command, state, kept)
-    if amendment is None:
-        return None
-    return LinesAmended(
-        person=state.person,
-        reason=command.reason,
-        before=amendment.before,
-        after=amendment.after,
-        tax_minor=amendment.tax_minor,
-        total_before_minor=state.total_minor,
-        total_minor=amendment.total_minor,
-        at=command.at,
-    )
-
-
-# A sealed value cannot be compared, so a contact or an address that is sent is a fact even when it
-# is as before. A repeat of the same request is known by its idempotency key.
-def _amend_contact(command: AmendOrder, state: Order) -> Event | None:
-    if command.contact is None:
-        return None
-    return ContactAmended(
-        person=state.person,
-        reason=command.reason,
-        before=state.contact,
-        after=command.contact,
-        at=command.at,
-    )
-
-
-def _amend_shipping_address(command: AmendOrder, state: Order) -> Event | None:
-    if command.shipping_address is None:
-        return None
-    return ShippingAddressAmended(
-        person=state.person,
-        reason=command.reason,
-        before=state.shipping_address,
-        after=command.shipping_address,
-        region=_region(command.shipping_address),
-        at=command.at,
-    )
-
-
-def _amend_billing_address(command: AmendOrder, state: Order) -> Event | None:
-    if command.billing_address is None:
-        return None
-    return BillingAddressAmended(
-        person=state.person,
-        reason=command.reason,
-        before=state.billing_address,
-        after=command.billing_address,
-        at=command.at,
-    )
-
-
-def _amend_promise(command: AmendOrder, state: Order) -> Event | None:
-    if command.promised_at in {None, state.promised_at}:
-        return None
-    return PromiseAmended(
-        person=state.person,
-        reason=command.reason,
-        before=state.promised_at,
-        after=command.promised_at,
-        at=command.at,
-    )
 
 
 def _note(command: AddNote, state: Order) -> list[Event]:
@@ -340,96 +217,3 @@ def _void(command: VoidOrder, state: Order) -> list[Event]:
     return [
         OrderVoided(person=state.person, reason=command.reason, released=released, at=command.at)
     ]
-
-
-def pack(command: PackParcel, state: Order) -> list[Event]:
-    """The order's part of a parcel. Raises Rejected."""
-    if command.parcel_id in state.parcels:
-        return []
-    _require(command, state)
-    items = [item for item in command.contents if item.order_id == state.order_id]
-    for item in items:
-        line = known_line(state, item.line_no)
-        if item.quantity > line.open:
-            raise Rejected(
-                "pack_exceeds_open",
-                f"line {item.line_no}: {quantity_json(item.quantity)} asked, "
-                f"{quantity_json(line.open)} to pack",
-                order_id=state.order_id,
-                line_no=item.line_no,
-                asked=quantity_json(item.quantity),
-                open=quantity_json(line.open),
-            )
-    lines = [LineQuantity(line_no=item.line_no, quantity=item.quantity) for item in items]
-    return [OrderPacked(parcel_id=command.parcel_id, lines=lines, at=command.at)]
-
-
-def _may_leave(command: DispatchParcel, state: Order) -> list[Event]:
-    """Nothing, or the fact that somebody let the goods go unpaid. Raises Rejected `not_paid`, or
-    `chargeback_open` whatever reason is given.
-    """
-    not_disputed(state)
-    due = state.missing_minor
-    if state.payment_method in PAYS_LATER or not due:
-        return []
-    if command.unpaid_reason is None:
-        raise Rejected(
-            "not_paid",
-            f"order {state.number}: {shown(due, state)} of {shown(state.total_minor, state)} are "
-            "due",
-            order_id=state.order_id,
-            due_minor=due,
-        )
-    return [
-        UnpaidDispatchAllowed(
-            person=state.person,
-            parcel_id=command.parcel_id,
-            due_minor=due,
-            reason=command.unpaid_reason,
-            at=command.at,
-        )
-    ]
-
-
-def dispatch(command: DispatchParcel, state: Order) -> list[Event]:
-    """The order's units in the parcel leave, those promised in stock first. Raises Rejected."""
-    parcel = state.parcels[command.parcel_id]
-    if parcel.dispatched:
-        return []
-    _require(command, state)
-    allowed = _may_leave(command, state)
-    promised = [
-        LineQuantity(line_no=item.line_no, quantity=min(item.quantity, line.reserved))
-        for item in parcel.lines
-        if (line := state.lines[item.line_no]).reserved > 0
-    ]
-    return [
-        *allowed,
-        OrderDispatched(
-            parcel_id=command.parcel_id,
-            lines=list(parcel.lines),
-            carrier=command.carrier,
-            tracking_number=command.tracking_number,
-            estimated_at=command.estimated_at,
-            stock_shipped=promised,
-            at=command.at,
-        ),
-    ]
-
-
-def deliver(parcel_id: str, carrier: str, source: str, at: datetime, state: Order) -> list[Event]:
-    """The order's units in the parcel arrived, and what the carrier collected for them. What was
-    refused at the door is on its way back: it arrives at the sender's.
-    """
-    parcel = state.parcels[parcel_id]
-    if parcel.delivered or parcel_id in state.money.refused:
-        return []
-    fact = OrderDelivered(parcel_id=parcel_id, lines=list(parcel.lines), source=source, at=at)
-    return [fact, *order_cash.collected(fact, carrier, state, evolve(state, fact))]
-
-
-def tell(parcel_id: str, milestone: str, at: datetime, state: Order) -> list[Event]:
-    """A trouble on the way of a parcel, or its end, which the order has to show."""
-    if state.parcels[parcel_id].milestone == milestone:
-        return []
-    return [DeliveryTroubled(parcel_id=parcel_id, milestone=milestone, at=at)]

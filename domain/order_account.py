@@ -24,20 +24,14 @@ from domain.case_commands import CASE_CHANGES, RejectOrder
 from domain.customer import person_of
 from domain.message import Command, Event, Rejected
 from domain.money import shown_minor
-from domain.order_commands import (
-    AddNote,
-    AmendOrder,
-    EndOverride,
-    OverrideStatus,
-    PayRefund,
-    PlaceOrder,
-    RecordPayment,
-)
+from domain.order_commands import AddNote, EndOverride, OverrideStatus
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_state import Order
-from domain.payment_commands import ReinstateOrder
+from domain.payment_commands import RecordPayment, ReinstateOrder
 from domain.payment_terms import ON_ACCOUNT
+from domain.placement_commands import AmendOrder, PlaceOrder
+from domain.refund_commands import PayRefund
 
 NOT_COVERED = "not_covered"  # the rule that finds an order sold elsewhere that is not
 TOUCHING_METHODS = ACCOUNT_METHODS | {ON_ACCOUNT}

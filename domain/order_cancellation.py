@@ -11,13 +11,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
-from domain.order_commands import CancelOrder, LineQuantityBody
+from domain.order_commands import CancelOrder
 from domain.order_facts import LineQuantity, OrderCancelled
+from domain.order_line import OrderLine
 from domain.order_lines import known_line
 from domain.order_money import shown
-from domain.order_state import Order, OrderLine
+from domain.order_state import Order
 from domain.payment_facts import AuthorisationVoided, LateFeeWaived
 from domain.policy import PolicyVersion
 from domain.policy_rules import CancellationRules

@@ -20,9 +20,10 @@ from domain.message import Event, Rejected
 from domain.order_cases import Case
 from domain.order_commands import ApproveOrder
 from domain.order_facts import OrderApproved
+from domain.order_fold import evolve
 from domain.order_intake import held_by
 from domain.order_payment import not_void
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.policy import PolicyVersion
 
 

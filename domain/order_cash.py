@@ -7,9 +7,10 @@ from datetime import datetime
 
 from domain.message import Event, Rejected
 from domain.order_facts import LineQuantity, OrderDelivered
+from domain.order_line import OrderLine
 from domain.order_payment import Decider, not_void
 from domain.order_reinstating import Free
-from domain.order_state import Order, OrderLine
+from domain.order_state import Order
 from domain.order_status import delivered_everything
 from domain.payment_commands import RefuseDelivery
 from domain.payment_facts import CashCollected, DeliveryRefused

@@ -10,13 +10,14 @@ from typing import Any
 
 from domain import order_refund, order_return
 from domain.message import Event, Rejected
-from domain.order_commands import PlaceOrder, RequestRefund
 from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundRequested
+from domain.order_fold import evolve
 from domain.order_hold import not_disputed, not_held
 from domain.order_money import EXCHANGE
-from domain.order_state import Order, evolve
+from domain.order_state import Order
+from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
-from domain.refund_commands import ExchangeOrder
+from domain.refund_commands import ExchangeOrder, RequestRefund
 from domain.return_facts import OrderExchanged, PlacedInExchange
 from domain.values import percent
 

@@ -18,13 +18,13 @@ from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
 from domain.customer import person_of
 from domain.message import Event, Rejected
 from domain.order_account import NOT_COVERED, not_covered
-from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import Discount, Line, LineQuantity, OrderApproved
 from domain.order_hold import TYPE_OF_KIND
+from domain.order_line import ZERO
 from domain.order_lines import priced_order, require_same_total
 from domain.order_reinstating import Free
-from domain.order_state import ZERO
+from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
 from domain.policy_rules import ChannelIntake, amount, intake
 from domain.pricing import Totals
@@ -195,12 +195,11 @@ def _units(item: LineQuantity) -> dict[str, Any]:
 def _unusual(command: PlaceOrder, made: Sum, policy: PolicyVersion) -> Iterable[Finding]:
     """What is no mistake but waits for a person."""
     limit = amount(policy.rules.review.auto_approve_below, command.currency)
-    figures = {"total_minor": made.total_minor, "currency": command.currency}
-    if limit is None:
-        yield Finding("abnormal_amount", "no_review_limit", False, figures=figures)
-    elif made.total_minor >= limit:
-        figures = {**figures, "limit_minor": limit}
-        yield Finding("abnormal_amount", "over_review_limit", False, figures=figures)
+    if limit is None or made.total_minor >= limit:
+        rule = "no_review_limit" if limit is None else "over_review_limit"
+        figures = {"total_minor": made.total_minor, "currency": command.currency}
+        limited = {} if limit is None else {"limit_minor": limit}
+        yield Finding("abnormal_amount", rule, False, figures={**figures, **limited})
     if policy.rules.exceptions.negative_margin:
         below = [line.line_no for line in made.lines if _below_cost(line, command)]
         if below:

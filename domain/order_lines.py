@@ -15,9 +15,10 @@ from typing import Any
 from domain import discount, exemption
 from domain.message import Rejected
 from domain.money import Currency, minor_digits, shown_minor
-from domain.order_commands import AmendLineBody, AmendOrder, LineBody, PlaceOrder
 from domain.order_facts import Discount, Exemption, Line
-from domain.order_state import ZERO, Order, OrderLine, gross_minor, order_line, repriced
+from domain.order_line import ZERO, OrderLine, gross_minor, order_line, repriced
+from domain.order_state import Order
+from domain.placement_commands import AmendLineBody, AmendOrder, LineBody, PlaceOrder
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from domain import order_refund_state
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
 from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
+from domain.order_state import Order
 from domain.payment_facts import (
     AuthorisationExpired,
     AuthorisationVoided,
@@ -34,9 +35,6 @@ from domain.payment_facts import (
     PaymentVoided,
     UnpaidDispatchAllowed,
 )
-
-if TYPE_CHECKING:
-    from domain.order_state import Order
 
 
 def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa: C901 - a table

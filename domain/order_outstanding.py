@@ -7,15 +7,12 @@ from the due time on every change of what payments have to cover is kept with it
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from domain.frozen import replace
 from domain.message import Event
 from domain.order_facts import LinesAmended
+from domain.order_state import Order
 from domain.payment_facts import OrderReinstated
-
-if TYPE_CHECKING:
-    from domain.order_state import Order
 
 DAY = timedelta(days=1)
 

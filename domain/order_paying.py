@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain import (
+    order_authorisation,
     order_cash,
     order_lateness,
     order_payment,
@@ -20,6 +21,7 @@ __all__ = ["decide", "move"]
 
 _DECIDERS = (
     order_payment.DECIDERS
+    | order_authorisation.DECIDERS
     | order_payment_undone.DECIDERS
     | order_lateness.DECIDERS
     | order_cash.DECIDERS

@@ -11,29 +11,20 @@ from functools import reduce
 from typing import Any
 
 from domain.message import Command, Event, Rejected
-from domain.order_commands import RecordPayment
 from domain.order_facts import PaymentCaptured
-from domain.order_hold import may_capture
-from domain.order_money import ACCOUNT_METHODS, Authorisation, shown
+from domain.order_fold import evolve
+from domain.order_money import ACCOUNT_METHODS, shown
 from domain.order_reinstating import Free, reinstated_by_payment
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_commands import (
-    AuthorisePayment,
-    CapturePayment,
-    ExpireAuthorisation,
+    RecordPayment,
     RecordPaymentFailure,
     RecordRemittance,
-    RequestCapture,
-    VoidAuthorisation,
     WriteOffDifference,
 )
 from domain.payment_facts import (
-    AuthorisationExpired,
-    AuthorisationVoided,
-    CaptureRequested,
     DifferenceWrittenOff,
     LateFeeCorrected,
-    PaymentAuthorised,
     PaymentFailed,
     PaymentMovedIn,
 )
@@ -60,7 +51,7 @@ def not_void(state: Order) -> None:
 def record(command: RecordPayment, state: Order, policy: PolicyVersion, free: Free) -> list[Event]:
     """Every payment counts, also a second equal one: only its id tells a repeat."""
     not_void(state)
-    if _is_repeat(command.payment_id, command.method, command.amount_minor, state):
+    if is_repeat(command.payment_id, command.method, command.amount_minor, state):
         return []
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
@@ -75,7 +66,7 @@ def record(command: RecordPayment, state: Order, policy: PolicyVersion, free: Fr
     return received(captured, command, state, policy, free)
 
 
-def _is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) -> bool:
+def is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) -> bool:
     """Raises Rejected for another payment under the same id."""
     known = state.payments.get(payment_id) or state.money.authorisations.get(payment_id)
     if known is None:
@@ -91,78 +82,6 @@ def _is_repeat(payment_id: str, method: str, amount_minor: int, state: Order) ->
     return True
 
 
-def capture(
-    command: CapturePayment, state: Order, policy: PolicyVersion, free: Free
-) -> list[Event]:
-    """A part of what is held, never more. Raises Rejected `capture_exceeds_authorised`."""
-    not_void(state)
-    may_capture(state)
-    held = _authorisation(command.authorisation_id, state)
-    amount = held.open_minor if command.amount_minor is None else command.amount_minor
-    known = state.payments.get(command.payment_id)
-    if known is not None and command.amount_minor is None:
-        amount = known.amount_minor
-    if _is_repeat(command.payment_id, held.method, amount, state):
-        return []
-    _require_held(amount, command, held, state)
-    captured = PaymentCaptured(
-        person=payer_of(state.order_id),
-        payment_id=command.payment_id,
-        method=held.method,
-        amount_minor=amount,
-        reference=command.reference or held.reference,
-        authorisation_id=command.authorisation_id,
-        value_date=command.value_date,
-        at=command.occurred_at or command.at,
-    )
-    return received(captured, command, state, policy, free)
-
-
-def request_capture(
-    command: RequestCapture, state: Order, _policy: PolicyVersion, _free: Free
-) -> list[Event]:
-    """Of what is held and not asked for already: captures under way never pass it together."""
-    not_void(state)
-    if command.payment_id in state.money.captures or command.payment_id in state.payments:
-        return []
-    held = _authorisation(command.authorisation_id, state)
-    left = max(0, held.open_minor - state.money.asked_minor(command.authorisation_id))
-    amount = left if command.amount_minor is None else command.amount_minor
-    if amount > left or not amount:
-        raise Rejected(
-            "capture_exceeds_authorised",
-            f"{shown(amount, state)} asked, {shown(left, state)} held and not asked for",
-            asked_minor=amount,
-            held_minor=left,
-        )
-    return [
-        CaptureRequested(
-            authorisation_id=command.authorisation_id,
-            payment_id=command.payment_id,
-            amount_minor=amount,
-            at=command.at,
-        )
-    ]
-
-
-def _require_held(amount: int, command: CapturePayment, held: Authorisation, state: Order) -> None:
-    at = command.occurred_at or command.at
-    if held.closed or (held.expires_at is not None and at > held.expires_at):
-        raise Rejected(
-            "authorisation_closed",
-            f"{held.closed or 'expired'}: nothing is held any more",
-            payment_id=command.authorisation_id,
-            why=held.closed or "expired",
-        )
-    if amount > held.open_minor or not amount:
-        raise Rejected(
-            "capture_exceeds_authorised",
-            f"{shown(amount, state)} asked, {shown(held.open_minor, state)} held",
-            asked_minor=amount,
-            held_minor=held.open_minor,
-        )
-
-
 def remit(
     command: RecordRemittance, state: Order, policy: PolicyVersion, free: Free
 ) -> list[Event]:
@@ -175,7 +94,7 @@ def remit(
             fee_minor=command.fee_minor,
             amount_minor=command.amount_minor,
         )
-    if _is_repeat(command.payment_id, "cash_on_delivery", command.amount_minor, state):
+    if is_repeat(command.payment_id, "cash_on_delivery", command.amount_minor, state):
         return []
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
@@ -294,79 +213,6 @@ def write_off(
     return [_written_off(left, state, command, text=command.text)]
 
 
-# -- money that is held ----------------------------------------------------------------------------
-
-
-def authorise(
-    command: AuthorisePayment, state: Order, _policy: PolicyVersion, _free: Free
-) -> list[Event]:
-    not_void(state)
-    if _is_repeat(command.payment_id, command.method, command.amount_minor, state):
-        return []
-    if state.cancelled:
-        raise Rejected("order_cancelled", "the order was cancelled: nothing is to be held for it")
-    if command.method in NEVER_HELD:
-        raise Rejected(
-            "method_holds_nothing",
-            f"{command.method}: only what a provider holds is captured later; "
-            "an account is spent from at once, and a term is no money",
-            method=command.method,
-        )
-    return [
-        PaymentAuthorised(
-            person=payer_of(state.order_id),
-            payment_id=command.payment_id,
-            method=command.method,
-            amount_minor=command.amount_minor,
-            reference=command.reference,
-            expires_at=command.expires_at,
-            payer=command.payer,
-            at=command.at,
-        )
-    ]
-
-
-def _authorisation(payment_id: str, state: Order) -> Authorisation:
-    held = state.money.authorisations.get(payment_id)
-    if held is None:
-        raise Rejected("authorisation_not_found", payment_id=payment_id)
-    return held
-
-
-def void_authorisation(
-    command: VoidAuthorisation, state: Order, _policy: PolicyVersion, _free: Free
-) -> list[Event]:
-    """What is not captured is held no longer; what was captured stays."""
-    held = _authorisation(command.payment_id, state)
-    if not held.open_minor:
-        return []
-    return [
-        AuthorisationVoided(
-            person=state.person,
-            payment_id=command.payment_id,
-            amount_minor=held.open_minor,
-            reason=command.reason,
-            at=command.at,
-        )
-    ]
-
-
-def expire(
-    command: ExpireAuthorisation, state: Order, _policy: PolicyVersion, _free: Free
-) -> list[Event]:
-    held = _authorisation(command.payment_id, state)
-    if not held.open_minor:
-        return []
-    if held.expires_at is None or command.at <= held.expires_at:
-        ends = held.expires_at and held.expires_at.isoformat()
-        raise Rejected("not_expired", f"it is held until {ends}", expires_at=ends)
-    return [
-        AuthorisationExpired(
-            payment_id=command.payment_id, amount_minor=held.open_minor, at=held.expires_at
-        )
-    ]
-
-
 def fail(
     command: RecordPaymentFailure, state: Order, _policy: PolicyVersion, _free: Free
 ) -> list[Event]:
@@ -393,11 +239,6 @@ def fail(
 Decider = Callable[[Any, Order, PolicyVersion, Free], Iterable[Event]]
 DECIDERS: dict[type[Command], Decider] = {
     RecordPayment: record,
-    AuthorisePayment: authorise,
-    CapturePayment: capture,
-    RequestCapture: request_capture,
-    VoidAuthorisation: void_authorisation,
-    ExpireAuthorisation: expire,
     RecordPaymentFailure: fail,
     WriteOffDifference: write_off,
     RecordRemittance: remit,

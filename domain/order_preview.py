@@ -9,7 +9,8 @@ from typing import Any
 
 from domain.message import Decision, Event, StreamName
 from domain.order_facts import Line, OrderCancelled
-from domain.order_state import Order, OrderLine
+from domain.order_line import OrderLine
+from domain.order_state import Order
 from domain.stock_item import ReservationReleased, StockReserved
 from domain.values import quantity_json
 

@@ -13,14 +13,16 @@ from decimal import Decimal
 from domain import refund_terms
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
-from domain.order_commands import RequestRefund
-from domain.order_facts import PaymentPart, RefundApproved, RefundedLine, RefundRequested
+from domain.order_facts import RefundApproved, RefundedLine, RefundRequested
+from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
 from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.policy_rules import PolicyRules, RefundRules, amount
+from domain.refund_commands import RequestRefund
+from domain.refund_payments import payments_of, require_refundable
 from domain.values import quantity_json
 
 
@@ -58,7 +60,7 @@ def request(
     if goods.lines:
         goods = _as_paid(command, back, goods, state, policy.rules, at_most)
     shipping = _shipping_minor(command, goods, state, policy.rules.refund)
-    _require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
+    require_refundable(goods.amount_minor + shipping, goods.fee_minor, state)
     amount_minor = goods.amount_minor + shipping - goods.fee_minor
     _require_as_previewed(command.expected_minor, amount_minor, state)
     waits = needs_second_person(amount_minor, state, policy.rules.refund)
@@ -74,7 +76,7 @@ def request(
         lines=goods.lines,
         reason=command.reason,
         text=command.text,
-        payments=_payments(command, amount_minor, state),
+        payments=payments_of(command, amount_minor, state),
         evidence=evidence,
         return_id=command.return_id,
         needs_approval=waits,
@@ -337,79 +339,3 @@ def _shipping_tax_minor(shipping_minor: int, state: Order) -> int:
     return ratio_half_up(tax * (before + shipping_minor), whole) - ratio_half_up(
         tax * before, whole
     )
-
-
-# -- money ---------------------------------------------------------------------------------------
-
-
-def _require_refundable(whole_minor: int, fee_minor: int, state: Order) -> None:
-    if whole_minor <= fee_minor:
-        raise Rejected("nothing_to_refund", "what was chosen cost nothing")
-    require_paid(whole_minor, state)
-
-
-def require_paid(whole_minor: int, state: Order) -> None:
-    """Raises Rejected `refund_exceeds_paid`."""
-    if whole_minor > state.refundable_minor:
-        raise _exceeds_paid(whole_minor, state.refundable_minor, state)
-
-
-def _exceeds_paid(amount_minor: int, left: int, state: Order) -> Rejected:
-    return Rejected(
-        "refund_exceeds_paid",
-        f"{shown(amount_minor, state)} asked, {shown(left, state)} refundable",
-        asked_minor=amount_minor,
-        refundable_minor=left,
-    )
-
-
-def _payments(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
-    return _chosen(command, amount_minor, state) or _newest_first(amount_minor, state)
-
-
-def _chosen(command: RequestRefund, amount_minor: int, state: Order) -> list[PaymentPart]:
-    """The payments that the command names; [] when it leaves the choice."""
-    for part in command.payments or []:
-        require_payment_left(part.payment_id, part.amount_minor, state)
-    named = sum(part.amount_minor for part in command.payments or [])
-    if command.payments is not None and named != amount_minor:
-        raise Rejected(
-            "refund_payments_differ",
-            f"the payments come to {shown(named, state)}, "
-            f"the refund to {shown(amount_minor, state)}",
-            payments_minor=named,
-            refund_minor=amount_minor,
-        )
-    return command.payments or []
-
-
-def require_payment_left(payment_id: str, asked: int, state: Order) -> None:
-    """Raises Rejected `unknown_payment` or `refund_exceeds_payment`."""
-    payment = state.payments.get(payment_id)
-    if payment is None:
-        raise Rejected("unknown_payment", f"no payment {payment_id}", payment_id=payment_id)
-    if asked > payment.refundable_minor:
-        raise exceeds_payment(payment_id, asked, payment.refundable_minor, state)
-
-
-def exceeds_payment(payment_id: str, asked: int, left: int, state: Order) -> Rejected:
-    return Rejected(
-        "refund_exceeds_payment",
-        f"{shown(asked, state)} asked, {shown(left, state)} refundable",
-        payment_id=payment_id,
-        asked_minor=asked,
-        refundable_minor=left,
-    )
-
-
-def _newest_first(amount_minor: int, state: Order) -> list[PaymentPart]:
-    parts = []
-    missing = amount_minor
-    for payment_id, payment in reversed(list(state.payments.items())):
-        part = min(missing, payment.refundable_minor)
-        if part > 0:
-            parts.append(PaymentPart(payment_id=payment_id, amount_minor=part))
-            missing -= part
-    if missing:  # Imported payments may have given back more than they brought.
-        raise _exceeds_paid(amount_minor, amount_minor - missing, state)
-    return parts

@@ -26,10 +26,11 @@ from domain.order_facts import (
     RefundRequested,
     RefundRetried,
 )
+from domain.order_line import OrderLine
 from domain.pricing import running_share
 
 if TYPE_CHECKING:
-    from domain.order_state import Order, OrderLine
+    from domain.order_state import Order
 
 RefundEvent = (
     RefundRequested

@@ -14,8 +14,9 @@ from decimal import Decimal
 
 from domain.message import Event, Rejected
 from domain.order_facts import LineQuantity
+from domain.order_line import ZERO
 from domain.order_money import Cancellation
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.payment_facts import OrderReinstated
 from domain.payment_terms import due_of, in_time
 from domain.policy import PolicyVersion

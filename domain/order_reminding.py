@@ -9,7 +9,6 @@ from uuid import UUID, uuid5
 from domain import order_alerts, order_refund
 from domain.alert_facts import PaymentReminded
 from domain.message import Event, Rejected
-from domain.order_commands import RequestRefund
 from domain.order_lateness import owes
 from domain.order_payment import Decider, not_void
 from domain.order_reinstating import Free
@@ -17,6 +16,7 @@ from domain.order_state import Order
 from domain.payment_commands import RaiseAlert, RefundOverpayment, RemindPayment
 from domain.payment_terms import due_of
 from domain.policy import PolicyVersion
+from domain.refund_commands import RequestRefund
 
 OVERPAYMENT: Literal["overpayment"] = "overpayment"
 

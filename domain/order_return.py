@@ -9,13 +9,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain import order_refund, order_undelivered
+from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody, RequestRefund
 from domain.order_facts import LineQuantity
+from domain.order_fold import evolve
+from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
 from domain.order_return_state import Return, refunded_units, undelivered, unrefunded_units
-from domain.order_state import ZERO, Order, OrderLine, evolve
+from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
     ApproveReturn,
@@ -24,6 +26,7 @@ from domain.refund_commands import (
     ExchangeOrder,
     ReceiveReturn,
     RequestIntercept,
+    RequestRefund,
     RequestReturn,
     ReturnChange,
 )

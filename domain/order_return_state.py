@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
 from domain.money import ratio_half_up
+from domain.order_line import OrderLine
 from domain.return_facts import (
     OrderExchanged,
     ReturnApproved,
@@ -20,7 +21,7 @@ from domain.return_facts import (
 )
 
 if TYPE_CHECKING:
-    from domain.order_state import Order, OrderLine
+    from domain.order_state import Order
 
 ReturnEvent = (
     ReturnRequested | ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | OrderExchanged

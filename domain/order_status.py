@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from domain.order_line import ZERO
 from domain.order_return_state import back_undelivered, parcel_is_back
-from domain.order_state import ZERO, Order
+from domain.order_state import Order
 from domain.parcel_facts import TROUBLES
 
 PAYS_LATER = frozenset({"cash_on_delivery", "on_account"})
@@ -115,9 +116,7 @@ def stage(state: Order) -> str:
 
 
 def payment(state: Order) -> str:
-    gone = state.refunds.values()
-    again = sum(refund.given_back_minor for refund in gone if refund.undone)
-    given_back = sum(refund.given_back_minor for refund in gone) - again
+    given_back, again = _given_back(state)
     paid = state.paid_minor - again
     if given_back > 0:
         return "refunded" if given_back >= paid else "partially_refunded"
@@ -129,6 +128,15 @@ def payment(state: Order) -> str:
     if paid > 0:
         return "partially_paid"
     return "authorised" if state.money.authorised_minor > 0 else "unpaid"
+
+
+def _given_back(state: Order) -> tuple[int, int]:
+    """By refunds that stand, and by those that came back, in minor units."""
+    gone = state.refunds.values()
+    if not gone:
+        return 0, 0
+    again = sum(refund.given_back_minor for refund in gone if refund.undone)
+    return sum(refund.given_back_minor for refund in gone) - again, again
 
 
 def _covered_minor(state: Order) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody
+from domain.order_line import ZERO
 from domain.order_lines import known_line
 from domain.order_payment import not_void
-from domain.order_state import COMING_BACK, ZERO, Order, OrderParcel
+from domain.order_state import COMING_BACK, Order, OrderParcel
 from domain.payment_terms import CASH_ON_DELIVERY
 from domain.refund_commands import RequestIntercept
 from domain.return_facts import InterceptRequested

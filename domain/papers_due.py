@@ -9,7 +9,8 @@ from domain.fapiao import due_red_letters
 from domain.invoice_amounts import LINE, excess, given_back_minor, open_amounts
 from domain.invoice_credit import refund_parts
 from domain.invoice_facts import SHIPPING
-from domain.order_state import Order, OrderLine
+from domain.order_line import OrderLine
+from domain.order_state import Order
 
 # The shop's own word; `request` waits for the customer's.
 TRIGGERS = ("dispatch", "payment", "completion", "request")

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from domain.frozen import replace
 from domain.message import Event, Rejected
-from domain.order_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.parcel_facts import (
     TROUBLES,
     Content,

@@ -1,7 +1,4 @@
-"""What can be asked about the money of an order: request bodies, and the commands they become.
-
-Recording what came in is in `order_commands` (`RecordPayment`); all else about payments is here.
-"""
+"""What can be asked about the money of an order: request bodies, and the commands they become."""
 
 from __future__ import annotations
 
@@ -9,18 +6,24 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from domain.command_types import Handle, Id, PaymentMethod, PositiveMinor, ReasonCode, ValueDate
 from domain.message import Command
-from domain.order_commands import (
-    Handle,
-    Id,
-    PaymentMethod,
-    PositiveMinor,
-    ReasonCode,
-    RecordPayment,
-    ValueDate,
-)
 from domain.times import Expected, Happened
 from domain.values import AmountMinor, Text, Value
+
+
+class PaymentBody(Value):
+    method: PaymentMethod
+    amount_minor: PositiveMinor
+    reference: Text
+    payer: Text | None = None
+    occurred_at: Happened | None = None  # when the money came; now when absent
+    value_date: ValueDate | None = None
+
+
+class RecordPayment(PaymentBody, Command):
+    order_id: Id
+    payment_id: Id
 
 
 class AuthorisationBody(Value):

@@ -14,12 +14,12 @@ from typing import Literal
 from domain.frozen import replace
 from domain.message import Command, Event, Rejected, StreamName
 from domain.money import shown_minor
-from domain.order_commands import PayRefund
 from domain.order_money import shown
 from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.provider_commands import AskPayout
 from domain.provider_facts import NoticeReceived, PayoutAnswered, PayoutAsked, PayoutPart
+from domain.refund_commands import PayRefund
 from domain.refund_settlement import require_covered
 
 

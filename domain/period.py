@@ -21,9 +21,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field
 
+from domain.command_types import CurrencyCode, Handle
 from domain.frozen import replace
 from domain.message import Command, Event, Rejected
-from domain.order_commands import CurrencyCode, Handle
 from domain.period_facts import ClosingBegan, LateFact, PeriodClosed, PeriodTotal
 from domain.values import Text, Value
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
+from domain.command_types import Handle
 from domain.message import Command, Event, Rejected, StreamName
-from domain.order_commands import Handle
 from domain.policy_calendar import DEFAULT_DAYS, CalendarDays, calendar_of
 from domain.policy_faults import faults
 from domain.policy_rules import PolicyRules

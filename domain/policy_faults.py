@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import get_args
 from zoneinfo import ZoneInfo
 
+from domain.command_types import RefundReason
 from domain.money import CURRENCIES, shown_minor
-from domain.order_commands import RefundReason
 from domain.policy_rules import Amounts, PolicyRules, leaves
 from domain.policy_templates import MESSAGES, variables
 from domain.values import AMOUNT_MINOR_MAX

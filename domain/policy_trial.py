@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from domain import order_cancellation, order_refund, order_return, refund_terms
+from domain.command_types import LineQuantityBody
 from domain.frozen import replace
 from domain.message import Event, Rejected
-from domain.order_commands import LineQuantityBody
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced, RefundRequested
+from domain.order_fold import evolve
 from domain.order_reinstating import OVERDUE
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_facts import LateFeeCharged
 from domain.payment_terms import due_at, late_fee
 from domain.policy import PolicyVersion

@@ -14,8 +14,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from domain.command_types import Handle
 from domain.message import Command, Event, Rejected
-from domain.order_commands import Handle
 from domain.policy import PolicyVersion
 from domain.policy_words import Language
 from domain.procedure_chapters import written

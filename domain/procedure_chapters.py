@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from domain.command_types import Channel, PaymentMethod
 from domain.number import SEED_MAX
-from domain.order_commands import Channel, PaymentMethod
 from domain.order_hold import FORBID_CAPTURING
 from domain.order_status import PAYS_LATER
 from domain.policy import PolicyVersion

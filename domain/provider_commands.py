@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, StrictBool, model_validator
 
+from domain.command_types import CurrencyCode, Handle, Id, PositiveMinor, ReasonCode
 from domain.message import Command
-from domain.order_commands import CurrencyCode, Handle, Id, PositiveMinor, ReasonCode
 from domain.provider_facts import NoticeKind, NoticeMethod
 from domain.times import Expected, Happened
 from domain.values import Identifier, OfFields, Value

@@ -7,12 +7,13 @@ from typing import Any, Protocol, TypeVar
 
 from domain import payout, provider, provider_meaning
 from domain.message import Command, Event, Rejected, StreamName
-from domain.order_commands import PayRefund, RecordPayment
 from domain.order_state import Order
+from domain.payment_commands import RecordPayment
 from domain.payout import payout_stream, refund_id_of
 from domain.provider import REFUND_KINDS, Told, notice_stream
 from domain.provider_commands import ApplyNotice, AskPayout, AssignNotice, NoticeCommand
 from domain.provider_facts import NoticeReceived
+from domain.refund_commands import PayRefund
 
 ProviderCommand = NoticeCommand | AskPayout
 W = TypeVar("W", bound="Write")

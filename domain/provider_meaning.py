@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.message import Command, Rejected
-from domain.order_commands import PayRefund, RecordPayment
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_refund_state import Refund
 from domain.order_state import Order
@@ -15,6 +14,7 @@ from domain.payment_commands import (
     CapturePayment,
     LoseChargeback,
     OpenChargeback,
+    RecordPayment,
     RecordPaymentFailure,
     VoidAuthorisation,
     WinChargeback,
@@ -27,7 +27,7 @@ from domain.provider_commands import (
 from domain.provider_facts import (
     NoticeReceived,
 )
-from domain.refund_commands import FailRefund, RetryRefund
+from domain.refund_commands import FailRefund, PayRefund, RetryRefund
 
 
 def commands_of(command: ApplyNotice, notice: NoticeReceived, state: Order) -> list[Command]:

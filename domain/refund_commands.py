@@ -8,34 +8,40 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
-from domain.message import Command
-from domain.order_commands import (
+from domain.command_types import (
     EVIDENCE_MAX,
     NUMBERS_MAX,
     Channel,
     Digest,
     Evidence,
     Id,
-    LineBody,
     LineNo,
     LineQuantities,
     PaymentMethod,
     PositiveMinor,
     PostalAddress,
     ReasonCode,
+    RefundReason,
+    all_different,
 )
+from domain.message import Command
+from domain.order_facts import PaymentPart
+from domain.placement_commands import LineBody
 from domain.values import (
     LINES_MAX,
     AmountMinor,
     AskedQuantity,
     Contact,
     Identifier,
+    OfFields,
     RateBp,
     Text,
     Value,
 )
+
+PAYMENTS_MAX = 100
 
 Condition = Literal["resell", "repair", "scrap"]
 Payer = Literal["seller", "customer"]
@@ -49,6 +55,64 @@ ReturnReason = Literal[
     "other",
 ]
 FailureCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=64)]
+
+
+class RefundBody(Value):
+    """Money to give back: for goods by amount, by lines, or by both where they agree; and shipping.
+
+    `amount_minor` is the goods' part: `shipping_minor` comes on top of it. Absent, shipping comes
+    back with lines where the policy says so. `return_id`: for goods that came back by that return,
+    all of them without `lines`.
+    """
+
+    reason: RefundReason
+    text: Text | None = None
+    amount_minor: PositiveMinor | None = None
+    lines: LineQuantities | None = None
+    shipping_minor: AmountMinor | None = None
+    payments: Annotated[list[PaymentPart], Field(min_length=1, max_length=PAYMENTS_MAX)] | None = (
+        None
+    )
+    evidence: Evidence
+    return_id: Id | None = None
+    expected_minor: AmountMinor | None = None  # as a preview showed it: another is refused
+
+    @field_validator("payments")
+    @classmethod
+    def _each_payment_once(cls, parts: list[PaymentPart] | None) -> list[PaymentPart] | None:
+        all_different((part.payment_id for part in parts or []), "payment_id")
+        if any(part.amount_minor <= 0 for part in parts or []):
+            raise ValueError("amount_minor of a payment must be above 0")
+        return parts
+
+    @model_validator(mode="after")
+    def _something(self) -> RefundBody:
+        given = (self.amount_minor, self.lines, self.return_id)
+        if all(one is None for one in given) and not self.shipping_minor:
+            parts = ("amount_minor", "lines", "shipping_minor")
+            raise OfFields("give amount_minor, lines or shipping_minor", *parts)
+        return self
+
+
+class PayRefundBody(Value):
+    """As the money came when no method is named. What came from the customer's account goes back
+    there in any case: a method is for the rest.
+    """
+
+    method: PaymentMethod | None = None
+    reference: Text
+
+
+class RequestRefund(RefundBody, Command):
+    order_id: Id
+    refund_id: Id
+    actor: Id  # who asks, and so may not approve
+
+
+class PayRefund(PayRefundBody, Command):
+    order_id: Id
+    refund_id: Id
+    told: bool = False  # by the provider that paid it: a fact, whatever a bank asks for by now
 
 
 class ApproveRefundBody(Value):

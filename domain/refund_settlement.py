@@ -9,7 +9,6 @@ from functools import reduce
 
 from domain import order_return, refund_terms
 from domain.message import Event, Rejected
-from domain.order_commands import PayRefund
 from domain.order_facts import (
     CompensationPaid,
     RefundApproved,
@@ -20,17 +19,11 @@ from domain.order_facts import (
     RefundPaid,
     RefundRetried,
 )
+from domain.order_fold import evolve
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
-from domain.order_refund import (
-    exceeds_payment,
-    require_line_left,
-    require_paid,
-    require_payment_left,
-    require_return_left,
-    require_shipping_left,
-)
+from domain.order_refund import require_line_left, require_return_left, require_shipping_left
 from domain.order_refund_state import Refund
-from domain.order_state import Order, evolve
+from domain.order_state import Order
 from domain.payment_terms import ON_ACCOUNT
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -40,9 +33,11 @@ from domain.refund_commands import (
     DenyRefund,
     FailRefund,
     PayCompensation,
+    PayRefund,
     RefundChange,
     RetryRefund,
 )
+from domain.refund_payments import exceeds_payment, require_paid, require_payment_left
 
 
 def decide(command: RefundChange, state: Order, policy: PolicyVersion | None) -> list[Event]:

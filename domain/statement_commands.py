@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from domain.command_types import CurrencyCode, Handle, LineNo, PaymentMethod
 from domain.message import Command
-from domain.order_commands import CurrencyCode, Handle, LineNo, PaymentMethod
 from domain.statement_facts import LineKind, MovementKind
 from domain.times import Recordable
 from domain.values import AMOUNT_MINOR_MAX, Identifier, LongText, OfFields, Text, Value

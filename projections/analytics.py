@@ -18,7 +18,8 @@ from psycopg.conninfo import make_conninfo
 
 from domain.message import Recorded
 from projections import analytics_facts
-from projections.analytics_facts import PAYMENT_FACT, TABLES, Facts, FactState
+from projections.analytics_facts import Facts, FactState
+from projections.analytics_tables import PAYMENT_FACT, TABLES
 from projections.checkpoint import ERROR_CHARACTERS_MAX, Overtaken
 from projections.engine import no_kill_point
 

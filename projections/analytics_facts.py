@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from domain import order_state
+from domain import order_fold, order_state
 from domain.frozen import replace
 from domain.message import Event, Recorded
 from domain.money import ratio_half_up, split
@@ -31,7 +31,8 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
-from domain.order_state import ZERO, Order, OrderLine
+from domain.order_line import ZERO, OrderLine
+from domain.order_state import Order
 from domain.payment_facts import (
     ChargebackLost,
     DeliveryRefused,
@@ -40,6 +41,7 @@ from domain.payment_facts import (
     PaymentMovedOut,
     PaymentVoided,
 )
+from projections.analytics_tables import LINE_FACT, PARCEL_FACT, PAYMENT_FACT, REFUND_FACT
 
 TOPICS = frozenset(
     kind.TOPIC
@@ -63,76 +65,7 @@ TOPICS = frozenset(
         DeliveryRefused,
     )
 )
-
-# What every fact has. `n` numbers the facts of one event; occurred_at is the event's time,
-# placed_at the order's.
-COMMON: dict[str, str] = {
-    "position": "BIGINT",
-    "n": "INTEGER",
-    "order_id": "UUID",
-    "occurred_at": "TIMESTAMPTZ",
-    "recorded_at": "TIMESTAMPTZ",
-    "placed_at": "TIMESTAMPTZ",
-    "shop": "VARCHAR",
-    "channel": "VARCHAR",
-    "currency": "VARCHAR",
-    "origin": "VARCHAR",
-}
-LINE_FACT = "order_line_fact"
-PAYMENT_FACT = "payment_fact"
-REFUND_FACT = "refund_fact"
-PARCEL_FACT = "parcel_fact"
-TABLES: dict[str, dict[str, str]] = {
-    # `lines`: 1 when a line begins to be sold, -1 when nothing of it remains. Line 0 stands for an
-    # order without lines. Amounts as `Selling` defines them.
-    LINE_FACT: COMMON
-    | {
-        "kind": "VARCHAR",  # placed, amended, cancelled, reinstated, refused, voided
-        "line_no": "INTEGER",
-        "sku": "VARCHAR",
-        "category": "VARCHAR",
-        "lines": "INTEGER",
-        "quantity": "DECIMAL(18,3)",
-        "gross_minor": "BIGINT",
-        "discount_minor": "BIGINT",
-        "shipping_minor": "BIGINT",
-        "tax_minor": "BIGINT",
-        "cost_minor": "BIGINT",
-    },
-    # `payments`: 1 when money comes, -1 when nothing of it remains. Below 0: what was voided, moved
-    # to another order (where it comes in) or lost to a bank. New columns stand last.
-    PAYMENT_FACT: COMMON
-    | {
-        "payment_id": "VARCHAR",
-        "method": "VARCHAR",
-        "amount_minor": "BIGINT",
-        "payments": "INTEGER",
-        "kind": "VARCHAR",  # captured, moved_in, moved_out, voided, charged_back
-    },
-    # A refund's money by line, goods and shipping together. `sold_minor`: the part of it that
-    # lowers what was sold. Money paid above what is owed, as after a cancellation, goes back first;
-    # so an order that is cancelled or changed after its refund takes that part away again.
-    REFUND_FACT: COMMON
-    | {
-        "refund_id": "VARCHAR",
-        "method": "VARCHAR",
-        "line_no": "INTEGER",
-        "sku": "VARCHAR",
-        "category": "VARCHAR",
-        "amount_minor": "BIGINT",
-        "sold_minor": "BIGINT",
-    },
-    PARCEL_FACT: COMMON
-    | {
-        "parcel_id": "VARCHAR",
-        "kind": "VARCHAR",  # packed, dispatched, delivered
-        "carrier": "VARCHAR",
-        "quantity": "DECIMAL(18,3)",
-        "estimated_at": "TIMESTAMPTZ",
-    },
-}
 Facts = list[tuple[str, tuple[Any, ...]]]  # (table, row in the order of its columns)
-
 _KINDS: dict[type[Event], str] = {
     OrderPlaced: "placed",
     LinesAmended: "amended",
@@ -148,8 +81,6 @@ _MONEY_KINDS: dict[type[Event], tuple[str, int]] = {  # what it is called, and i
     PaymentVoided: ("voided", -1),
     ChargebackLost: ("charged_back", -1),
 }
-
-
 LineKey = tuple[int, str, str]  # line_no, sku, category
 
 
@@ -210,11 +141,11 @@ def fold(state: FactState | None, recorded: Recorded) -> tuple[FactState | None,
     if state is None:
         if not isinstance(event, OrderPlaced):
             return None, []
-        order = order_state.impersonal(order_state.evolve(Order(), event))
+        order = order_state.impersonal(order_fold.evolve(Order(), event))
         new = FactState(order, event.channel, event.at)
         return new, _line_facts(recorded, new, Order(), order)
     before = state.order
-    after = order_state.evolve(before, event)
+    after = order_fold.evolve(before, event)
     state = replace(state, order=after)
     match event:
         case _ if type(event) in _KINDS:

@@ -13,7 +13,7 @@ import duckdb
 
 from domain.values import quantity_json
 from projections.analytics import NAME, Lake, transaction
-from projections.analytics_facts import LINE_FACT, PAYMENT_FACT, REFUND_FACT
+from projections.analytics_tables import LINE_FACT, PAYMENT_FACT, REFUND_FACT
 
 SHOP_ZONE = "Asia/Shanghai"
 

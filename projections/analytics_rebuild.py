@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import duckdb
 
 from projections.analytics import NAME, Earlier, FactWriter, transaction
-from projections.analytics_facts import TABLES
+from projections.analytics_tables import TABLES
 from projections.engine import BATCH_EVENTS_MAX
 from projections.rebuild import DIFFERENCES_MAX, SUFFIX, Feed, Rebuilt
 

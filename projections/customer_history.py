@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 
-from domain import order_state
+from domain import order_fold, order_state
 from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import Recorded
@@ -113,11 +113,11 @@ def fold(row: PastOrder | None, recorded: Recorded) -> PastOrder | None:
     if isinstance(event, FeedbackGiven):
         opinion = Opinion(event.score, event.at, recorded.position)
         return replace(row, feedback=(*row.feedback, opinion), position=recorded.position)
-    return replace(row, order=order_state.evolve(row.order, event), position=recorded.position)
+    return replace(row, order=order_fold.evolve(row.order, event), position=recorded.position)
 
 
 def _placed(event: OrderPlaced, position: int) -> PastOrder:
-    order = order_state.impersonal(order_state.evolve(Order(), event))
+    order = order_state.impersonal(order_fold.evolve(Order(), event))
     return PastOrder(order, event.at, event.channel, position)
 
 

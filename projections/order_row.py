@@ -1,6 +1,6 @@
 """What the desk sees of one order: the state that decides, and when, by whom and in which words.
 
-The state is folded by the deciders' own `evolve` (domain/order_state.py, domain/parcel.py), so what
+The state is folded by the deciders' own `evolve` (domain/order_fold.py, domain/parcel.py), so what
 is shown and what is decided never differ.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args
 
-from domain import order_papers, order_state, parcel
+from domain import order_fold, order_papers, parcel
 from domain.case_facts import CASE_FACTS
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
@@ -43,121 +43,19 @@ from domain.return_facts import (
     ReturnReceived,
     ReturnRequested,
 )
-from domain.values import Quantity
 from projections import case_told
 from projections.case_told import Handled
-
-
-@dataclass(frozen=True)
-class Told:
-    """A time, and the position of the event that told it."""
-
-    at: datetime
-    position: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """When a parcel was expected, by a word given at `at`."""
-
-    parcel_id: str
-    estimated_at: datetime
-    at: datetime
-    position: int
-
-
-@dataclass(frozen=True)
-class PaymentTold:
-    method: str
-    amount_minor: int
-    reference: str
-    at: datetime
-    position: int
-    payer: str | Sealed | None = None
-    fee_minor: int = 0  # of the amount, kept by carrier or provider
-    from_order_id: str | None = None  # where it was booked before
-
-
-@dataclass(frozen=True)
-class RefundTold:
-    amount_minor: int
-    reason: str
-    requested_at: datetime | None
-    position: int
-    method: str | None = None
-    reference: str | None = None
-    paid_at: datetime | None = None
-    text: str | Sealed | None = None
-    approved_at: datetime | None = None
-    approved_by: str | None = None  # actor, or `policy`
-    denied_at: datetime | None = None
-    denied_reason: str | Sealed | None = None
-    failed_at: datetime | None = None
-    failure: str | None = None  # code of the provider or bank
-    evidence_asked: str | Sealed | None = None
-
-
-@dataclass(frozen=True)
-class CameBack:
-    """Units that came back in one condition."""
-
-    line_no: int
-    quantity: Quantity
-    condition: str
-    restocked: bool
-    at: datetime
-
-
-@dataclass(frozen=True)
-class ReturnTold:
-    reason: str
-    requested_at: datetime
-    position: int
-    text: str | Sealed | None = None
-    postage: str | None = None  # who pays the way back
-    label: str | None = None
-    received: tuple[CameBack, ...] = ()
-    denied_reason: str | Sealed | None = None
-    closed_at: datetime | None = None
-    closed_reason: str | Sealed | None = None
-
-
-@dataclass(frozen=True)
-class CompensationTold:
-    """Money beyond the price."""
-
-    amount_minor: int
-    reason: str
-    method: str
-    reference: str
-    at: datetime
-    position: int
-    text: str | Sealed | None = None
-
-
-@dataclass(frozen=True)
-class OverrideTold:
-    """Why a dimension is shown as something else than the facts say."""
-
-    value: str
-    prior: str
-    sticky: bool
-    reason: str | Sealed
-    actor: str
-    at: datetime
-    position: int
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A note, or feedback with its score."""
-
-    id: str
-    at: datetime
-    position: int
-    text: str | Sealed | None = None
-    score: int | None = None
-    actor: str | None = None
+from projections.order_told import (
+    CameBack,
+    CompensationTold,
+    Estimate,
+    OverrideTold,
+    PaymentTold,
+    RefundTold,
+    Remark,
+    ReturnTold,
+    Told,
+)
 
 
 @dataclass(frozen=True)
@@ -229,7 +127,7 @@ def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
         return row
     if recorded.category == "parcel":
         return _with_parcel(row, recorded)
-    order = order_state.evolve(row.order, recorded.event)
+    order = order_fold.evolve(row.order, recorded.event)
     # Only deciders ask which notes there are, whose text this row keeps, and what the papers say.
     if order.notes or order.papers is not order_papers.NONE:
         order = replace(order, notes=frozenset(), papers=order_papers.NONE)
@@ -239,7 +137,7 @@ def fold(row: OrderStatus | None, recorded: Recorded) -> OrderStatus | None:
 
 def _placed(event: OrderPlaced, recorded: Recorded) -> OrderStatus:
     return OrderStatus(
-        order=replace(order_state.evolve(Order(), event), papers=order_papers.NONE),
+        order=replace(order_fold.evolve(Order(), event), papers=order_papers.NONE),
         position=recorded.position,
         version=recorded.version,
         channel=event.channel,

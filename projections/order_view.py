@@ -7,13 +7,15 @@ from typing import Any
 
 from domain import order_alerts
 from domain.order_facts import Exemption
+from domain.order_line import OrderLine
 from domain.order_money import settlement
-from domain.order_state import Order, OrderLine
+from domain.order_state import Order
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
 from domain.values import quantity_json
 from projections import case_told
-from projections.order_row import OrderStatus, RefundTold, Remark, ReturnTold, Told
+from projections.order_row import OrderStatus
+from projections.order_told import RefundTold, Remark, ReturnTold, Told
 
 
 def view(row: OrderStatus) -> dict[str, Any]:

@@ -24,16 +24,22 @@ from workers.entry import providers_json
 from workers.local import ports
 
 START_SECONDS = 30.0
+CODE = Path(__file__).parents[1]  # whose API it is
 
 
 class Api:
     """Calls one running API as the actor `desk`, and runs it anew."""
 
     def __init__(
-        self, settings: Settings, directory: Path, application: str = "api.main:app"
+        self,
+        settings: Settings,
+        directory: Path,
+        application: str = "api.main:app",
+        code: Path = CODE,
     ) -> None:
         self.settings = settings
         self.application = application
+        self.code = code
         self.port = ports.choose()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-Actor": "desk"}, timeout=30)
@@ -48,7 +54,11 @@ class Api:
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, env=environment(self.settings), stdout=log, stderr=log
+                command,
+                cwd=self.code,
+                env=environment(self.settings, self.code),
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + START_SECONDS
         while not ports.answers(self.port):
@@ -135,11 +145,11 @@ def named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, code: Path = CODE) -> dict[str, str]:
     """What the process reads: our settings and nothing of the caller's."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(code),
         "LEDGER_NAME": settings.name,
         "LEDGER_POSTGRES_URL": settings.postgres_url,
         "LEDGER_MASTER_KEY": settings.master_key.get_secret_value(),

@@ -23,7 +23,8 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.message import Attempt, Command
 from domain.number import SEED_MIN, from_seed
-from domain.order_commands import DispatchParcel, PackParcel, PlaceOrder
+from domain.parcel_commands import DispatchParcel, PackParcel
+from domain.placement_commands import PlaceOrder
 from workers import kafka_topics, tracking
 from workers.entry import Work
 

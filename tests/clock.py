@@ -16,7 +16,7 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.message import Attempt, Command
 from projections import deadlines as model
-from tests import given
+from tests import given, given_orders
 from workers.deadline_rows import DeadlineRows
 from workers.deadlines import Clerk
 
@@ -107,7 +107,7 @@ def counted(connection: Connection[Any], topic: str) -> int:
 def order(at: datetime = given.NOON, *lines: Any, **more: Any) -> Any:
     """A placement of 2 teas at 50.00 with an id of its own."""
     name = str(uuid4())
-    return given.place(name, *lines, at=at, numbers=(name.replace("-", "")[:10],), **more)
+    return given_orders.place(name, *lines, at=at, numbers=(name.replace("-", "")[:10],), **more)
 
 
 DAY = timedelta(days=1)

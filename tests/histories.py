@@ -12,7 +12,7 @@ from psycopg import Connection
 from commands.append import CommandRow, Unit
 from commands.keys import Vault
 from commands.store import Store
-from domain import codec, desk
+from domain import codec, desk_names
 from domain.message import Attempt, Command, Decision, Event, Rejected
 from domain.order_facts import FeedbackGiven
 from domain.order_state import Order
@@ -23,7 +23,7 @@ from domain.payment_commands import (
     WinChargeback,
     WriteOffDifference,
 )
-from tests import given
+from tests import given_money, given_orders, given_returns
 from tests.given import NOON, World
 
 SKUS = ("TEA", "CUP", "POT", "TIN", "JAR")
@@ -84,7 +84,7 @@ class History:
 
     def stock(self) -> Iterator[Command]:
         for sku in SKUS[:3]:
-            yield given.receive(1_000_000, sku, at=self.tick())
+            yield given_orders.receive(1_000_000, sku, at=self.tick())
 
     def life(self) -> Iterator[Command]:
         """One order from its placement on, with everything that may go otherwise."""
@@ -94,17 +94,19 @@ class History:
         chance = self.random.random
         yield from self.handling(order_id)
         if chance() < 0.05:
-            yield given.void(order_id)
+            yield given_orders.void(order_id)
             return
         if chance() < 0.15:
             yield self.amend(order_id)
         if chance() < 0.1:
-            yield given.cancel((1, 1), order_id=order_id)
+            yield given_orders.cancel((1, 1), order_id=order_id)
         yield from self.payments(order_id)
         if chance() < 0.1:
-            yield given.override("payment", "overdue", order_id=order_id, sticky=chance() < 0.5)
+            yield given_orders.override(
+                "payment", "overdue", order_id=order_id, sticky=chance() < 0.5
+            )
         if chance() < 0.08:
-            yield given.cancel(order_id=order_id)
+            yield given_orders.cancel(order_id=order_id)
         else:
             yield from self.parcels(order_id)
         if chance() < 0.3:
@@ -117,25 +119,29 @@ class History:
         chance = self.random.random
         if chance() < 0.1:
             case_id = self.id()
-            yield given.open_case(case_id, order_id, blocking=chance() < 0.5)
-            yield given.step(case_id, self.id(), order_id, cause="carrier", action="asked")
-            yield given.close_case(case_id, order_id)
+            yield given_orders.open_case(case_id, order_id, blocking=chance() < 0.5)
+            yield given_orders.step(case_id, self.id(), order_id, cause="carrier", action="asked")
+            yield given_orders.close_case(case_id, order_id)
             if chance() < 0.3:
-                yield given.reopen(case_id, order_id)
+                yield given_orders.reopen(case_id, order_id)
         if chance() < 0.1:
             hold_id = self.id()
-            yield given.hold(self.pick("fraud", "stock"), hold_id, order_id)
+            yield given_orders.hold(self.pick("fraud", "stock"), hold_id, order_id)
             if chance() < 0.8:
-                yield given.release(hold_id, order_id)
+                yield given_orders.release(hold_id, order_id)
         for case_id, case in self.order(order_id).cases.cases.items():
             if case.open and case.blocking and chance() < 0.8:
-                yield given.close_case(case_id, order_id, cause="operator", action="put right")
+                yield given_orders.close_case(
+                    case_id, order_id, cause="operator", action="put right"
+                )
         if not self.order(order_id).approved:
-            yield given.reject(order_id) if chance() < 0.05 else given.approve(order_id)
+            yield (
+                given_orders.reject(order_id) if chance() < 0.05 else given_orders.approve(order_id)
+            )
 
     def place(self, order_id: str) -> Command:
         lines = [
-            given.line(
+            given_orders.line(
                 self.random.choice(SKUS),
                 self.pick(1, 2, 3, "0.5", "1.333"),
                 self.random.randint(0, 20_000),
@@ -149,7 +155,7 @@ class History:
             if one["tax_rate_bp"] == 0:
                 one["exemption"] = {"code": "VATEX-EU-132"}
         channel = self.pick("web", "phone", "store", "marketplace")
-        return given.place(
+        return given_orders.place(
             order_id,
             *lines,
             discounts=self.discounts(lines[0]["unit_price_minor"]),
@@ -178,10 +184,10 @@ class History:
     def amend(self, order_id: str) -> Command:
         line = self.pick(
             {"line_no": 1, "quantity": self.pick(0, 1, 4)},
-            given.line("JAR", 2, 700),
+            given_orders.line("JAR", 2, 700),
             {"line_no": 1, "unit_price_minor": 333},
         )
-        return given.amend(line, order_id=order_id, at=self.tick())
+        return given_orders.amend(line, order_id=order_id, at=self.tick())
 
     def payments(self, order_id: str) -> Iterator[Command]:
         owed = self.order(order_id).total_minor
@@ -192,27 +198,27 @@ class History:
         for amount in (first, owed - first):
             if amount > 0:
                 method = self.random.choice(METHODS)
-                yield given.pay(amount, self.id(), order_id, at=self.tick(), method=method)
+                yield given_money.pay(amount, self.id(), order_id, at=self.tick(), method=method)
         yield from self.mishaps(order_id)
 
     def mishaps(self, order_id: str) -> Iterator[Command]:
         """Payments that never were, belong elsewhere, or that a bank took back."""
         payments, chance = [*self.order(order_id).payments], self.random.random
         if payments and chance() < 0.1:
-            yield given.unrecord(payments[-1], order_id)
+            yield given_money.unrecord(payments[-1], order_id)
         if payments and chance() < 0.1:
             to, moved = self.random.choice(self.orders), self.id()
             ids = {"order_id": order_id, "to_payment_id": moved, "at": self.tick()}
-            yield given.move(payments[0], to, self.pick(None, 100), **ids)
+            yield given_money.move(payments[0], to, self.pick(None, 100), **ids)
             if chance() < 0.4:  # Refused where nothing was moved.
-                yield given.unrecord(moved, to)
+                yield given_money.unrecord(moved, to)
         if payments and chance() < 0.15:
             name, part = self.id(), self.pick(None, 50)
-            yield given.dispute(payments[0], part, order_id=order_id, chargeback_id=name)
+            yield given_money.dispute(payments[0], part, order_id=order_id, chargeback_id=name)
             for kind in self.pick((LoseChargeback,), (LoseChargeback,), (WinChargeback,), ()):
-                yield given.money(kind, order_id, self.tick(), chargeback_id=name)
+                yield given_money.money(kind, order_id, self.tick(), chargeback_id=name)
         if chance() < 0.1:
-            yield given.money(WriteOffDifference, order_id, self.tick())
+            yield given_money.money(WriteOffDifference, order_id, self.tick())
 
     def at_the_door(self, order_id: str, parcel_id: str) -> Iterator[Command]:
         """A parcel that was to be paid on delivery: nobody takes it, or its carrier remits."""
@@ -220,28 +226,28 @@ class History:
             return
         if self.random.random() < 0.2:
             of = {"parcel_id": parcel_id, "freight_minor": 600}
-            yield given.money(RefuseDelivery, order_id, self.tick(), **of)
+            yield given_money.money(RefuseDelivery, order_id, self.tick(), **of)
         owed = self.order(order_id).money.collected_minor
         if owed > 0 and self.random.random() < 0.8:
             told: dict[str, Any] = {"carrier": "sf-express", "reference": "r"}
             told["payment_id"] = self.id()
             told |= {"amount_minor": owed, "fee_minor": owed // 50}
-            yield given.money(RecordRemittance, order_id, self.tick(), **told)
+            yield given_money.money(RecordRemittance, order_id, self.tick(), **told)
 
     def parcels(self, order_id: str) -> Iterator[Command]:
         for line in self.order(order_id).lines.values():
             if line.open <= 0:
                 continue
             parcel_id = self.id()
-            yield given.pack(
+            yield given_orders.pack(
                 (line.priced.line_no, str(line.open)), parcel_id=parcel_id, order_id=order_id
             )
-            yield given.dispatch(parcel_id, at=self.tick())
+            yield given_orders.dispatch(parcel_id, at=self.tick())
             for milestone in ("in_transit", self.pick("customs", "attempt_failed", "exception")):
                 estimate = self.pick(None, self.now + timedelta(days=2))
-                yield given.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
+                yield given_orders.scan(milestone, self.tick(), parcel_id, estimated_at=estimate)
             if self.random.random() < 0.8:
-                yield given.deliver(parcel_id, at=self.tick(), name="Li")
+                yield given_orders.deliver(parcel_id, at=self.tick(), name="Li")
             else:
                 yield from self.brought_back(order_id, parcel_id, line.priced.line_no)
             yield from self.at_the_door(order_id, parcel_id)
@@ -249,20 +255,20 @@ class History:
     def brought_back(self, order_id: str, parcel_id: str, line_no: int) -> Iterator[Command]:
         """Intercepted, and taken back undelivered; a late scan may tell otherwise."""
         of: dict[str, Any] = {"order_id": order_id, "return_id": self.id()}
-        yield given.intercept(parcel_id, order_id=order_id, at=self.tick())
-        yield given.scan("returning", self.tick(), parcel_id)
-        yield given.send_back((line_no, 1), parcel_id=parcel_id, **of, at=self.tick())
-        yield given.approve_return(**of, at=self.tick())
+        yield given_returns.intercept(parcel_id, order_id=order_id, at=self.tick())
+        yield given_orders.scan("returning", self.tick(), parcel_id)
+        yield given_returns.send_back((line_no, 1), parcel_id=parcel_id, **of, at=self.tick())
+        yield given_returns.approve_return(**of, at=self.tick())
         refund_id = self.id()
-        yield given.take_back((line_no, 1), **of, refund_id=refund_id, at=self.tick())
-        yield given.scan("delivered", self.tick(), parcel_id)
-        yield given.pay_refund(refund_id, order_id, at=self.tick())
+        yield given_returns.take_back((line_no, 1), **of, refund_id=refund_id, at=self.tick())
+        yield given_orders.scan("delivered", self.tick(), parcel_id)
+        yield given_returns.pay_refund(refund_id, order_id, at=self.tick())
 
     def refunds(self, order_id: str) -> Iterator[Command]:
         refund_id = self.id()
         line = next(iter(self.order(order_id).lines), 1)
         asked = self.pick((self.random.randint(1, 900),), (None, (line, 1)))
-        yield given.refund(*asked, refund_id=refund_id, order_id=order_id, at=self.tick())
+        yield given_returns.refund(*asked, refund_id=refund_id, order_id=order_id, at=self.tick())
         yield from self.settlement(order_id, refund_id)
 
     def settlement(self, order_id: str, refund_id: str) -> Iterator[Command]:
@@ -270,22 +276,24 @@ class History:
         of: dict[str, Any] = {"refund_id": refund_id, "order_id": order_id}
         chance = self.random.random
         if chance() < 0.1:
-            yield given.ask_evidence(**of, at=self.tick())
-            yield given.add_evidence("a" * 64, **of, at=self.tick())
+            yield given_returns.ask_evidence(**of, at=self.tick())
+            yield given_returns.add_evidence("a" * 64, **of, at=self.tick())
         if chance() < 0.8:
-            yield given.approve_refund(**of, at=self.tick())
+            yield given_returns.approve_refund(**of, at=self.tick())
         if chance() < 0.1:
-            yield given.deny_refund(**of, at=self.tick())
+            yield given_returns.deny_refund(**of, at=self.tick())
         if chance() < 0.8:
-            yield given.pay_refund(refund_id, order_id)
+            yield given_returns.pay_refund(refund_id, order_id)
         if chance() < 0.15:
-            yield given.fail_refund(**of, at=self.tick())
+            yield given_returns.fail_refund(**of, at=self.tick())
             if chance() < 0.7:
-                yield given.retry_refund(**of, at=self.tick())
-                yield given.pay_refund(refund_id, order_id)
+                yield given_returns.retry_refund(**of, at=self.tick())
+                yield given_returns.pay_refund(refund_id, order_id)
         if chance() < 0.1:
             amount, compensation_id = self.random.randint(1, 900), self.id()
-            yield given.compensate(amount, compensation_id, order_id=order_id, at=self.tick())
+            yield given_returns.compensate(
+                amount, compensation_id, order_id=order_id, at=self.tick()
+            )
 
     def returns(self, order_id: str) -> Iterator[Command]:
         of: dict[str, Any] = {"order_id": order_id, "return_id": self.id()}
@@ -293,24 +301,24 @@ class History:
         reason, refund_id = self.pick("damaged", "changed_mind"), self.id()
         more = {"reason": reason, "evidence": ["b" * 64]}
         if self.random.random() < 0.3:
-            pot, new = given.line("POT", 1, 700), self.id()
+            pot, new = given_orders.line("POT", 1, 700), self.id()
             ids = {**of, "new_order_id": new, "numbers": (new[:8] + new[-4:],)}
             ids |= {"refund_id": refund_id, "at": self.tick()}
-            yield given.exchange(pot, back=((line, 1),), **more, **ids)
+            yield given_returns.exchange(pot, back=((line, 1),), **more, **ids)
             if self.order(new).placed:
                 self.orders.append(new)
-            yield given.take_back((line, 1), **of, refund_id=self.id(), at=self.tick())
+            yield given_returns.take_back((line, 1), **of, refund_id=self.id(), at=self.tick())
             return
-        yield given.send_back((line, 1), **of, **more, at=self.tick())
+        yield given_returns.send_back((line, 1), **of, **more, at=self.tick())
         if self.random.random() < 0.1:
-            yield given.deny_return(**of, at=self.tick())
-        yield given.approve_return(**of, at=self.tick())
+            yield given_returns.deny_return(**of, at=self.tick())
+        yield given_returns.approve_return(**of, at=self.tick())
         condition = self.pick("resell", "scrap")
         back = ((line, 1, condition),)
-        yield given.take_back(*back, **of, refund_id=refund_id, at=self.tick())
+        yield given_returns.take_back(*back, **of, refund_id=refund_id, at=self.tick())
         yield from self.settlement(order_id, refund_id)
         if self.random.random() < 0.3:
-            yield given.close_return(**of, at=self.tick())
+            yield given_returns.close_return(**of, at=self.tick())
 
     def order(self, order_id: str) -> Order:
         return self.world.order(order_id)
@@ -324,7 +332,7 @@ class History:
             comment="很好",
             at=self.tick(),
         )
-        stream = desk.order_stream(order_id)
+        stream = desk_names.order_stream(order_id)
         self.world.add(stream, [event])
         return self.unit(Decision({stream: [event]}))
 

@@ -26,8 +26,8 @@ from domain.payment_commands import (
     WinChargeback,
     WriteOffDifference,
 )
-from tests import given, papers
-from tests.given import money
+from tests import given_money, given_orders, given_returns, papers
+from tests.given_money import money
 from tests.order_moves import AMOUNTS, CUSTOMERS, METHODS, UNITS, WHICH, Moves, pick
 
 PARTS = st.sampled_from([1, 7, 50, 99, 100, 101])  # per cent of what there is
@@ -102,25 +102,25 @@ class MoneyMoves(Moves):
         day = None if back is None else (self.now - timedelta(days=back)).date()
         more: dict[str, Any] = {"value_date": day, "method": PAID_BY[which % 6], "at": self.now}
         amount = max(1, whole * part // 100)
-        self.run(given.pay(amount, self.name(), order.order_id, **more))
+        self.run(given_money.pay(amount, self.name(), order.order_id, **more))
 
     @rule(which=WHICH, less=st.sampled_from([0, 0, 1, 90, 101]))
     def pay_what_is_owed(self, which: int, less: int) -> None:
         for order in pick(which, (one for one in self.orders() if one.balance_minor > less)):
-            self.run(given.pay(order.balance_minor - less, self.name(), order.order_id))
+            self.run(given_money.pay(order.balance_minor - less, self.name(), order.order_id))
 
     @rule(which=WHICH, part=PARTS, hours=st.none() | st.integers(1, 99))
     def authorise(self, which: int, part: int, hours: int | None) -> None:
         order, method = self.order(which), METHODS[which % 6 if which % 5 == 0 else 1]
         more = {"method": method, "expires_at": hours and self.now + timedelta(hours=hours)}
         amount = max(1, order.total_minor * part // 100)
-        self.run(given.authorise(amount, self.name(), order.order_id, at=self.now, **more))
+        self.run(given_money.authorise(amount, self.name(), order.order_id, at=self.now, **more))
 
     @rule(which=WHICH, part=st.none() | PARTS)
     def capture(self, which: int, part: int | None) -> None:
         for order, name, open_ in self.held(which):
             ids = {"authorisation_id": name, "order_id": order}
-            self.run(given.capture(part_of(open_, part), self.name(), **ids))
+            self.run(given_money.capture(part_of(open_, part), self.name(), **ids))
 
     @rule(which=WHICH, expires=st.booleans())
     def let_go(self, which: int, expires: bool) -> None:
@@ -131,20 +131,20 @@ class MoneyMoves(Moves):
     @rule(which=WHICH)
     def void_payment(self, which: int) -> None:
         for order, name, _ in self.a_payment(which):
-            self.run(given.unrecord(name, order))
+            self.run(given_money.unrecord(name, order))
 
     @rule(which=WHICH, to=WHICH, part=st.none() | PARTS)
     def move(self, which: int, to: int, part: int | None) -> None:
         for order, name, one in self.a_payment(which):
             ids = {"order_id": order, "to_payment_id": self.name()}
             amount = part_of(one.amount_minor, part)
-            self.run(given.move(name, self.order(to).order_id, amount, **ids))
+            self.run(given_money.move(name, self.order(to).order_id, amount, **ids))
 
     @rule(which=WHICH, part=st.none() | PARTS)
     def dispute(self, which: int, part: int | None) -> None:
         for order, name, one in self.a_payment(which):
             ids = {"order_id": order, "chargeback_id": self.name()}
-            self.run(given.dispute(name, part_of(one.amount_minor, part), **ids))
+            self.run(given_money.dispute(name, part_of(one.amount_minor, part), **ids))
 
     @rule(which=WHICH, kind=st.sampled_from([WinChargeback, LoseChargeback]))
     def end_dispute(self, which: int, kind: type[Command]) -> None:
@@ -218,7 +218,7 @@ class MoneyMoves(Moves):
             parts = [{"payment_id": name, "amount_minor": amount} for name in names]
             more: dict[str, Any] = {"payments": parts} if parts else {}
             ids = {"refund_id": self.name(), "order_id": order.order_id}
-            self.run(given.refund(amount, **ids, **more))
+            self.run(given_returns.refund(amount, **ids, **more))
 
     @rule(which=WHICH, units=UNITS, shipping=st.sampled_from([None, 0, 801]), late=st.booleans())
     def refund_units(self, which: int, units: int | str, shipping: int | None, late: bool) -> None:
@@ -226,7 +226,7 @@ class MoneyMoves(Moves):
             for no in pick(which // 3, order.lines):
                 more: dict[str, Any] = {"reason": "late"} if late else {}
                 more |= {"refund_id": self.name(), "order_id": order.order_id}
-                self.run(given.refund(None, (no, units), shipping_minor=shipping, **more))
+                self.run(given_returns.refund(None, (no, units), shipping_minor=shipping, **more))
 
     @rule(which=WHICH, days=st.sampled_from([1, 8]))
     def refund_overpayment(self, which: int, days: int) -> None:
@@ -240,19 +240,21 @@ class MoneyMoves(Moves):
         for step in steps.split():
             for order, name in self.a_refund(which, *REFUND_STEPS[step]):
                 command: Any = {
-                    "approve": given.approve_refund("desk" if which % 3 == 0 else "manager"),
-                    "deny": given.deny_refund(),
-                    "pay": given.pay_refund(method=method),
-                    "fail": given.fail_refund(),
-                    "retry": given.retry_refund(),
+                    "approve": given_returns.approve_refund(
+                        "desk" if which % 3 == 0 else "manager"
+                    ),
+                    "deny": given_returns.deny_refund(),
+                    "pay": given_returns.pay_refund(method=method),
+                    "fail": given_returns.fail_refund(),
+                    "retry": given_returns.retry_refund(),
                 }[step]
                 self.run(command.model_copy(update={"order_id": order, "refund_id": name}))
 
     @rule(which=WHICH, digest=st.sampled_from("ab"))
     def evidence(self, which: int, digest: str) -> None:
         for order, name in self.a_refund(which, "requested", "approved"):
-            self.run(given.ask_evidence(name, order_id=order))
-            self.run(given.add_evidence(digest * 64, refund_id=name, order_id=order))
+            self.run(given_returns.ask_evidence(name, order_id=order))
+            self.run(given_returns.add_evidence(digest * 64, refund_id=name, order_id=order))
 
     # -- accounts, papers, and what changes no order ---------------------------------------------
 
@@ -266,15 +268,15 @@ class MoneyMoves(Moves):
         ends = self.now + timedelta(hours=amount % 1_000)
         match how:
             case "grant":
-                self.run(given.credit(amount, **whose))
+                self.run(given_money.credit(amount, **whose))
             case "take":
-                self.run(given.credit(-amount, cause="correction", **whose))
+                self.run(given_money.credit(-amount, cause="correction", **whose))
             case "give":
-                self.run(given.gift(amount, self.name(), **(whose | {"expires_at": ends})))
+                self.run(given_money.gift(amount, self.name(), **(whose | {"expires_at": ends})))
             case "expire":
-                self.run(given.expire_gifts().model_copy(update=whose))
+                self.run(given_money.expire_gifts().model_copy(update=whose))
             case _:
-                self.run(given.limit(amount * 5, **whose))
+                self.run(given_money.limit(amount * 5, **whose))
 
     @rule(which=WHICH)
     def invoice(self, which: int) -> None:
@@ -300,10 +302,10 @@ class MoneyMoves(Moves):
         }
         match how:
             case "compensation":
-                self.run(given.compensate(500, self.name(), **ids))
+                self.run(given_returns.compensate(500, self.name(), **ids))
             case "failure":
                 known = pick(which, self.order(which).payments) if which % 4 == 0 else []
                 name = known[0] if known else self.name()
                 self.run(money(RecordPaymentFailure, ids["order_id"], payment_id=name, **body))
             case _:
-                self.run(given.override("stage", "on_hold").model_copy(update=ids))
+                self.run(given_orders.override("stage", "on_hold").model_copy(update=ids))

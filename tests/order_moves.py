@@ -14,18 +14,21 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from domain import desk, order_preview
+from domain import desk, desk_names, order_preview
 from domain.account_commands import GrantCredit
 from domain.customer import RecordCustomer
 from domain.message import Command, Decision, Event, Rejected
-from domain.order_commands import AmendOrder, CancelOrder
+from domain.order_commands import CancelOrder
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import RefuseDelivery, WaiveLateFee
+from domain.placement_commands import AmendOrder
 from domain.refund_commands import ReceiveReturn
 from domain.stock_item import AdjustStock, ReceiveStock
-from tests import given
-from tests.given import NOON, line, money
+from tests import given_money, given_orders
+from tests.given import NOON
+from tests.given_money import money
+from tests.given_orders import line
 from tests.order_book import Book
 from tests.stored import Stored
 
@@ -135,12 +138,12 @@ class Moves(RuleBasedStateMachine):
         """Of a random walk alone, too few steps would lead to a paid order at a customer's door."""
         self.publish(policy)
         for sku in KEPT:
-            self.run(given.receive(30, sku))
+            self.run(given_orders.receive(30, sku))
         for customer in CUSTOMERS:
-            self.run(given.register(customer))
-            self.run(given.credit(40_000, customer_id=customer))
-            self.run(given.gift(9_000, days=9, customer_id=customer))
-            self.run(given.limit(90_000, customer_id=customer))
+            self.run(given_orders.register(customer))
+            self.run(given_money.credit(40_000, customer_id=customer))
+            self.run(given_money.gift(9_000, days=9, customer_id=customer))
+            self.run(given_money.limit(90_000, customer_id=customer))
         for n, which in enumerate((first, second, 1)):
             self.place(which + n, 3, 5_000 + n, 2 * n, n % 2 == 0)
         for n in range(sent):
@@ -157,7 +160,7 @@ class Moves(RuleBasedStateMachine):
             "returns": RETURNS[policy // 5 % 2],
             "refund": {"second_approval_over": SECOND_PERSON[policy % 2]},
         }
-        if self.run(given.publish(**rules)):
+        if self.run(given_orders.publish(**rules)):
             self.book.rules = {**fee, "on_overdue": late["on_overdue"]}
 
     @rule(hours=st.sampled_from([1, 20, 30, 80, 400]))
@@ -168,7 +171,7 @@ class Moves(RuleBasedStateMachine):
     def count(self, units: int | str, delta: int, sku: str) -> None:
         """Stock came in, or there is more or less of it than was thought."""
         adjust: dict[str, Any] = {"sku": sku, "delta": delta, "reason": "r", "at": NOON}
-        self.run(AdjustStock.model_validate(adjust) if delta else given.receive(units, sku))
+        self.run(AdjustStock.model_validate(adjust) if delta else given_orders.receive(units, sku))
 
     # -- what is bought --------------------------------------------------------------------------
 
@@ -199,7 +202,7 @@ class Moves(RuleBasedStateMachine):
             "shipping_minor": 801 * (which % 2),
             "shipping_tax_rate_bp": 600 * (which % 3),
         }
-        self.run(given.place(self.name(), *self.lines(which, units, price), **more))
+        self.run(given_orders.place(self.name(), *self.lines(which, units, price), **more))
 
     def amendment(self, which: int, units: int | str, price: int, how: str) -> AmendOrder:
         [(order, no)] = self.a_line(which)
@@ -211,7 +214,7 @@ class Moves(RuleBasedStateMachine):
             "remove": {"line_no": no, "quantity": 0},
             "add": line(SKUS[which % 3], units, price),
         }[how]
-        return given.amend(change, order_id=order.order_id)
+        return given_orders.amend(change, order_id=order.order_id)
 
     @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=HOW)
     def amend(self, which: int, units: int | str, price: int, how: str) -> None:
@@ -220,7 +223,7 @@ class Moves(RuleBasedStateMachine):
     @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=HOW)
     def preview(self, which: int, units: int | str, price: int, how: str) -> None:
         command = self.amendment(which, units, price, how)
-        stream = desk.order_stream(command.order_id)
+        stream = desk_names.order_stream(command.order_id)
         try:
             facts = self.world.decide(command).events.get(stream, [])
         except Rejected:
@@ -233,7 +236,7 @@ class Moves(RuleBasedStateMachine):
     def do_what_was_previewed(self) -> None:
         """Whatever came in between: exactly that, or nothing."""
         for command, facts in self.previewed[:1]:
-            stream = desk.order_stream(command.order_id)
+            stream = desk_names.order_stream(command.order_id)
             before = self.world.version(stream)
             if self.run(command):
                 did = self.world.since(stream, before)
@@ -244,48 +247,48 @@ class Moves(RuleBasedStateMachine):
     def cancel(self, which: int, units: int | str, whole: bool, by: str) -> None:
         for order, no in self.a_line(which):
             lines = [] if whole else [(no, units)]
-            self.run(given.cancel(*lines, order_id=order.order_id, initiator=by))
+            self.run(given_orders.cancel(*lines, order_id=order.order_id, initiator=by))
 
     @rule(which=WHICH, yes=st.booleans())
     def review(self, which: int, yes: bool) -> None:
         waiting = (one for one in self.orders() if not one.approved or which % 4 == 0)
         for order in pick(which, waiting):
-            self.run((given.approve if yes else given.reject)(order.order_id))
+            self.run((given_orders.approve if yes else given_orders.reject)(order.order_id))
 
     @rule(which=WHICH, released=st.booleans())
     def hold(self, which: int, released: bool) -> None:
         held = [one for one in self.orders() if one.cases.holds]
         if not released and len(held) < len(self.orders()) // 3:
-            self.run(given.hold("fraud", self.name(), self.order(which).order_id))
+            self.run(given_orders.hold("fraud", self.name(), self.order(which).order_id))
         for order in pick(which, held) if released else []:
             for name in pick(which // 3, order.cases.holds):
-                self.run(given.release(name, order.order_id))
+                self.run(given_orders.release(name, order.order_id))
 
     @rule(which=WHICH)
     def void_order(self, which: int) -> None:
         untouched = (one for one in self.orders() if not one.payments and not one.parcels)
         for order in pick(which, untouched if which % 4 else self.orders()):
-            self.run(given.void(order.order_id))
+            self.run(given_orders.void(order.order_id))
 
     # -- goods on their way ----------------------------------------------------------------------
 
     @rule(which=WHICH, units=UNITS)
     def pack(self, which: int, units: int | str) -> None:
         for order, no in self.a_line(which):
-            self.run(given.pack((no, units), parcel_id=self.name(), order_id=order.order_id))
+            self.run(given_orders.pack((no, units), parcel_id=self.name(), order_id=order.order_id))
 
     @rule(one=WHICH, other=WHICH)
     def pack_together(self, one: int, other: int) -> None:
         ids = dict.fromkeys((self.order(one).order_id, self.order(other).order_id))
         contents = [{"order_id": order, "line_no": 1, "quantity": 1} for order in ids]
-        self.run(given.pack_orders(*contents, parcel_id=self.name()))
+        self.run(given_orders.pack_orders(*contents, parcel_id=self.name()))
 
     @rule(which=WHICH, paid=st.booleans())
     def dispatch(self, which: int, paid: bool) -> None:
         waiting = (one.parcel_id for one in self.world.all(Parcel) if not one.dispatched)
         for parcel in pick(which, waiting):
             more: dict[str, Any] = {} if paid else {"unpaid_reason": "trusted"}
-            self.run(given.dispatch(parcel, **more))
+            self.run(given_orders.dispatch(parcel, **more))
 
     def on_the_way(self) -> list[Parcel]:
         return [one for one in self.world.all(Parcel) if one.dispatched and not one.delivered]
@@ -293,7 +296,7 @@ class Moves(RuleBasedStateMachine):
     @rule(which=WHICH)
     def deliver(self, which: int) -> None:
         for parcel in pick(which, self.on_the_way()):
-            self.run(given.deliver(parcel.parcel_id))
+            self.run(given_orders.deliver(parcel.parcel_id))
 
     @rule(which=WHICH)
     def refuse_delivery(self, which: int) -> None:
@@ -307,19 +310,19 @@ class Moves(RuleBasedStateMachine):
         """Scans come late, twice and out of order."""
         for parcel in pick(which, (one for one in self.world.all(Parcel) if one.dispatched)):
             seen = self.now - timedelta(hours=hours)
-            self.run(given.scan(milestone, seen, parcel.parcel_id))
+            self.run(given_orders.scan(milestone, seen, parcel.parcel_id))
 
     @rule(which=WHICH, home=st.booleans())
     def bring_all(self, which: int, home: bool) -> None:
         """Paid, packed and dispatched, or delivered too, as far as nothing stands against it."""
         order, parcel = self.order(which), self.name()
         if order.unpaid_minor and order.payment_method not in {"on_account", CASH}:
-            self.run(given.pay(order.unpaid_minor, self.name(), order.order_id))
+            self.run(given_money.pay(order.unpaid_minor, self.name(), order.order_id))
         open_ = [(no, str(one.open)) for no, one in order.lines.items() if one.open > 0]
-        if open_ and self.run(given.pack(*open_, parcel_id=parcel, order_id=order.order_id)):
-            sent = self.run(given.dispatch(parcel))
+        if open_ and self.run(given_orders.pack(*open_, parcel_id=parcel, order_id=order.order_id)):
+            sent = self.run(given_orders.dispatch(parcel))
             if sent and home:
-                self.run(given.deliver(parcel))
+                self.run(given_orders.deliver(parcel))
 
 
 def repeats_are_known(command: Command) -> bool:

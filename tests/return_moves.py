@@ -9,7 +9,7 @@ from hypothesis.stateful import rule
 
 from domain.order_state import Order
 from domain.parcel import Parcel
-from tests import given
+from tests import given_orders, given_returns
 from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
 
 RETURN_STEPS = {  # step -> the statuses that it leads on from
@@ -41,9 +41,9 @@ class ReturnMoves(Moves):
         more: Any = {"reason": "damaged", "evidence": ["c" * 64]} if fault else {}
         for order, no, asked in self.delivered(which, units):
             name = self.name()
-            command = given.send_back((no, asked), return_id=name, order_id=order, **more)
+            command = given_returns.send_back((no, asked), return_id=name, order_id=order, **more)
             if self.run(command) and at_once:
-                self.run(given.approve_return(name, order_id=order))
+                self.run(given_returns.approve_return(name, order_id=order))
 
     @rule(which=WHICH)
     def intercept(self, which: int) -> None:
@@ -51,8 +51,8 @@ class ReturnMoves(Moves):
         for parcel in pick(which, self.on_the_way()):
             for order in pick(which // 3, parcel.order_ids):
                 ids: dict[str, Any] = {"parcel_id": parcel.parcel_id, "order_id": order}
-                self.run(given.intercept(**ids))
-                seen = given.scan("returning", self.now, parcel.parcel_id)
+                self.run(given_returns.intercept(**ids))
+                seen = given_orders.scan("returning", self.now, parcel.parcel_id)
                 if which % 2 and self.run(seen):
                     self.take_parcel_back(parcel, order)
 
@@ -60,8 +60,8 @@ class ReturnMoves(Moves):
         name = self.name()
         inside = [(i.line_no, str(i.quantity)) for i in parcel.contents if i.order_id == order]
         ids: dict[str, Any] = {"return_id": name, "order_id": order}
-        if self.run(given.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
-            self.run(given.approve_return(name, order_id=order))
+        if self.run(given_returns.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
+            self.run(given_returns.approve_return(name, order_id=order))
 
     @rule(which=WHICH, steps=several(RETURN_STEPS))
     def settle_returns(self, which: int, steps: list[str]) -> None:
@@ -69,10 +69,10 @@ class ReturnMoves(Moves):
         for n, step in enumerate(steps):
             for order, name in self.a_return(which + n, *RETURN_STEPS[step]):
                 command: Any = {
-                    "approve": given.approve_return(name),
-                    "deny": given.deny_return(name),
-                    "close": given.close_return(name),
-                    "refund": given.refund(refund_id=self.name(), return_id=name),
+                    "approve": given_returns.approve_return(name),
+                    "deny": given_returns.deny_return(name),
+                    "close": given_returns.close_return(name),
+                    "refund": given_returns.refund(refund_id=self.name(), return_id=name),
                 }[step]
                 self.run(command.model_copy(update={"order_id": order.order_id}))
 
@@ -92,7 +92,7 @@ class ReturnMoves(Moves):
             came = [(no, rest if units is None else units, condition) for no, rest in left.items()]
             ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
             if came:
-                self.run(given.take_back(*came, **ids, refund=refunded))
+                self.run(given_returns.take_back(*came, **ids, refund=refunded))
 
     @rule(which=WHICH, units=st.none() | UNITS, price=AMOUNTS)
     def exchange(self, which: int, units: int | str | None, price: int) -> None:
@@ -100,4 +100,6 @@ class ReturnMoves(Moves):
             new = self.name()
             ids: dict[str, Any] = {"return_id": self.name(), "refund_id": self.name()}
             ids |= {"new_order_id": new, "numbers": (f"number-{new}",), "order_id": order}
-            self.run(given.exchange(*self.lines(which, 1, price), back=((no, asked),), **ids))
+            self.run(
+                given_returns.exchange(*self.lines(which, 1, price), back=((no, asked),), **ids)
+            )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain import desk
+from domain import desk_names
 from domain.account import Account, evolve
 from domain.account_facts import (
     BalanceGivenBack,
@@ -20,33 +20,15 @@ from domain.account_facts import (
     GiftPart,
     LimitSet,
 )
-from domain.order_commands import PlaceOrder
 from domain.order_facts import OrderApproved, OrderPlaced, PaymentCaptured
-from tests.given import (
-    NOON,
-    Given,
-    after,
-    amend,
-    cancel,
-    compensate,
-    credit,
-    expire_gifts,
-    gift,
-    given,
-    hours,
-    limit,
-    line,
-    pay,
-    pay_refund,
-    place,
-    receive,
-    refund,
-    register,
-    void,
-)
+from domain.placement_commands import PlaceOrder
+from tests.given import NOON, Given, after, given, hours
+from tests.given_money import credit, expire_gifts, gift, limit, pay
+from tests.given_orders import amend, cancel, line, place, receive, register, void
+from tests.given_returns import compensate, pay_refund, refund
 
-LI = desk.account_stream("li", "CNY")
-A = desk.order_stream("A")
+LI = desk_names.account_stream("li", "CNY")
+A = desk_names.order_stream("A")
 WHOSE: dict[str, Any] = {"customer_id": "li", "currency": "CNY"}
 
 
@@ -441,7 +423,7 @@ def test_the_answer_tells_what_the_account_holds(known: Given) -> None:
 def test_an_account_is_of_one_currency(known: Given) -> None:
     start = given(known.world, credit(10000, currency="EUR"))
     start.when(by_credit()).refused("insufficient_credit", available_minor=0)
-    assert desk.account_stream("a@b", "EUR").key == "a@b@EUR"
+    assert desk_names.account_stream("a@b", "EUR").key == "a@b@EUR"
 
 
 def test_a_fact_of_something_else_is_refused() -> None:

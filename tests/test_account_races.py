@@ -19,7 +19,9 @@ from domain import number
 from domain.account_commands import GrantCredit, IssueGift, SetCreditLimit
 from domain.customer import RecordCustomer
 from domain.message import Attempt, Command, Rejected
-from domain.order_commands import PayRefund, PlaceOrder, RecordPayment, RequestRefund
+from domain.payment_commands import RecordPayment
+from domain.placement_commands import PlaceOrder
+from domain.refund_commands import PayRefund, RequestRefund
 from tests.scale import scale
 
 pytestmark = pytest.mark.anyio

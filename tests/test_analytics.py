@@ -22,13 +22,13 @@ from domain.message import Recorded
 from domain.order_facts import OrderPlaced
 from domain.order_state import Order
 from domain.payment_commands import CancelOverdue, RefuseDelivery
-from projections import analytics_facts, analytics_rebuild
+from projections import analytics_facts, analytics_rebuild, analytics_tables
 from projections.analytics import FactWriter, Lake, LakeUnreachable
 from projections.analytics_queries import Analytics, Period
 from projections.analytics_rebuild import LiveWriterTooFast, rebuild_facts
 from projections.checkpoint import Overtaken
 from projections.rebuild import Rebuilt
-from tests import given
+from tests import given, given_money, given_orders, given_returns
 from tests.given import hours
 from tests.histories import History, write
 from tests.scale import scale
@@ -123,7 +123,7 @@ def test_the_facts_of_an_order_add_up_to_what_it_sells(shop: Shop) -> None:
     """covers: R8, A88. Placed, amended, cancelled, voided: the sum is what is owed, to the cent."""
     shop.fold(batch_events=97)
     query = f"""SELECT order_id, sum(gross_minor - discount_minor + shipping_minor), sum(quantity)
-        FROM lake.{analytics_facts.LINE_FACT} GROUP BY order_id"""
+        FROM lake.{analytics_tables.LINE_FACT} GROUP BY order_id"""
     sums = {str(key): (owed, units) for key, owed, units in shop.lake.execute(query).fetchall()}
     for order_id in shop.history.orders:
         state = shop.history.order(order_id)
@@ -180,11 +180,14 @@ def test_what_is_cancelled_and_refunded_was_not_sold(
 ) -> None:
     """Neither gross nor net: the money was never kept, whichever came first. covers: R5"""
     placed = (
-        given.place(A, given.line("TEA", 2, 1000), shipping_minor=500),
-        given.pay(2500, order_id=A),
+        given_orders.place(A, given_orders.line("TEA", 2, 1000), shipping_minor=500),
+        given_money.pay(2500, order_id=A),
     )
-    cancelled = given.cancel(order_id=A)
-    refunded = (given.refund(2500, refund_id="R1", order_id=A), given.pay_refund("R1", A))
+    cancelled = given_orders.cancel(order_id=A)
+    refunded = (
+        given_returns.refund(2500, refund_id="R1", order_id=A),
+        given_returns.pay_refund("R1", A),
+    )
     empty.run(*placed, *((*refunded, cancelled) if refund_first else (cancelled, *refunded)))
     for group in ("sku", "month", "channel"):
         for row in analyst.sales(group)["rows"]:
@@ -196,13 +199,13 @@ def test_what_was_paid_too_much_is_no_sale_when_it_goes_back(
     empty: Shop, analyst: Analytics
 ) -> None:
     empty.run(
-        given.place(A, given.line("TEA", 2, 1000)),
-        given.pay(2500, order_id=A),
-        given.refund(500, refund_id="R1", order_id=A),
-        given.pay_refund("R1", A),
-        given.cancel((1, 1), order_id=A),
-        given.refund(1000, refund_id="R2", order_id=A),
-        given.pay_refund("R2", A),
+        given_orders.place(A, given_orders.line("TEA", 2, 1000)),
+        given_money.pay(2500, order_id=A),
+        given_returns.refund(500, refund_id="R1", order_id=A),
+        given_returns.pay_refund("R1", A),
+        given_orders.cancel((1, 1), order_id=A),
+        given_returns.refund(1000, refund_id="R2", order_id=A),
+        given_returns.pay_refund("R2", A),
     )
     (row,) = analyst.sales("sku")["rows"]
     assert (row["gross_minor"], row["refunded_minor"], row["net_minor"]) == (1000, 0, 1000)
@@ -210,12 +213,16 @@ def test_what_was_paid_too_much_is_no_sale_when_it_goes_back(
 
 def test_shipping_and_refunds_are_shared_out_to_the_lines(empty: Shop, analyst: Analytics) -> None:
     """covers: A66. By largest remainder; a refund by lines goes to these lines."""
-    lines = [given.line("TEA", 1, 1000), given.line("CUP", 1, 1000), given.line("POT", 1, 1000)]
+    lines = [
+        given_orders.line("TEA", 1, 1000),
+        given_orders.line("CUP", 1, 1000),
+        given_orders.line("POT", 1, 1000),
+    ]
     position = empty.run(
-        given.place(A, *lines, shipping_minor=100, discount_minor=300),
-        given.pay(2800, order_id=A),
-        given.refund(None, (2, 1), refund_id="R1", order_id=A),
-        given.pay_refund("R1", A),
+        given_orders.place(A, *lines, shipping_minor=100, discount_minor=300),
+        given_money.pay(2800, order_id=A),
+        given_returns.refund(None, (2, 1), refund_id="R1", order_id=A),
+        given_returns.pay_refund("R1", A),
     )
     sales = analyst.sales("sku")
     assert (sales["currency"], sales["position"]) == ("CNY", position)
@@ -232,10 +239,10 @@ def test_shipping_and_refunds_are_shared_out_to_the_lines(empty: Shop, analyst: 
 def test_a_refund_by_amount_goes_to_lines_by_their_worth(empty: Shop, analyst: Analytics) -> None:
     """covers: A66"""
     empty.run(
-        given.place(A, given.line("TEA", 1, 3000), given.line("CUP", 1, 1000)),
-        given.pay(4000, order_id=A),
-        given.refund(1001, refund_id="R1", order_id=A),
-        given.pay_refund("R1", A),
+        given_orders.place(A, given_orders.line("TEA", 1, 3000), given_orders.line("CUP", 1, 1000)),
+        given_money.pay(4000, order_id=A),
+        given_returns.refund(1001, refund_id="R1", order_id=A),
+        given_returns.pay_refund("R1", A),
     )
     rows = analyst.sales("sku")["rows"]
     assert {row["group"]: row["refunded_minor"] for row in rows} == {"TEA": 751, "CUP": 250}
@@ -245,8 +252,8 @@ def test_taxes_are_within_the_amounts_whether_prices_include_them(
     empty: Shop, analyst: Analytics
 ) -> None:
     """covers: A65"""
-    line = given.line("TEA", 1, 10_000, tax_rate_bp=1000)
-    empty.run(given.place(A, line, prices_include_tax=False), given.place(B, line))
+    line = given_orders.line("TEA", 1, 10_000, tax_rate_bp=1000)
+    empty.run(given_orders.place(A, line, prices_include_tax=False), given_orders.place(B, line))
     (row,) = analyst.sales("sku")["rows"]
     assert (row["gross_minor"], row["tax_minor"]) == (11_000 + 10_000, 1000 + 909)
     assert row["net_minor"] == 21_000
@@ -254,16 +261,16 @@ def test_taxes_are_within_the_amounts_whether_prices_include_them(
 
 def test_names_of_discounts_and_exemptions_move_no_figure(empty: Shop, analyst: Analytics) -> None:
     """covers: A65 (exemption), A66: the sums of an order are those of one that says less."""
-    lines = (given.line("TEA", 3, 3333), given.line("CUP", 1, 1000))
+    lines = (given_orders.line("TEA", 3, 3333), given_orders.line("CUP", 1, 1000))
     off = [
         {"kind": "coupon", "code": "SPRING", "title": "Spring", "amount_minor": 333},
         {"kind": "promotion", "title": "Two for one", "amount_minor": 168},
     ]
     exempt: dict[str, Any] = {"exemption": {"code": "VATEX-EU-132"}}
     empty.run(
-        given.place(A, *lines, discount_minor=501, currency="CNY", shipping_minor=500),
-        given.place(B, *lines, discounts=off, currency="EUR", shipping_minor=500, **exempt),
-        *(given.cancel((1, 1), order_id=one) for one in (A, B)),
+        given_orders.place(A, *lines, discount_minor=501, currency="CNY", shipping_minor=500),
+        given_orders.place(B, *lines, discounts=off, currency="EUR", shipping_minor=500, **exempt),
+        *(given_orders.cancel((1, 1), order_id=one) for one in (A, B)),
     )
     plain, named = (
         [{name: row[name] for name in ("group", "units", *SUMS)} for row in found["rows"]]
@@ -276,7 +283,7 @@ def test_names_of_discounts_and_exemptions_move_no_figure(empty: Shop, analyst: 
 def test_days_and_months_are_those_of_the_shop(empty: Shop, analyst: Analytics) -> None:
     """covers: A27. 31 January 20:00 UTC is February in Shanghai."""
     late = datetime(2025, 1, 31, 20, tzinfo=UTC)
-    empty.run(given.place(A, at=late), given.pay(10_000, order_id=A, at=late))
+    empty.run(given_orders.place(A, at=late), given_money.pay(10_000, order_id=A, at=late))
     months = [
         analyst.sales("month", Period(zone=zone))["rows"][0]["group"]
         for zone in ("Asia/Shanghai", "UTC")
@@ -290,8 +297,8 @@ def test_a_cancellation_lowers_its_own_month_or_that_of_the_order(
 ) -> None:
     """covers: A32. As accounts see it, or as the season sees it."""
     may = datetime(2025, 5, 2, tzinfo=UTC)
-    cancel = given.cancel(order_id=A).model_copy(update={"at": may})
-    empty.run(given.place(A), given.place(B), cancel)
+    cancel = given_orders.cancel(order_id=A).model_copy(update={"at": may})
+    empty.run(given_orders.place(A), given_orders.place(B), cancel)
     gross = {row["group"]: row["gross_minor"] for row in analyst.sales("month")["rows"]}
     assert gross == {"2025-03": 20_000, "2025-05": -10_000}
     (row,) = analyst.sales("month", Period(dated="placed"))["rows"]
@@ -303,8 +310,8 @@ def test_a_cancellation_lowers_its_own_month_or_that_of_the_order(
 
 def test_figures_can_be_asked_as_of_any_position(empty: Shop, analyst: Analytics) -> None:
     """covers: A84, L35"""
-    first = empty.run(given.place(A))
-    empty.run(given.place(B), given.pay(10_000, order_id=A))
+    first = empty.run(given_orders.place(A))
+    empty.run(given_orders.place(B), given_money.pay(10_000, order_id=A))
     then = analyst.sales("channel", Period(as_of=first))
     assert (then["position"], then["rows"][0]["orders"]) == (first, 1)
     assert analyst.payments("method", Period(as_of=first))["rows"] == []
@@ -314,9 +321,9 @@ def test_figures_can_be_asked_as_of_any_position(empty: Shop, analyst: Analytics
 def test_currencies_are_never_added_up(empty: Shop, analyst: Analytics) -> None:
     """covers: A78. Without a wish the commonest is answered, and said."""
     assert analyst.sales("month") == {"rows": [], "currency": None, "position": 0}
-    empty.run(given.place(A, currency="JPY"), given.place(B, currency="JPY"))
+    empty.run(given_orders.place(A, currency="JPY"), given_orders.place(B, currency="JPY"))
     third = "0193dddd-0000-7000-8000-00000000000d"
-    empty.run(given.place(third, given.line("CUP")))
+    empty.run(given_orders.place(third, given_orders.line("CUP")))
     assert analyst.sales("sku")["currency"] == "JPY"
     assert analyst.sales("sku", Period(currency="CNY"))["rows"][0]["group"] == "CUP"
     assert analyst.sales("sku", Period(currency="EUR"))["rows"] == []
@@ -324,7 +331,9 @@ def test_currencies_are_never_added_up(empty: Shop, analyst: Analytics) -> None:
 
 def test_an_order_without_lines_is_counted_until_it_is_cancelled(empty: Shop) -> None:
     """Imports bring such orders; their shipping must stand somewhere."""
-    state = replace(given.given(None, given.place(A)).world.order(A), lines={}, shipping_minor=50)
+    state = replace(
+        given.given(None, given_orders.place(A)).world.order(A), lines={}, shipping_minor=50
+    )
     (sold,) = analytics_facts.selling(state).items()
     assert sold[0] == (0, "", "")
     assert (sold[1].lines, sold[1].shipping_minor, sold[1].quantity) == (1, 50, Decimal(0))
@@ -335,16 +344,16 @@ def test_an_order_without_lines_is_counted_until_it_is_cancelled(empty: Shop) ->
 def test_a_parcels_times_are_facts(empty: Shop) -> None:
     """covers: A31"""
     empty.run(
-        given.place(A),
-        given.approve(A),
-        given.pay(10_000, order_id=A),
-        given.pack((1, 2), parcel_id=K, order_id=A),
-        given.dispatch(K, at=hours(5)),
-        given.deliver(K, delivered_at=hours(50)),
+        given_orders.place(A),
+        given_orders.approve(A),
+        given_money.pay(10_000, order_id=A),
+        given_orders.pack((1, 2), parcel_id=K, order_id=A),
+        given_orders.dispatch(K, at=hours(5)),
+        given_orders.deliver(K, delivered_at=hours(50)),
     )
-    columns = [*analytics_facts.TABLES[analytics_facts.PARCEL_FACT]]
+    columns = [*analytics_tables.TABLES[analytics_tables.PARCEL_FACT]]
     rows = [
-        dict(zip(columns, row, strict=True)) for row in empty.facts(analytics_facts.PARCEL_FACT)
+        dict(zip(columns, row, strict=True)) for row in empty.facts(analytics_tables.PARCEL_FACT)
     ]
     assert [(row["kind"], row["occurred_at"]) for row in rows] == [
         ("packed", hours(0)),
@@ -360,10 +369,10 @@ def test_each_batch_delivered_twice_changes_nothing(shop: Shop) -> None:
     position = 0
     while batch := shop.feed(position, 400):
         writer.apply(batch, position)
-        before = [shop.facts(table) for table in analytics_facts.TABLES]
+        before = [shop.facts(table) for table in analytics_tables.TABLES]
         with pytest.raises(Overtaken):
             writer.apply(batch, position)
-        assert [shop.facts(table) for table in analytics_facts.TABLES] == before
+        assert [shop.facts(table) for table in analytics_tables.TABLES] == before
         position = batch[-1].position
 
 
@@ -374,7 +383,7 @@ def test_facts_equal_a_rebuild_whatever_the_batches(shop: Shop) -> None:
         position = shop.writer().apply(batch, position)
     found = shop.rebuild(compare=True)
     assert (found.differing, found.swapped, found.position) == (0, True, position)
-    update = f"UPDATE lake.{analytics_facts.PAYMENT_FACT} SET amount_minor = amount_minor + 1"
+    update = f"UPDATE lake.{analytics_tables.PAYMENT_FACT} SET amount_minor = amount_minor + 1"
     shop.lake.execute(update)
     assert not shop.rebuild(compare=True).swapped
     assert shop.rebuild().swapped
@@ -551,7 +560,7 @@ def test_maintenance_changes_no_figure(shop: Shop, analyst: Analytics) -> None:
 def test_facts_hold_no_personal_data(shop: Shop) -> None:
     """covers: A92"""
     shop.fold()
-    text = str([shop.facts(table) for table in analytics_facts.TABLES])
+    text = str([shop.facts(table) for table in analytics_tables.TABLES])
     for personal in ("Li Wei", "li@example.com", "Long Street", "'li'", "'wang'", "sealed"):
         assert personal not in text
 
@@ -568,14 +577,16 @@ def test_payments_of_an_older_version_count_as_what_they_were(
     empty: Shop, settings: Settings
 ) -> None:
     """A lake from before money was moved or voided: its rows are captures, one payment each."""
-    columns = analytics_facts.TABLES[analytics_facts.PAYMENT_FACT]
+    columns = analytics_tables.TABLES[analytics_tables.PAYMENT_FACT]
     old = {name: kind for name, kind in columns.items() if name not in {"payments", "kind"}}
     listed = ", ".join(f"{name} {kind}" for name, kind in old.items())
-    table = f"lake.{analytics_facts.PAYMENT_FACT}"
+    table = f"lake.{analytics_tables.PAYMENT_FACT}"
     empty.lake.execute(f"CREATE TABLE {table} ({listed})")
     values = "1, 0, uuid(), now(), now(), now(), 'main', 'web', 'CNY', 'api', 'P', 'alipay', 500"
     empty.lake.execute(f"INSERT INTO {table} VALUES ({values})")
-    empty.run(given.place(A), given.pay(10_000, "P2", A), given.unrecord("P2", A))
+    empty.run(
+        given_orders.place(A), given_money.pay(10_000, "P2", A), given_money.unrecord("P2", A)
+    )
     reader = Analytics(lake_of(settings))
     [row] = reader.payments("method", Period(currency="CNY"))["rows"]
     reader.close()
@@ -586,15 +597,15 @@ def test_what_is_refused_or_brought_back_is_in_the_sales(empty: Shop, analyst: A
     """covers: A27: a refused parcel lowers the sales, an order that lives on raises them again."""
     due = hours(24 * 4)
     empty.run(
-        given.place(A, payment_method="cash_on_delivery"),
-        given.pack((1, 1), parcel_id=K, order_id=A),
-        given.dispatch(K),
-        given.money(RefuseDelivery, A, parcel_id=K),
-        given.place(B),
-        given.money(CancelOverdue, B, at=due),
+        given_orders.place(A, payment_method="cash_on_delivery"),
+        given_orders.pack((1, 1), parcel_id=K, order_id=A),
+        given_orders.dispatch(K),
+        given_money.money(RefuseDelivery, A, parcel_id=K),
+        given_orders.place(B),
+        given_money.money(CancelOverdue, B, at=due),
     )
     [row] = analyst.sales("channel")["rows"]
     assert (row["units"], row["net_minor"]) == (1, 5_000)
-    empty.run(given.pay(10_000, "P", B, at=due, value_date="2025-03-02"))
+    empty.run(given_money.pay(10_000, "P", B, at=due, value_date="2025-03-02"))
     [row] = analyst.sales("channel")["rows"]
     assert (row["units"], row["net_minor"]) == (3, 15_000)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from commands.evidence import FILE_BYTES_MAX, MEDIA_TYPES
-from domain.order_commands import TrackParcel
+from domain.parcel_commands import TrackParcel
 from tests.api_server import Api, events, rows
 from tests.carrier import Desk
 

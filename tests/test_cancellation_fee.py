@@ -9,26 +9,15 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_amounts import charges
 from domain.order_facts import OrderCancelled
 from domain.policy import PublishPolicy
 from domain.policy_rules import CancellationRules, PolicyRules
-from tests.given import (
-    NOON,
-    REFUNDED,
-    Given,
-    World,
-    after,
-    cancel,
-    dispatch,
-    given,
-    line,
-    pack,
-    pay,
-    place,
-    refund,
-)
+from tests.given import NOON, REFUNDED, Given, World, after, given
+from tests.given_money import pay
+from tests.given_orders import cancel, dispatch, line, pack, place
+from tests.given_returns import refund
 
 SECOND = timedelta(seconds=1)
 FREE_UNTIL = NOON + timedelta(hours=24)

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_facts import PaymentCaptured
 from domain.order_money import settlement
 from domain.order_status import code, fulfilment, payment
 from domain.payment_commands import RecordRemittance, RefuseDelivery
 from domain.payment_facts import CashCollected, DeliveryRefused
-from tests.given import (
-    Given,
-    World,
-    after,
-    deliver,
-    dispatch,
-    given,
-    hours,
-    line,
-    money,
-    move,
-    pack,
-    pack_orders,
-    pay,
-    place,
-    refund,
-    scan,
-    unrecord,
-)
+from tests.given import Given, World, after, given, hours
+from tests.given_money import money, move, pay, unrecord
+from tests.given_orders import deliver, dispatch, line, pack, pack_orders, place, scan
+from tests.given_returns import refund
 
 
 def remit(amount_minor: int, payment_id: str = "R1", **more: Any) -> Any:

@@ -13,7 +13,8 @@ from domain.message import Command
 from domain.period import BeginClosing
 from projections import read_models
 from projections.engine import Engine
-from tests.given import line, pay, place
+from tests.given_money import pay
+from tests.given_orders import line, place
 from tests.test_cli import Ledger, ledger_of
 from tests.test_statement_files import FILES
 from workers import periods, statements

@@ -21,12 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from domain import codec, desk
+from domain import codec, desk_names
 from domain.message import EVENT_TYPES, Event, Sealed
-from domain.order_commands import NoteBody, PaymentBody
+from domain.order_commands import NoteBody
 from domain.order_facts import OrderNoted, OrderPlaced
+from domain.payment_commands import PaymentBody
 from domain.values import Contact, Identifier, LongText, Text
-from tests.given import NOON, after, place
+from tests.given import NOON, after
+from tests.given_orders import place
 
 GOLDEN = Path(__file__).parent / "golden" / "events"
 # Test modules may define topics of their own; those of the ledger come from its domain.
@@ -192,7 +194,7 @@ class BoxCipher:
 
 def test_personal_fields_are_sealed_for_their_person_and_read_again() -> None:
     command_id = uuid4()
-    placed = after(place(note="Ring twice")).world.events[desk.order_stream("A")][0]
+    placed = after(place(note="Ring twice")).world.events[desk_names.order_stream("A")][0]
     sealed = codec.seal(placed, BoxCipher(), command_id)
     assert isinstance(sealed, OrderPlaced)
     assert isinstance(sealed.contact, Sealed)

@@ -20,16 +20,10 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import number
 from domain.message import Attempt, Command, Rejected, StreamName
-from domain.order_commands import (
-    AddNote,
-    ApproveOrder,
-    CancelOrder,
-    DispatchParcel,
-    PackParcel,
-    PlaceOrder,
-    RecordPayment,
-    TrackParcel,
-)
+from domain.order_commands import AddNote, ApproveOrder, CancelOrder
+from domain.parcel_commands import DispatchParcel, PackParcel, TrackParcel
+from domain.payment_commands import RecordPayment
+from domain.placement_commands import PlaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests.scale import scale
 

@@ -10,7 +10,7 @@ import pytest
 
 from domain import deadlines, order_alerts
 from domain.deadlines import Deadline
-from domain.desk import customer_stream, order_stream, policy_stream
+from domain.desk_names import customer_stream, order_stream
 from domain.message import StreamName
 from domain.payment_commands import (
     CancelOverdue,
@@ -23,34 +23,28 @@ from domain.payment_commands import (
     RemindPayment,
     VoidAuthorisation,
 )
-from tests.given import (
-    World,
-    add_evidence,
-    after,
+from domain.policy import policy_stream
+from tests.given import World, after, given, hours
+from tests.given_money import authorise, capture, expire_gifts, gift, money, pay, unrecord
+from tests.given_orders import (
     amend,
-    approve_refund,
-    ask_evidence,
-    authorise,
     cancel,
-    capture,
-    deny_refund,
     dispatch,
-    expire_gifts,
-    fail_refund,
-    gift,
-    given,
-    hours,
-    money,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
     receive,
-    refund,
     register,
-    unrecord,
     void,
+)
+from tests.given_returns import (
+    add_evidence,
+    approve_refund,
+    ask_evidence,
+    deny_refund,
+    fail_refund,
+    pay_refund,
+    refund,
 )
 
 DUE = hours(72)

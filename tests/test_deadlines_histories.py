@@ -13,7 +13,7 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import deadlines, desk
 from domain.deadlines import TICK, Deadline, in_order
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command, Event, Rejected
 from domain.order_alerts import REFUND_OVERDUE, REFUND_UNDECIDED
 from domain.order_state import Order
@@ -26,8 +26,8 @@ from domain.payment_commands import (
     RefundOverpayment,
     RemindPayment,
 )
-from domain.policy import PolicyVersion
-from tests import given
+from domain.policy import PolicyVersion, policy_stream
+from tests import given_money, given_orders
 from tests.clock import Clock
 from tests.given import NOON, World
 from tests.histories import History, write
@@ -50,7 +50,7 @@ def history(seed: int, rules: dict[str, Any]) -> History:
 
 
 def _under(one: History, rules: dict[str, Any]) -> History:
-    one.world.run(given.publish(NOON - timedelta(days=1), **rules))
+    one.world.run(given_orders.publish(NOON - timedelta(days=1), **rules))
     return one
 
 
@@ -60,7 +60,7 @@ def held(one: History) -> Iterator[Command]:
         if one.random.random() < 0.3:
             expires = one.now + timedelta(hours=one.random.randint(1, 200))
             name = one.id()
-            yield given.authorise(500, name, order_id, expires_at=expires, at=one.now)
+            yield given_money.authorise(500, name, order_id, expires_at=expires, at=one.now)
 
 
 def policy_of(world: World, order: Order) -> PolicyVersion:
@@ -183,7 +183,7 @@ def test_on_a_real_ledger_the_rows_are_what_is_due(settings: Settings, rules: An
     """covers: R3 rebuild_equals_live: and once the worker has come to a time, nothing is left"""
     one = History(5, settings.master_key_bytes(), settings.name)
     clock = Clock(settings)
-    begin = [one.run(given.publish(NOON - timedelta(days=1), **rules))] if rules else []
+    begin = [one.run(given_orders.publish(NOON - timedelta(days=1), **rules))] if rules else []
     units = [*begin, *one.units(scale(400, 40)), *(one.run(command) for command in held(one))]
     write(Store(settings), clock.connection, iter([unit for unit in units if unit]))
     at = one.now

@@ -25,17 +25,10 @@ from commands.settings import Settings
 from projections import deadlines as model
 from tests.carrier import wait_until
 from tests.clock import DAY, Clock, order
-from tests.given import (
-    NOON,
-    gift,
-    hours,
-    money,
-    pay,
-    publish,
-    receive,
-    refund,
-    register,
-)
+from tests.given import NOON, hours
+from tests.given_money import gift, money, pay
+from tests.given_orders import publish, receive, register
+from tests.given_returns import refund
 from tests.scale import scale
 from tests.servers import MASTER_KEY
 from workers import deadlines, messenger, upkeep
@@ -218,7 +211,7 @@ def test_what_comes_to_be_owed_again_is_overdue_again(clock: Clock) -> None:
 
 
 def limits() -> list[Any]:
-    from tests.given import limit
+    from tests.given_money import limit
 
     return [limit(1_000_000)]
 

@@ -4,47 +4,45 @@ from __future__ import annotations
 
 import pytest
 
-from domain import desk
+from domain import desk, desk_names, policy
 from domain.message import Command
 from domain.order_commands import (
     EndOverride,
 )
-from domain.order_state import OrderLine
-from tests.given import (
-    NOON,
-    World,
-    add_evidence,
-    after,
+from domain.order_line import OrderLine
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     amend,
     approve,
-    approve_refund,
-    approve_return,
-    ask_evidence,
     cancel,
-    close_return,
-    compensate,
     deliver,
-    deny_refund,
-    deny_return,
     dispatch,
-    exchange,
-    fail_refund,
-    given,
-    hours,
     line,
     note,
     override,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
+    scan,
+    void,
+)
+from tests.given_returns import (
+    add_evidence,
+    approve_refund,
+    approve_return,
+    ask_evidence,
+    close_return,
+    compensate,
+    deny_refund,
+    deny_return,
+    exchange,
+    fail_refund,
+    pay_refund,
     refund,
     retry_refund,
-    scan,
     send_back,
     take_back,
-    void,
 )
 
 SENT = (receive(10), place(), pay(10000), pack((1, 2)), dispatch())
@@ -116,37 +114,37 @@ def test_an_order_that_is_not_there_is_not_found(command: Command) -> None:
 
 def test_the_desk_asks_for_what_it_needs_and_no_more() -> None:
     tea, order, parcel = (
-        desk.stock_stream("TEA", "main"),
-        desk.order_stream("A"),
-        desk.parcel_stream("K"),
+        desk_names.stock_stream("TEA", "main"),
+        desk_names.order_stream("A"),
+        desk_names.parcel_stream("K"),
     )
     world = after(*SENT).world
     assert world.needed(place("B", external_ref="R")).keys() == {
-        desk.order_stream("B"),
-        desk.number_claim("number-B"),
-        desk.external_ref_claim("main", "R"),
-        desk.customer_stream("li"),
-        desk.policy_stream("main"),
+        desk_names.order_stream("B"),
+        desk_names.number_claim("number-B"),
+        desk_names.external_ref_claim("main", "R"),
+        desk_names.customer_stream("li"),
+        policy.policy_stream("main"),
         tea,
     }
-    assert world.needed(pay(1)).keys() == {order, desk.policy_stream("main")}
+    assert world.needed(pay(1)).keys() == {order, policy.policy_stream("main")}
     assert world.needed(deliver()).keys() == {parcel, order}
-    claim = desk.tracking_claim("sf-express", "SF-K")
-    li = desk.customer_stream("li")
+    claim = desk_names.tracking_claim("sf-express", "SF-K")
+    li = desk_names.customer_stream("li")
     assert world.needed(dispatch()).keys() == {parcel, order, tea, claim, li}
     reserved = after(receive(10), place()).world
-    assert reserved.needed(cancel()).keys() == {order, tea, desk.policy_stream("main")}
+    assert reserved.needed(cancel()).keys() == {order, tea, policy.policy_stream("main")}
     assert reserved.needed(amend({"line_no": 1, "quantity": 1})).keys() == {order, tea}
     assert reserved.needed(amend({"line_no": 1, "unit_price_minor": 1})).keys() == {order}
 
 
 def test_new_names_need_no_look() -> None:
     assert desk.fresh(place("B", external_ref="R")) == {
-        desk.order_stream("B"),
-        desk.number_claim("number-B"),
-        desk.external_ref_claim("main", "R"),
+        desk_names.order_stream("B"),
+        desk_names.number_claim("number-B"),
+        desk_names.external_ref_claim("main", "R"),
     }
-    assert desk.fresh(pack((1, 1))) == {desk.parcel_stream("K")}
+    assert desk.fresh(pack((1, 1))) == {desk_names.parcel_stream("K")}
     assert desk.fresh(pay(1)) == frozenset()
 
 

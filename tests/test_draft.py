@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain import desk
+from domain import desk_names
 from domain.draft import OFFERS_MAX
 from domain.draft_commands import (
     AcceptQuote,
@@ -30,24 +30,13 @@ from domain.draft_facts import (
 )
 from domain.draft_state import Draft
 from domain.message import Command, Rejected
-from domain.order_commands import PlaceOrderBody
 from domain.order_facts import OrderPlaced
-from tests.given import (
-    ADDRESS,
-    NOON,
-    Given,
-    World,
-    after,
-    credit,
-    hours,
-    limit,
-    line,
-    place,
-    receive,
-    register,
-)
+from domain.placement_commands import PlaceOrderBody
+from tests.given import NOON, Given, World, after, hours
+from tests.given_money import credit, limit
+from tests.given_orders import ADDRESS, line, place, receive, register
 
-DRAFT, ORDER = desk.draft_stream("D"), desk.order_stream("D")
+DRAFT, ORDER = desk_names.draft_stream("D"), desk_names.order_stream("D")
 CONTACT = {"name": "Li Wei", "phone": "13800000000"}
 # 2 teas at 50.00 with 13 % within, 10.00 for the way: 110.00.
 COMPLETE: dict[str, Any] = {
@@ -225,7 +214,7 @@ def test_a_confirmed_draft_is_an_order_with_its_id_and_number() -> None:
     assert [e.model_dump() for e in world.events[ORDER]] == [
         e.model_dump() for e in placed.events[ORDER]
     ]
-    assert world.events[desk.stock_stream("TEA", "main")][0].model_dump()["quantity"] == 2
+    assert world.events[desk_names.stock_stream("TEA", "main")][0].model_dump()["quantity"] == 2
     assert {claim[:2] for claim in world.claims} == {("external_ref", "main/W-1")}
 
 

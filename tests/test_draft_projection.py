@@ -8,7 +8,7 @@ import pytest
 from commands.append import Unit
 from commands.settings import Settings
 from commands.store import Store
-from domain import desk
+from domain import desk_names
 from domain.draft_commands import (
     AcceptQuote,
     ConfirmDraft,
@@ -22,8 +22,9 @@ from domain.message import Command
 from projections import drafts
 from projections.engine import Engine
 from projections.rebuild import rebuild
-from tests import given
-from tests.given import ADDRESS, hours
+from tests import given_orders
+from tests.given import hours
+from tests.given_orders import ADDRESS
 from tests.histories import CUSTOMERS, History, write
 from tests.scale import scale
 
@@ -53,7 +54,9 @@ class Desk(History):
             "channel": "phone",
             "customer_id": self.pick(*CUSTOMERS),
             "currency": "CNY",
-            "lines": [given.line(self.pick("TEA", "CUP"), self.pick(1, "1.5"), tax_rate_bp=1300)],
+            "lines": [
+                given_orders.line(self.pick("TEA", "CUP"), self.pick(1, "1.5"), tax_rate_bp=1300)
+            ],
             "contact": {"name": "Li Wei"},
             "shipping_address": ADDRESS,
             "payment_method": "alipay",
@@ -103,7 +106,7 @@ def test_drafts_rebuilt_are_as_they_were_folded(settings: Settings, seed: int) -
         rebuild(connection, drafts.PROJECTION, settings.read_schema, feed)
         assert connection.execute(query).fetchall() == live
         for draft_id in history.orders:
-            state = history.world.state(desk.draft_stream(draft_id))
+            state = history.world.state(desk_names.draft_stream(draft_id))
             (row,) = [one for one in live if one[0] == draft_id]
             assert (row[2], row[7]) == (state.status, state.total_minor)
             ordered = history.order(draft_id).placed

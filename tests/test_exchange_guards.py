@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from domain.message import Command
-from tests.given import (
-    after,
-    close_return,
-    deliver,
-    dispatch,
-    dispute,
-    exchange,
-    given,
-    hold,
-    line,
-    pack,
-    pay,
-    place,
-    release,
-    take_back,
-)
+from tests.given import after, given
+from tests.given_money import dispute, pay
+from tests.given_orders import deliver, dispatch, hold, line, pack, place, release
+from tests.given_returns import close_return, exchange, take_back
 
 SENT: tuple[Command, ...] = (place(), pay(10_000), pack((1, 2)), dispatch(), deliver())
 FOR_A_POT = exchange(line("POT", 1, 3_600), back=((1, 2),))

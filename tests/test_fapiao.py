@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.fapiao import FapiaoAnswer, FapiaoOrder, FapiaoProvider
 from domain.invoice_facts import FapiaoIssued, FapiaoRequested, FapiaoReversed
 from domain.papers_due import RedLetterDue, papers_due
-from tests.given import NOON, after, given, line, pay, pay_refund, place, refund
+from tests.given import NOON, after, given
+from tests.given_money import pay
+from tests.given_orders import line, place
+from tests.given_returns import pay_refund, refund
 from tests.papers import answered, credit, fapiao, invoices, issue, papers, reverse
 from workers.fapiao_files import DirectoryProvider, name_of
 

@@ -33,7 +33,8 @@ from domain.order_facts import (
     RefundPaid,
     RefundRequested,
 )
-from domain.order_state import Order, evolve
+from domain.order_fold import evolve
+from domain.order_state import Order
 from domain.order_status import shown
 from domain.proof import INTEGER_MAX, microseconds
 from tests.scale import scale

@@ -11,34 +11,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from domain.case_facts import CaseOpened, OrderHeld, UnitsBackordered
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.intake_body import OrderAsSoldBody, filled
 from domain.message import Event
-from domain.order_commands import PlaceOrder
 from domain.order_difference import Sum, at_total
 from domain.order_facts import OrderPlaced
 from domain.order_lines import priced_order
 from domain.order_state import Order
 from domain.order_status import code, fulfilment, stage
+from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
 from domain.pricing import tax_of
-from tests.given import (
-    NOON,
-    World,
-    after,
-    amend,
-    approve,
-    cancel,
-    credit,
-    given,
-    limit,
-    line,
-    pay,
-    place,
-    receive,
-    refund,
-    register,
-)
+from tests.given import NOON, World, after, given
+from tests.given_money import credit, limit, pay
+from tests.given_orders import amend, approve, cancel, line, place, receive, register
+from tests.given_returns import refund
 from tests.scale import scale
 
 REACHED = {"name": "Li Wei", "phone": "13800000000"}

@@ -8,30 +8,17 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice import invoice_line
 from domain.invoice_amounts import Amount, Charge, rates
 from domain.invoice_commands import SellerTerms
 from domain.invoice_facts import NumberTaken, OrderInvoiced, PaperLine, RateSum
 from domain.message import StreamName
 from domain.papers_due import CreditNoteDue, InvoiceDue, papers_due
-from tests.given import (
-    NOON,
-    World,
-    after,
-    amend,
-    approve,
-    cancel,
-    dispatch,
-    given,
-    line,
-    pack,
-    pay,
-    pay_refund,
-    place,
-    refund,
-    void,
-)
+from tests.given import NOON, World, after, given
+from tests.given_money import pay
+from tests.given_orders import amend, approve, cancel, dispatch, line, pack, place, void
+from tests.given_returns import pay_refund, refund
 from tests.order_figures import owed_by_rate
 from tests.papers import SELLERS, TERMS, credit, credit_notes, invoices, issue, papers
 

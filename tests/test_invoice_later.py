@@ -8,25 +8,14 @@ from domain.invoice_amounts import billable_minor, open_amounts
 from domain.message import Command
 from domain.papers_due import CreditNoteDue, InvoiceDue, papers_due
 from domain.payment_commands import ChargeLateFee, RefuseDelivery, ReinstateOrder
-from tests.given import (
-    Given,
-    World,
-    after,
+from tests.given import Given, World, after, given, hours
+from tests.given_money import money, pay
+from tests.given_orders import cancel, deliver, dispatch, line, pack, place, publish
+from tests.given_returns import (
     approve_return,
-    cancel,
-    deliver,
     deny_refund,
-    dispatch,
     fail_refund,
-    given,
-    hours,
-    line,
-    money,
-    pack,
-    pay,
     pay_refund,
-    place,
-    publish,
     refund,
     retry_refund,
     send_back,

@@ -16,7 +16,8 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.invoice_commands import IssueCreditNote, IssueInvoice, RequestFapiao, ReverseFapiao
 from domain.message import Command
-from domain.order_commands import PayRefund, RecordPayment, RequestRefund
+from domain.payment_commands import RecordPayment
+from domain.refund_commands import PayRefund, RequestRefund
 from tests.papers import SELLERS
 from tests.scale import scale
 from tests.test_committer import NOON, attempt, committer, placing, refusals, settle

@@ -29,30 +29,19 @@ from domain.payment_commands import (
     ReinstateOrder,
     WaiveLateFee,
 )
-from tests.given import (
-    World,
-    amend,
+from tests.given import World, hours
+from tests.given_money import dispute, money, pay, unrecord
+from tests.given_orders import amend, cancel, deliver, dispatch, line, pack, place, publish
+from tests.given_returns import (
     approve_refund,
     approve_return,
-    cancel,
-    deliver,
     deny_refund,
-    dispatch,
-    dispute,
     fail_refund,
-    hours,
-    line,
-    money,
-    pack,
-    pay,
     pay_refund,
-    place,
-    publish,
     refund,
     retry_refund,
     send_back,
     take_back,
-    unrecord,
 )
 from tests.order_figures import owed_by_rate
 from tests.papers import credit, issue

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from domain import order_state
-from domain.desk import order_stream
+from domain import order_fold, order_state
+from domain.desk_names import order_stream
 from domain.frozen import replace
 from domain.order_facts import OrderPlaced
 from domain.order_state import Order
@@ -23,12 +23,12 @@ def test_a_state_comes_out_of_json_as_it_went_in(seed: int) -> None:
     for order_id in history.orders:
         placed, *later = history.world.events[order_stream(order_id)]
         assert isinstance(placed, OrderPlaced)
-        order = order_state.impersonal(order_state.evolve(Order(), placed))
+        order = order_state.impersonal(order_fold.evolve(Order(), placed))
         whole = kept = PastOrder(order, placed.at, placed.channel, 1)
         for event in later:
-            whole = replace(whole, order=order_state.evolve(whole.order, event))
+            whole = replace(whole, order=order_fold.evolve(whole.order, event))
             read = load(as_json(kept))
-            kept = replace(read, order=order_state.evolve(read.order, event))
+            kept = replace(read, order=order_fold.evolve(read.order, event))
         whole, kept = (
             replace(one, order=replace(one.order, notes=frozenset())) for one in (whole, kept)
         )

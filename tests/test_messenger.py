@@ -10,18 +10,18 @@ from uuid import uuid4
 import pytest
 
 from commands.settings import Settings
-from domain.order_commands import PlaceOrder
+from domain.placement_commands import PlaceOrder
 from projections import checkpoint, read_models
 from tests.clock import Clock, order
-from tests.given import (
+from tests.given_money import pay
+from tests.given_orders import publish
+from tests.given_returns import (
     add_evidence,
     approve_refund,
     ask_evidence,
     deny_refund,
     fail_refund,
-    pay,
     pay_refund,
-    publish,
     refund,
     retry_refund,
 )

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from domain.command_types import PostalAddress
 from domain.customer import CustomerRegistered
-from domain.desk import customer_stream, order_stream, stock_stream
+from domain.desk_names import customer_stream, order_stream, stock_stream
 from domain.message import Rejected
-from domain.order_commands import PostalAddress
 from domain.order_facts import (
     Line,
     LinesAmended,
@@ -19,27 +19,22 @@ from domain.order_facts import (
 )
 from domain.stock_item import StockItem, StockReserved
 from domain.values import Address, Contact
-from tests.given import (
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     ADDRESS,
-    NOON,
-    World,
-    after,
     amend,
     approve,
     cancel,
     dispatch,
-    given,
-    hours,
     line,
     note,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
-    refund,
     void,
 )
+from tests.given_returns import pay_refund, refund
 
 CONTACT = Contact(name="Li Wei", email="li@example.com")
 TEA = Line(

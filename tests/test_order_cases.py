@@ -8,30 +8,26 @@ import pytest
 
 from domain.case_commands import CaseKind
 from domain.case_facts import CaseClosed, OrderHeld, OrderReviewed
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Event
 from domain.order_facts import OrderApproved
 from domain.order_hold import FORBID_CAPTURING
 from domain.order_intake import case_of
 from domain.order_status import code, stage
 from domain.payment_commands import AuthorisePayment, CapturePayment, ReinstateOrder
-from tests.given import (
-    NOON,
-    World,
-    after,
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     approve,
     cancel,
     close_case,
     deliver,
     dispatch,
-    given,
     hold,
-    hours,
     line,
     open_case,
     override,
     pack,
-    pay,
     place,
     receive,
     reject,

@@ -8,26 +8,22 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from domain.command_types import with_ids
 from domain.message import Command
-from domain.order_commands import (
-    AmendBody,
-    AmendOrder,
-    CancelBody,
+from domain.order_commands import CancelBody, OverrideBody
+from domain.parcel_commands import (
     DeliverBody,
     DeliverParcel,
     DispatchBody,
     DispatchParcel,
-    OverrideBody,
     PackBody,
     PackParcelBody,
-    PaymentBody,
-    PlaceOrder,
-    PlaceOrderBody,
-    RecordPayment,
-    RefundBody,
-    with_ids,
 )
-from tests.given import ADDRESS, NOON, line
+from domain.payment_commands import PaymentBody, RecordPayment
+from domain.placement_commands import AmendBody, AmendOrder, PlaceOrder, PlaceOrderBody
+from domain.refund_commands import RefundBody
+from tests.given import NOON
+from tests.given_orders import ADDRESS, line
 
 ORDER: dict[str, Any] = {
     "channel": "web",

@@ -11,26 +11,18 @@ from typing import get_args
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from domain import desk
+from domain import desk_names
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
 from domain.case_commands import HoldOrder, RejectOrder, ReleaseHold
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision
-from domain.order_commands import (
-    DIMENSIONS,
-    ORDER_CHANGES,
-    AddNote,
-    AmendOrder,
-    ApproveOrder,
-    EndOverride,
-    ParcelCommand,
-    PlaceOrder,
-)
+from domain.order_commands import DIMENSIONS, ORDER_CHANGES, AddNote, ApproveOrder, EndOverride
 from domain.order_money import settlement
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
 from domain.parcel import Parcel
+from domain.parcel_commands import ParcelCommand
 from domain.payment_commands import (
     PAYMENT_CHANGES,
     MovePayment,
@@ -39,6 +31,7 @@ from domain.payment_commands import (
     RemindPayment,
     RequestCapture,
 )
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
 from domain.stock_item import AdjustStock, ReceiveStock
@@ -89,7 +82,7 @@ class Orders(MoneyMoves, ReturnMoves):
 
     def within_the_limit(self, decision: Decision) -> None:
         for customer in CUSTOMERS:
-            stream = desk.account_stream(customer, "CNY")
+            stream = desk_names.account_stream(customer, "CNY")
             facts = decision.events.get(stream, [])
             if any(isinstance(fact, ExposureTaken) for fact in facts):
                 owing = sum(self.exposures(customer).values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import PaymentCaptured
 from domain.order_money import settlement
@@ -21,31 +21,11 @@ from domain.payment_commands import (
     WriteOffDifference,
 )
 from domain.payment_facts import PaymentMovedIn, PaymentMovedOut, UnpaidDispatchAllowed
-from tests.given import (
-    NOON,
-    World,
-    after,
-    amend,
-    authorise,
-    cancel,
-    capture,
-    dispatch,
-    dispute,
-    given,
-    hours,
-    line,
-    money,
-    move,
-    pack,
-    pay,
-    pay_refund,
-    place,
-    publish,
-    receive,
-    refund,
-    unrecord,
-    void,
-)
+from domain.policy import policy_stream
+from tests.given import NOON, World, after, given, hours
+from tests.given_money import authorise, capture, dispute, money, move, pay, unrecord
+from tests.given_orders import amend, cancel, dispatch, line, pack, place, publish, receive, void
+from tests.given_returns import pay_refund, refund
 
 
 def paid_in(world: World, order_id: str = "A") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.order_facts import (
     LineQuantity,
     OrderCancelled,
@@ -12,26 +12,21 @@ from domain.order_facts import (
     PaymentPart,
     RefundPaid,
 )
-from tests.given import (
-    NOON,
-    REFUNDED,
-    Given,
-    after,
+from tests.given import NOON, REFUNDED, Given, after, given
+from tests.given_money import pay
+from tests.given_orders import (
     amend,
     approve,
     cancel,
     deliver,
     dispatch,
-    given,
     line,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
-    refund,
     void,
 )
+from tests.given_returns import pay_refund, refund
 
 
 def test_cancelling_frees_the_stock_in_the_same_write() -> None:

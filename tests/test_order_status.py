@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain import desk
+from domain import desk_names
 from domain.message import Command, Event
 from domain.order_commands import DIMENSIONS, EndOverride
 from domain.order_facts import (
@@ -24,27 +24,24 @@ from domain.order_facts import (
     RefundRequested,
     StatusOverridden,
 )
-from domain.order_state import Order, evolve
+from domain.order_fold import evolve
+from domain.order_state import Order
 from domain.order_status import LABELS, Dimensions, facts, headline, shown
-from tests.given import (
-    NOON,
-    after,
+from tests.given import NOON, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import (
     cancel,
     deliver,
     dispatch,
-    given,
-    hours,
     line,
     override,
     pack,
-    pay,
-    pay_refund,
     place,
     receive,
-    refund,
     scan,
     void,
 )
+from tests.given_returns import pay_refund, refund
 
 TWO = place("A", line(), line("CUP", 1, 5000))
 PAID = (TWO, pay(15000))
@@ -121,7 +118,7 @@ def test_an_override_is_a_fact_with_its_reason_and_what_was_before() -> None:
     start = after(*PAID)
     world = start.when(override("payment", "unpaid")).then(
         {
-            desk.order_stream("A"): [
+            desk_names.order_stream("A"): [
                 StatusOverridden(
                     person="customer/li",
                     dimension="payment",
@@ -232,7 +229,9 @@ ODD: list[Event] = [
 ]
 
 
-@pytest.mark.parametrize("start", [[], [PLACED], after(TWO).world.events[desk.order_stream("A")]])
+@pytest.mark.parametrize(
+    "start", [[], [PLACED], after(TWO).world.events[desk_names.order_stream("A")]]
+)
 def test_irregular_history_is_applied_and_has_a_status(start: list[Event]) -> None:
     state = Order()
     for event in [*start, *ODD, *reversed(ODD)]:

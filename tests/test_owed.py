@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import OrderCancelled
 from domain.order_money import settlement
@@ -21,33 +21,26 @@ from domain.payment_commands import (
     ReinstateOrder,
     WriteOffDifference,
 )
-from tests.given import (
-    World,
-    after,
+from tests.given import World, after, given, hours
+from tests.given_money import authorise, dispute, limit, money, move, pay, unrecord
+from tests.given_orders import (
     amend,
-    approve_return,
-    authorise,
     cancel,
     deliver,
-    deny_refund,
     dispatch,
-    dispute,
-    given,
-    hours,
-    limit,
     line,
-    money,
-    move,
     pack,
-    pay,
-    pay_refund,
     place,
     publish,
-    refund,
     register,
+)
+from tests.given_returns import (
+    approve_return,
+    deny_refund,
+    pay_refund,
+    refund,
     send_back,
     take_back,
-    unrecord,
 )
 
 SENT = (pack((1, 2)), dispatch(), deliver())

@@ -19,10 +19,13 @@ from saxonche import PySaxonProcessor
 
 from api import paper_html, paper_pdf, paper_view, paper_xml
 from api.paper_view import PaperShown
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.invoice_commands import SellerTerms
 from domain.money import minor_digits
-from tests.given import ADDRESS, World, given, line, pay, place, refund
+from tests.given import World, given
+from tests.given_money import pay
+from tests.given_orders import ADDRESS, line, place
+from tests.given_returns import refund
 from tests.order_figures import owed_by_rate
 from tests.papers import TERMS, credit, issue
 from tests.scale import scale
@@ -286,7 +289,7 @@ def test_what_people_wrote_is_text_on_every_paper() -> None:
 
 def test_a_paper_keeps_the_address_of_its_day() -> None:
     """A14: an order's papers say what was known when they were issued."""
-    from tests.given import amend
+    from tests.given_orders import amend
 
     moved = amend(shipping_address=ADDRESS | {"line1": "2 New Street"})
     world = given(bought(), issue((1, 1)), moved, issue(paper_id="I2")).world

@@ -12,37 +12,32 @@ import pytest
 from hypothesis import given as sample
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, parcel_stream, stock_stream
+from domain.desk_names import order_stream, parcel_stream, stock_stream
 from domain.message import StreamName
-from domain.order_commands import DispatchParcel
 from domain.order_facts import DeliveryTroubled, LineQuantity, OrderDelivered, OrderDispatched
 from domain.order_status import shown
 from domain.parcel import scan_id
+from domain.parcel_commands import DispatchParcel
 from domain.parcel_facts import TROUBLES, ParcelDelivered, ParcelDispatched, ParcelTracked
 from domain.stock_item import StockItem, StockShipped
-from tests.given import (
-    NOON,
-    Given,
-    after,
+from tests.given import NOON, Given, after, given, hours
+from tests.given_money import limit, pay
+from tests.given_orders import (
     amend,
     approve,
     cancel,
     deliver,
     dispatch,
-    given,
-    hours,
-    limit,
     line,
     pack,
     pack_orders,
-    pay,
     place,
     receive,
-    refund,
     register,
     scan,
     void,
 )
+from tests.given_returns import refund
 
 A, K = order_stream("A"), parcel_stream("K")
 

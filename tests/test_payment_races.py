@@ -12,15 +12,17 @@ from commands.planning import Outcome
 from commands.settings import Settings
 from commands.store import Store
 from domain.message import Command
-from domain.order_commands import PlaceOrder, RecordPayment, RequestRefund
 from domain.payment_commands import (
     AuthorisePayment,
     CancelOverdue,
     CapturePayment,
     MovePayment,
     OpenChargeback,
+    RecordPayment,
     VoidPayment,
 )
+from domain.placement_commands import PlaceOrder
+from domain.refund_commands import RequestRefund
 from tests.scale import scale
 from tests.test_committer import NOON, attempt, committer, placing, receiving, refusals, settle
 

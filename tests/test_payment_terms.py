@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, policy_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.money import ratio_half_up
 from domain.order_money import settlement
@@ -22,27 +22,11 @@ from domain.payment_commands import (
 )
 from domain.payment_facts import LateFeeCharged, LateFeeCorrected
 from domain.payment_terms import late_fee, priced_days, rate_ppm
-from domain.policy import PolicyVersion
+from domain.policy import PolicyVersion, policy_stream
 from domain.policy_rules import PaymentRules
-from tests.given import (
-    World,
-    after,
-    authorise,
-    cancel,
-    given,
-    hours,
-    limit,
-    line,
-    money,
-    move,
-    pack,
-    pay,
-    place,
-    publish,
-    receive,
-    register,
-    void,
-)
+from tests.given import World, after, given, hours
+from tests.given_money import authorise, limit, money, move, pay
+from tests.given_orders import cancel, line, pack, place, publish, receive, register, void
 
 # 20:00 in Shanghai; due three days later at 20:00, so the first full day after due is the 5th.
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)

@@ -10,7 +10,10 @@ import pytest
 from commands.keys import Vault
 from commands.planning import Entry, Plan
 from domain.message import Attempt, Command
-from tests.given import World, after, approve, pay, place, refund
+from tests.given import World, after
+from tests.given_money import pay
+from tests.given_orders import approve, place
+from tests.given_returns import refund
 
 ID = UUID(int=1)
 ATTEMPT = Attempt("desk", "test", ID, ID, None, "key", b"digest")

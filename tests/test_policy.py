@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 
 from commands.china_calendar import china_days, public_days
-from domain import desk
+from domain import policy
+from domain.command_types import Channel
 from domain.message import Rejected
-from domain.order_commands import Channel
 from domain.policy import (
     DEFAULTS,
     Policy,
@@ -26,7 +26,7 @@ from domain.policy_rules import IntakeRules, PolicyRules, amount, difference, in
 from tests.given import NOON, World, after, given, hours
 
 VERSION_0 = Path(__file__).parent / "golden" / "policy_version_0.json"
-STREAM = desk.policy_stream("main")
+STREAM = policy.policy_stream("main")
 
 
 def rules(**sections: Any) -> PolicyRules:
@@ -72,7 +72,7 @@ def test_the_first_version_is_1_and_holds_all_rules_and_the_days_as_they_are_kno
 def test_every_shop_has_its_own_versions() -> None:
     world = after(publish(free_for(48)), publish(free_for(12), shop="second")).world
     assert state(world).newest == 1
-    other: Policy = world.state(desk.policy_stream("second"))
+    other: Policy = world.state(policy.policy_stream("second"))
     assert in_force(other, NOON).rules.cancellation.free_hours == 12
 
 

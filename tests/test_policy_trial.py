@@ -8,30 +8,17 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command, Event
 from domain.payment_commands import CancelOverdue, ChargeLateFee
 from domain.policy import DEFAULTS, PolicyVersion, drafted
 from domain.policy_calendar import CalendarDays
 from domain.policy_rules import PolicyRules
 from domain.policy_trial import RULES, Decided, tried
-from tests.given import (
-    NOON,
-    after,
-    approve_return,
-    cancel,
-    deliver,
-    dispatch,
-    hours,
-    money,
-    pack,
-    pay,
-    place,
-    publish,
-    refund,
-    send_back,
-    take_back,
-)
+from tests.given import NOON, after, hours
+from tests.given_money import money, pay
+from tests.given_orders import cancel, deliver, dispatch, pack, place, publish
+from tests.given_returns import approve_return, refund, send_back, take_back
 
 COVERED = CalendarDays.model_validate({"covered_until": "2030-12-31"})
 DELIVERED = (place(), pay(10_000), pack((1, 2)), dispatch(), deliver())

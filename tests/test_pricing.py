@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import money
-from domain.order_commands import PlaceOrder
 from domain.order_facts import Line
-from domain.order_state import OrderLine
+from domain.order_line import OrderLine
+from domain.placement_commands import PlaceOrder
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
     LINES_MAX,
@@ -30,7 +30,10 @@ from domain.pricing import (
     tax_of,
     unit_price_in_minor,
 )
-from tests.given import World, after, amend, pay, place, refund
+from tests.given import World, after
+from tests.given_money import pay
+from tests.given_orders import amend, place
+from tests.given_returns import refund
 
 ADR = Path(__file__).parent.parent / "docs" / "adr" / "0002-arithmetic-of-an-order.md"
 

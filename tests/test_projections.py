@@ -23,7 +23,7 @@ from projections.checkpoint import Overtaken
 from projections.engine import Engine, Projection
 from projections.order_status import OrderFilters
 from projections.rebuild import rebuild, release
-from tests import given
+from tests import given_money, given_orders
 from tests.given import NOON, hours
 from tests.histories import CUSTOMERS, History, write
 from tests.scale import scale
@@ -176,7 +176,7 @@ def test_a_long_history_comes_in_pages(shop: Shop) -> None:
 
 def test_stock_is_what_came_in_less_what_went_out(shop: Shop) -> None:
     """covers: A47. Several locations of a sku are summed; an unknown sku is not stock-kept."""
-    second = given.receive(5, "TEA").model_copy(update={"location": "south"})
+    second = given_orders.receive(5, "TEA").model_copy(update={"location": "south"})
     shop.run(second)
     position = shop.fold(stock_levels.PROJECTION)
     main, south = shop.history.world.stock("TEA"), shop.history.world.stock("TEA", "south")
@@ -306,7 +306,7 @@ def test_projection_never_skips_late_commit(empty: Shop) -> None:
         history = History(seed)
         with empty.store.connect(autocommit=True) as connection:
             for n in range(scale(400, 20)):
-                unit = history.run(given.receive(1, f"SKU-{seed}-{n % 5}"))
+                unit = history.run(given_orders.receive(1, f"SKU-{seed}-{n % 5}"))
                 assert unit is not None
                 with connection.transaction():
                     empty.store.append(connection, [unit])
@@ -432,7 +432,7 @@ def test_a_row_that_cannot_be_stored_waits_alone(shop: Shop) -> None:
 
 def test_voided_orders_are_in_no_list_and_no_figure(empty: Shop) -> None:
     """covers: A83. They stay in the ledger, and can be asked for by name."""
-    empty.run(given.place(A), given.place(B), given.void(B))
+    empty.run(given_orders.place(A), given_orders.place(B), given_orders.void(B))
     empty.fold_all()
     listed = empty.ask(lambda c: order_status.list_orders(c, OrderFilters()))
     assert [order["order_id"] for order in listed["items"]] == [A]
@@ -476,12 +476,12 @@ def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
 def test_an_order_is_found_by_what_people_know_of_it(empty: Shop) -> None:
     """covers: A19. Number, reference, customer, sku, tracking number; the beginning of the id."""
     empty.run(
-        given.place(A, given.line("TEA"), external_ref="Web 100%"),
-        given.place(B, given.line("CUP"), customer_id="wang"),
-        given.approve(B),
-        given.pay(10_000, "P", B),
-        given.pack((1, 2), parcel_id=K, order_id=B),
-        given.dispatch(K, "SF-77"),
+        given_orders.place(A, given_orders.line("TEA"), external_ref="Web 100%"),
+        given_orders.place(B, given_orders.line("CUP"), customer_id="wang"),
+        given_orders.approve(B),
+        given_money.pay(10_000, "P", B),
+        given_orders.pack((1, 2), parcel_id=K, order_id=B),
+        given_orders.dispatch(K, "SF-77"),
     )
     empty.fold(order_status.PROJECTION)
 
@@ -497,12 +497,12 @@ def test_an_order_is_found_by_what_people_know_of_it(empty: Shop) -> None:
 
 def test_an_override_is_shown_as_one_and_ends_with_the_next_fact(empty: Shop) -> None:
     """covers: A27"""
-    empty.run(given.place(A), given.override("payment", "overdue", order_id=A))
+    empty.run(given_orders.place(A), given_orders.override("payment", "overdue", order_id=A))
     empty.fold(order_status.PROJECTION)
     order, _ = empty.ask(lambda c: order_status.get_order(c, f"number-{A}"))
     assert (order["payment"], order["overrides"]["payment"]["facts"]) == ("overdue", "unpaid")
     assert order["overrides"]["payment"]["actor"] == "desk"
-    empty.run(given.pay(10_000, order_id=A))
+    empty.run(given_money.pay(10_000, order_id=A))
     empty.fold(order_status.PROJECTION)
     order, _ = empty.ask(lambda c: order_status.get_order(c, A))
     assert (order["payment"], order["overrides"]) == ("paid", {})
@@ -512,14 +512,14 @@ def test_times_name_the_event_that_told_them_and_earlier_estimates_are_kept(empt
     """covers: A10"""
     first, second = hours(72), hours(96)
     empty.run(
-        given.place(A),
-        given.pay(10_000, order_id=A),
-        given.approve(A),
-        given.pack((1, 2), parcel_id=K, order_id=A),
-        given.dispatch(K, at=hours(1)).model_copy(update={"estimated_at": first}),
-        given.scan("in_transit", hours(20), K, estimated_at=second),
-        given.scan("picked_up", hours(2), K, estimated_at=hours(60)),
-        given.deliver(K, delivered_at=hours(50)),
+        given_orders.place(A),
+        given_money.pay(10_000, order_id=A),
+        given_orders.approve(A),
+        given_orders.pack((1, 2), parcel_id=K, order_id=A),
+        given_orders.dispatch(K, at=hours(1)).model_copy(update={"estimated_at": first}),
+        given_orders.scan("in_transit", hours(20), K, estimated_at=second),
+        given_orders.scan("picked_up", hours(2), K, estimated_at=hours(60)),
+        given_orders.deliver(K, delivered_at=hours(50)),
     )
     empty.fold(order_status.PROJECTION)
     order, _ = empty.ask(lambda c: order_status.get_order(c, A))

@@ -23,8 +23,8 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.message import Recorded, StreamName
 from domain.order_facts import PaymentCaptured
+from domain.order_fold import evolve as evolve_order
 from domain.order_state import Order
-from domain.order_state import evolve as evolve_order
 from domain.payout import Payout
 from domain.payout import evolve as evolve_payout
 from domain.provider import Ask

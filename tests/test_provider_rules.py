@@ -15,8 +15,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from commands.provider import ID, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, is_signed, sign
-from domain.desk import order_stream
-from domain.order_commands import PayRefund, RequestRefund
+from domain.desk_names import order_stream
 from domain.payment_commands import RequestCapture
 from domain.payout import Payout, key_of, payout_stream
 from domain.provider import Told, notice_stream, their_id
@@ -29,8 +28,9 @@ from domain.provider_commands import (
     RecordNotice,
     SetNoticeAside,
 )
-from domain.refund_commands import DenyRefund, FailRefund, RetryRefund
-from tests.given import NOON, Given, after, given, line, place
+from domain.refund_commands import DenyRefund, FailRefund, PayRefund, RequestRefund, RetryRefund
+from tests.given import NOON, Given, after, given
+from tests.given_orders import line, place
 
 TOTAL = 10_000
 CHARGE = their_id("acme", "ch-1")

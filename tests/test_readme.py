@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from commands.settings import Settings
-from domain import desk
+from domain import desk_write
 from domain.message import EVENT_TYPES
 from tests.servers import temporary_directory
 from workers import kafka_topics
@@ -96,7 +96,7 @@ def test_every_setting_is_named() -> None:
 
 
 def test_every_topic_is_named() -> None:
-    assert desk.AGGREGATES, "imports all events"
+    assert desk_write.AGGREGATES, "imports all events"
     for topic in [*EVENT_TYPES, *kafka_topics.PARTITIONS]:
         if not topic.startswith("test."):
             assert f"`{topic}`" in section("Topics")

@@ -34,7 +34,7 @@ from projections import money_movements, periods, reconciling, statement_lines, 
 from projections.engine import Engine, Projection
 from projections.order_status import PROJECTION as ORDERS
 from projections.rebuild import rebuild
-from tests import given
+from tests import given, given_money, given_orders, given_returns
 from tests.histories import History, write
 from tests.scale import scale
 from tests.test_statement import announce, match, record, row, statement
@@ -122,20 +122,24 @@ def undo(shop: Books) -> None:
         for payment_id in state.payments:
             chance, name = shop.random.random(), f"C-{payment_id}"
             if chance < 0.15:
-                shop.run(given.unrecord(payment_id, order_id))
+                shop.run(given_money.unrecord(payment_id, order_id))
             elif chance < 0.25:
-                shop.run(given.dispute(payment_id, order_id=order_id, chargeback_id=name))
-                shop.run(given.money(LoseChargeback, order_id, at, chargeback_id=name))
+                shop.run(given_money.dispute(payment_id, order_id=order_id, chargeback_id=name))
+                shop.run(given_money.money(LoseChargeback, order_id, at, chargeback_id=name))
         for refund_id in state.refunds:
             if shop.random.random() < 0.3:
-                shop.run(given.fail_refund(refund_id, order_id=order_id, at=at))
+                shop.run(given_returns.fail_refund(refund_id, order_id=order_id, at=at))
         if shop.random.random() < 0.1:
-            shop.run(given.compensate(77, f"X-{order_id}", order_id=order_id, at=at))
+            shop.run(given_returns.compensate(77, f"X-{order_id}", order_id=order_id, at=at))
 
     first, second = shop.history.id(), shop.history.id()
     shop.history.orders += [first, second]
-    shop.run(given.place(first), given.place(second), given.pay(5_000, "P", first))
-    shop.run(given.move("P", second, 400, order_id=first), given.unrecord("M-P", second))
+    shop.run(
+        given_orders.place(first), given_orders.place(second), given_money.pay(5_000, "P", first)
+    )
+    shop.run(
+        given_money.move("P", second, 400, order_id=first), given_money.unrecord("M-P", second)
+    )
 
 
 def line(shop: Books, place: int, one: tuple[str, str, int, str]) -> StatementLine:
@@ -369,7 +373,10 @@ def test_what_comes_after_the_line_is_booked_in_the_next_month(books: Books) -> 
     before = month_totals(books, "2025-03")
     order_id = books.history.id()
     books.history.orders.append(order_id)
-    books.run(given.place(order_id), given.pay(4_321, "late", order_id, method="bank_transfer"))
+    books.run(
+        given_orders.place(order_id),
+        given_money.pay(4_321, "late", order_id, method="bank_transfer"),
+    )
     assert month_totals(books, "2025-03").totals == before.totals
     books.run(BeginClosing(month="2025-04", at=NOW))
     april = month_totals(books, "2025-04")
@@ -388,20 +395,23 @@ def test_whatever_is_dated_into_a_closed_month_is_booked_in_the_next_with_a_poin
     ids = [books.history.id() for _ in range(3)]
     books.history.orders += ids
     for name in ids:
-        books.run(given.place(name), given.pay(10_000, f"P-{name}", name, method="credit_card"))
+        books.run(
+            given_orders.place(name),
+            given_money.pay(10_000, f"P-{name}", name, method="credit_card"),
+        )
     books.run(BeginClosing(month="2025-03", at=NOW))
     before = month_totals(books, "2025-03").totals
     first, second, third = ids
     late: list[Command] = [
-        given.move(f"P-{first}", second, 400, order_id=first, to_payment_id="M"),
-        given.dispute(f"P-{second}", 1_000, order_id=second, chargeback_id="C"),
-        given.money(LoseChargeback, second, chargeback_id="C"),
-        given.unrecord(f"P-{third}", third),
-        given.refund(300, order_id=first),
-        given.pay_refund(order_id=first),
-        given.fail_refund(order_id=first),
-        given.compensate(55, order_id=first),
-        given.pay(9_950, "again", third, method="credit_card"),  # 0.50 are written off.
+        given_money.move(f"P-{first}", second, 400, order_id=first, to_payment_id="M"),
+        given_money.dispute(f"P-{second}", 1_000, order_id=second, chargeback_id="C"),
+        given_money.money(LoseChargeback, second, chargeback_id="C"),
+        given_money.unrecord(f"P-{third}", third),
+        given_returns.refund(300, order_id=first),
+        given_returns.pay_refund(order_id=first),
+        given_returns.fail_refund(order_id=first),
+        given_returns.compensate(55, order_id=first),
+        given_money.pay(9_950, "again", third, method="credit_card"),  # 0.50 are written off.
     ]
     books.run(*late)
     assert month_totals(books, "2025-03").totals == before
@@ -431,7 +441,7 @@ def test_whatever_is_dated_into_a_closed_month_is_booked_in_the_next_with_a_poin
 def test_a_difference_is_written_off_no_longer_when_its_match_is_undone(books: Books) -> None:
     """covers: A24, A25"""
     order_id, name = books.history.id(), "e" * 64
-    books.run(given.place(order_id), given.pay(10_000, "P", order_id))
+    books.run(given_orders.place(order_id), given_money.pay(10_000, "P", order_id))
     books.run(*statement(row(1, 9_900), statement_id=name))
     ours = {"kind": "capture", "owner": order_id, "id": "P"}
     books.run(match([1], [ours], "M", name))
@@ -451,16 +461,16 @@ def test_late_fees_are_summed_as_they_are_charged_and_waived(books: Books) -> No
     """covers: A22, A24: they stand on no invoice, so this is their book."""
     order_id = books.history.id()
     fees = {"on_overdue": "late_fee", "late_fee_percent_per_day": "1"}
-    books.run(given.publish(payment=fees), given.place(order_id))
+    books.run(given_orders.publish(payment=fees), given_orders.place(order_id))
     at = given.hours(24 * 8)
-    books.run(given.money(ChargeLateFee, order_id, at))
-    books.run(given.money(WaiveLateFee, order_id, at, amount_minor=30, reason="goodwill"))
+    books.run(given_money.money(ChargeLateFee, order_id, at))
+    books.run(given_money.money(WaiveLateFee, order_id, at, amount_minor=30, reason="goodwill"))
     owed = books.history.order(order_id).money.late_fees_minor
     assert late_fees(books) == owed > 0
-    books.run(given.money(WaiveLateFee, order_id, at, reason="all of it"))
+    books.run(given_money.money(WaiveLateFee, order_id, at, reason="all of it"))
     early = given.hours(24 * 5).date()  # The later days fall off, and were forgiven before.
-    books.run(given.pay(5_000, "P", order_id, at=given.hours(24 * 9), value_date=early))
-    books.run(given.money(ChargeLateFee, order_id, given.hours(24 * 12)))
+    books.run(given_money.pay(5_000, "P", order_id, at=given.hours(24 * 9), value_date=early))
+    books.run(given_money.money(ChargeLateFee, order_id, given.hours(24 * 12)))
     assert late_fees(books) == books.history.order(order_id).money.late_fees_minor > 0
 
 
@@ -496,7 +506,7 @@ def test_the_line_is_drawn_once(books: Books) -> None:
 def test_of_two_statements_that_want_one_payment_at_once_one_gets_it(settings: Settings) -> None:
     """covers: A25, L12: two writers, one movement, exactly one wins."""
     order_id, digests = str(uuid4()), [f"{number:064x}" for number in range(scale(100, 6))]
-    start = [given.place(order_id, at=given.NOON), given.pay(10_000, "P1", order_id)]
+    start = [given_orders.place(order_id, at=given.NOON), given_money.pay(10_000, "P1", order_id)]
     for name in digests:
         start += statement(row(1, 10_000), statement_id=name)
     send(settings, start, "desk")
@@ -517,10 +527,10 @@ def test_of_two_statements_that_want_one_payment_at_once_one_gets_it(settings: S
 def test_a_closing_and_payments_at_once_lose_and_double_nothing(settings: Settings) -> None:
     """covers: A24: each payment is in the month or late in the next, whoever was first."""
     order_ids = [str(uuid4()) for _ in range(scale(100, 12))]
-    send(settings, [given.place(name) for name in order_ids], "desk")
+    send(settings, [given_orders.place(name) for name in order_ids], "desk")
 
     def pay(name: str) -> None:
-        send(settings, [given.pay(100, f"P-{name}", name)], "desk")
+        send(settings, [given_money.pay(100, f"P-{name}", name)], "desk")
 
     with ThreadPoolExecutor(4) as threads:
         paying = [threads.submit(pay, name) for name in order_ids]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Command
 from domain.order_facts import RefundApproved, RefundEvidenceAdded, RefundRequested
 from domain.order_state import Order
@@ -16,25 +16,17 @@ from domain.order_status import shown
 from domain.policy import DEFAULTS, PublishPolicy
 from domain.policy_rules import PolicyRules, RefundRules
 from domain.refund_terms import Terms, terms
-from tests.given import (
-    NOON,
-    REFUNDED,
-    Given,
-    World,
+from tests.given import NOON, REFUNDED, Given, World, after, given
+from tests.given_money import pay
+from tests.given_orders import amend, cancel, line, place
+from tests.given_returns import (
     add_evidence,
-    after,
-    amend,
     approve_refund,
     ask_evidence,
-    cancel,
     compensate,
     deny_refund,
     fail_refund,
-    given,
-    line,
-    pay,
     pay_refund,
-    place,
     refund,
     retry_refund,
 )

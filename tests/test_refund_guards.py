@@ -5,26 +5,15 @@ from __future__ import annotations
 import pytest
 
 from domain.payment_commands import LoseChargeback, WinChargeback
-from tests.given import (
-    after,
+from tests.given import after, given
+from tests.given_money import authorise, capture, credit, dispute, gift, money, pay
+from tests.given_orders import cancel, line, place, register, reject
+from tests.given_returns import (
     approve_refund,
-    authorise,
-    cancel,
-    capture,
-    credit,
     deny_refund,
-    dispute,
     fail_refund,
-    gift,
-    given,
-    line,
-    money,
-    pay,
     pay_refund,
-    place,
     refund,
-    register,
-    reject,
     retry_refund,
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.desk import order_stream, stock_stream
+from domain.desk_names import order_stream, stock_stream
 from domain.message import Command
 from domain.order_facts import Exemption, OrderPlaced, PaymentCaptured, RefundRequested
 from domain.order_status import facts, shown
@@ -16,29 +16,16 @@ from domain.policy import PublishPolicy
 from domain.policy_rules import PolicyRules
 from domain.return_facts import OrderExchanged, PlacedInExchange, ReturnApproved
 from domain.stock_item import StockReturned
-from tests.given import (
-    NOON,
-    REFUNDED,
-    Given,
-    World,
-    after,
+from tests.given import NOON, REFUNDED, Given, World, after, given, hours
+from tests.given_money import pay
+from tests.given_orders import cancel, deliver, dispatch, line, override, pack, place, receive
+from tests.given_returns import (
     approve_return,
-    cancel,
     close_return,
-    deliver,
     deny_return,
-    dispatch,
     exchange,
     fail_refund,
-    given,
-    hours,
-    line,
-    override,
-    pack,
-    pay,
     pay_refund,
-    place,
-    receive,
     refund,
     retry_refund,
     send_back,

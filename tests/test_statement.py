@@ -20,7 +20,10 @@ from domain.statement_commands import (
     StatementLine,
     UnmatchLines,
 )
-from tests.given import NOON, Given, World, after, given, pay, pay_refund, place, refund
+from tests.given import NOON, Given, World, after, given
+from tests.given_money import pay
+from tests.given_orders import place
+from tests.given_returns import pay_refund, refund
 
 BANK, STRIPE = "b" * 64, "5" * 64
 

@@ -8,19 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.desk import stock_stream
+from domain.desk_names import stock_stream
 from domain.order_facts import OrderPlaced
 from domain.stock_item import AdjustStock, ReceiveStock, StockAdjusted, StockItem, StockReceived
-from tests.given import (
-    NOON,
-    World,
-    after,
-    cancel,
-    given,
-    line,
-    place,
-    receive,
-)
+from tests.given import NOON, World, after, given
+from tests.given_orders import cancel, line, place, receive
 
 TEA = stock_stream("TEA", "main")
 

@@ -14,7 +14,10 @@ from domain import discount
 from domain.invoice_amounts import rates
 from domain.money import split
 from domain.order_facts import Discount, Exemption
-from tests.given import Given, World, after, amend, cancel, given, line, pay, place, refund
+from tests.given import Given, World, after, given
+from tests.given_money import pay
+from tests.given_orders import amend, cancel, line, place
+from tests.given_returns import refund
 from tests.papers import credit, issue
 from tests.scale import scale
 

@@ -10,38 +10,34 @@ from hypothesis import given as sample
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from domain.desk import order_stream, parcel_stream
+from domain.desk_names import order_stream, parcel_stream
 from domain.message import Command
 from domain.order_facts import DeliveryTroubled, RefundRequested
 from domain.order_status import code, facts
 from domain.parcel_facts import ParcelTracked
 from domain.payment_commands import RefuseDelivery
 from domain.return_facts import InterceptRequested, ReturnRequested
-from tests.given import (
-    REFUNDED,
-    Given,
-    World,
-    after,
-    approve_return,
+from tests.given import REFUNDED, Given, World, after, given, hours
+from tests.given_money import money, pay
+from tests.given_orders import (
     cancel,
-    close_return,
     deliver,
-    deny_return,
     dispatch,
-    given,
-    hours,
-    intercept,
     line,
-    money,
     pack,
     pack_orders,
-    pay,
-    pay_refund,
     place,
     publish,
     receive,
-    refund,
     scan,
+)
+from tests.given_returns import (
+    approve_return,
+    close_return,
+    deny_return,
+    intercept,
+    pay_refund,
+    refund,
     send_back,
     take_back,
 )

@@ -20,21 +20,9 @@ from domain.invoice_commands import (
 )
 from domain.message import Command
 from domain.number import SEED_MIN, from_seed
-from domain.order_commands import (
-    AmendOrder,
-    ApproveOrder,
-    CancelOrder,
-    DeliverParcel,
-    DispatchParcel,
-    PackParcel,
-    PayRefund,
-    PlaceOrder,
-    RecordPayment,
-    RequestRefund,
-    TrackParcel,
-    VoidOrder,
-)
+from domain.order_commands import ApproveOrder, CancelOrder, VoidOrder
 from domain.order_intake import case_of
+from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import (
     AuthorisePayment,
     CancelOverdue,
@@ -44,6 +32,7 @@ from domain.payment_commands import (
     LoseChargeback,
     MovePayment,
     OpenChargeback,
+    RecordPayment,
     RecordPaymentFailure,
     RecordRemittance,
     RefuseDelivery,
@@ -52,6 +41,7 @@ from domain.payment_commands import (
     WaiveLateFee,
     WinChargeback,
 )
+from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy
 from domain.policy_rules import PolicyRules
 from domain.refund_commands import (
@@ -62,7 +52,9 @@ from domain.refund_commands import (
     ExchangeOrder,
     FailRefund,
     PayCompensation,
+    PayRefund,
     ReceiveReturn,
+    RequestRefund,
     RequestReturn,
     RetryRefund,
 )

@@ -17,10 +17,9 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import deadlines
 from domain.deadlines import Deadline
-from domain.desk import policy_stream
 from domain.message import Recorded, StreamName
 from domain.order_state import Order
-from domain.policy import pinned
+from domain.policy import pinned, policy_stream
 from projections import checkpoint
 from projections import deadlines as model
 from projections.deadlines import NAME

@@ -21,8 +21,8 @@ from commands.keys import SELECT_KEYS, Vault
 from commands.runner import BatchRunner, Conflict, digest
 from commands.settings import Settings
 from commands.store import STREAM, Store, recorded
-from domain import codec, order_state
-from domain.desk import order_stream
+from domain import codec, order_fold
+from domain.desk_names import order_stream
 from domain.fapiao import FapiaoAnswer, FapiaoOrder, FapiaoProvider
 from domain.invoice_commands import RecordFapiao, RecordFapiaoRefusal
 from domain.invoice_facts import (
@@ -190,7 +190,7 @@ def _paper(
 def _state(events: Iterable[Event]) -> Order:
     state = Order()
     for event in events:
-        state = order_state.evolve(state, event)
+        state = order_fold.evolve(state, event)
     return state
 
 

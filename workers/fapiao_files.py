@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import Field
 
+from domain.command_types import ReasonCode
 from domain.fapiao import FapiaoAnswer, FapiaoOrder
-from domain.order_commands import ReasonCode
 from domain.values import Identifier, Value
 
 ANSWERS_AT_ONCE_MAX = 100

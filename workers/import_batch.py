@@ -19,7 +19,7 @@ from domain.history import History, history, numbers, order_id_of
 from domain.history_placement import customer_of
 from domain.history_record import Record
 from domain.message import Attempt
-from domain.order import payer_of
+from domain.order_payment import payer_of
 
 ORIGIN = "import"
 CHANGED = "changed_since_import"

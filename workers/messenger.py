@@ -25,7 +25,7 @@ from commands.runner import BatchRunner, Conflict, digest
 from commands.settings import Settings
 from commands.store import Store
 from domain.customer_messages import KINDS, TOPICS, QueueMessage
-from domain.desk import order_stream
+from domain.desk_names import order_stream
 from domain.message import Attempt, Recorded
 from projections import checkpoint
 from projections.engine import create_tables

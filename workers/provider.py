@@ -25,7 +25,7 @@ from commands.runner import BatchRunner, Conflict
 from commands.settings import Settings
 from commands.store import CLAIMS, STREAM, Store, notify, recorded
 from domain import provider as rules
-from domain.desk import external_ref_claim, order_stream
+from domain.desk_names import external_ref_claim, order_stream
 from domain.message import Attempt, Command, Recorded, Rejected, StreamName
 from domain.number import is_number
 from domain.provider import Ask, PaymentProvider, Told, notice_stream

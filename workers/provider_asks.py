@@ -9,8 +9,8 @@ from functools import reduce
 from psycopg import Connection
 
 from commands.provider import ORIGIN, actor
-from domain import order_state, payout
-from domain.desk import order_stream
+from domain import order_fold, payout
+from domain.desk_names import order_stream
 from domain.message import Event, Recorded, StreamName
 from domain.order_facts import PaymentCaptured
 from domain.order_state import Order
@@ -139,4 +139,4 @@ def _brings(event: Event, payment_id: str) -> bool:
 
 
 def _order(events: Sequence[Recorded]) -> Order:
-    return reduce(order_state.evolve, (one.event for one in events), Order())
+    return reduce(order_fold.evolve, (one.event for one in events), Order())

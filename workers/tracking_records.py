@@ -13,8 +13,9 @@ from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 
+from domain.command_types import Handle
 from domain.message import Attempt
-from domain.order_commands import Handle, TrackParcel
+from domain.parcel_commands import TrackParcel
 from domain.parcel_facts import Milestone
 from domain.times import Recordable, Utc
 from domain.values import Identifier, Text, Value

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from domain.order_commands import PlaceOrderBody
+from domain.placement_commands import PlaceOrderBody
 
 app = FastAPI()
 

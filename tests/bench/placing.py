@@ -33,8 +33,7 @@ def run(postgres: LocalPostgres, directory: Path, seconds: float) -> None:
         for server in (ours, empty):
             running.callback(server.stop)
             server.start()
-        for number in range(SKUS):
-            ours.made(f"/v1/stock/{sku(number)}/receive", {"quantity": UNITS})
+        stock(ours)
         for server in (ours, empty):
             load(server.port, WARM_UP_SECONDS)
         costs: dict[str, list[float]] = {"ours": [], "empty": []}
@@ -61,6 +60,12 @@ def run(postgres: LocalPostgres, directory: Path, seconds: float) -> None:
         str(ratio(costs["empty"], costs["ours"])),
     )
     console.print(found)
+
+
+def stock(server: Api) -> None:
+    """More than is ordered, of all that is."""
+    for number in range(SKUS):
+        server.made(f"/v1/stock/{sku(number)}/receive", {"quantity": UNITS})
 
 
 def costly(server: Api, seconds: float, costs: list[float]) -> float:

@@ -14,7 +14,9 @@ from commands.settings import Settings
 from commands.store import Store
 from domain.message import Attempt, Command
 from domain.number import SEED_MIN, from_seed
-from domain.order_commands import DispatchParcel, PackParcel, PlaceOrder, RecordPayment
+from domain.parcel_commands import DispatchParcel, PackParcel
+from domain.payment_commands import RecordPayment
+from domain.placement_commands import PlaceOrder
 from domain.stock_item import ReceiveStock
 from tests.bench.load import SKUS, body, sku
 from tests.carrier import CARRIER, NOON, attempt

@@ -1,0 +1,102 @@
+"""A line of an order as last priced, and what has happened to its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.frozen import replace
+from domain.order_facts import Line
+from domain.pricing import running_share
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    """A line as last priced, and what has happened to its units."""
+
+    priced: Line
+    gross_minor: int  # what the customer pays for all its units, tax included
+    cancelled: Decimal = ZERO
+    packed: Decimal = ZERO  # at any time: dispatched and delivered units are among them
+    dispatched: Decimal = ZERO
+    delivered: Decimal = ZERO
+    reserved: Decimal = ZERO  # still promised in stock
+    refused: Decimal = ZERO  # at the door; dispatched, never to be delivered
+    refunded: Decimal = ZERO
+    refunded_minor: int = 0
+    refunded_tax_minor: int = 0
+    lowered: Decimal = ZERO  # of the refunded: units that were sent, so that their price fell
+    advanced: Decimal = ZERO  # of the refunded: units that were still in the house
+    relieved: Decimal = ZERO  # of the returned: units that are owed no longer instead of refunded
+    relieved_minor: int = 0  # also for parts of units, whose rest is refunded
+    relieved_tax_minor: int = 0
+    returned: Decimal = ZERO  # came back, delivered before or not
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.priced.quantity
+
+    @property
+    def gone(self) -> Decimal:
+        """Units that nothing is owed for."""
+        return self.cancelled + self.refused
+
+    @property
+    def live(self) -> Decimal:
+        """Units that were or shall be delivered."""
+        return self.priced.quantity - self.cancelled
+
+    @property
+    def open(self) -> Decimal:
+        """Units that may still be packed or cancelled."""
+        return self.priced.quantity - self.cancelled - self.packed
+
+    @property
+    def sent(self) -> Decimal:
+        """Units that are out of the house, on their way or with the customer."""
+        return self.dispatched - self.refused
+
+    @property
+    def given_back(self) -> Decimal:
+        """Units that were paid back, or are owed no longer since they came back."""
+        return self.refunded + self.relieved
+
+    def left_minor(self, units: Decimal) -> int:
+        """What `units` more of it give back, with their discounts and their tax.
+
+        The running share of all units given back less what was given back before: the parts sum to
+        the gross (R4), also when the price was amended in between.
+        """
+        whole = self.share(self.gross_minor, self.given_back + units)
+        return max(0, whole - self.refunded_minor - self.relieved_minor)
+
+    @property
+    def owed_minor(self) -> int:
+        """The gross less the share of the units that were cancelled or refused at the door."""
+        return self.gross_minor - self.share(self.gross_minor, self.gone)
+
+    @property
+    def owed_tax_minor(self) -> int:
+        return self.priced.tax_minor - self.share(self.priced.tax_minor, self.gone)
+
+    def share(self, whole_minor: int, units: Decimal) -> int:
+        """The running share of `units` in an amount for all of them (ADR 0002)."""
+        return running_share(whole_minor, self.priced.quantity, units)
+
+
+def order_line(line: Line, prices_include_tax: bool) -> OrderLine:
+    """A line whose units have gone nowhere yet."""
+    return OrderLine(line, gross_minor(line, prices_include_tax), reserved=line.reserved)
+
+
+def repriced(old: OrderLine, line: Line, prices_include_tax: bool) -> OrderLine:
+    """The line after an amendment: what happened to its units stays."""
+    gross = gross_minor(line, prices_include_tax)
+    return replace(old, priced=line, gross_minor=gross, reserved=line.reserved)
+
+
+def gross_minor(line: Line, prices_include_tax: bool) -> int:
+    """What the customer pays for a line: inclusive prices carry their tax in the base."""
+    return line.base_minor if prices_include_tax else line.base_minor + line.tax_minor
