@@ -9,7 +9,7 @@ from __future__ import annotations
 
 WORDS: dict[str, str] = {
     # -- orders and their lines
-    "shop": "The shop that it belongs to: any name; a new one is a new shop, with the default rules",
+    "shop": "The shop that it belongs to: any name; a new one is a shop with the default rules",
     "channel": "Where the order comes from",
     "customer_id": "Your id of the customer, never a name",
     "currency": "ISO 4217 code such as CNY; all amounts of it are in this currency",

@@ -201,9 +201,15 @@ async def reject(
     return await call.run(command, order_stream(found))
 
 
+class OtherOrder(BaseModel):
+    order_id: str
+    number: str
+    order_status: str
+
+
 class CaseListed(BaseModel):
     """A case as the worklist shows it. `rule`: that found it, null where a person did; `figures`:
-    the numbers that it compared.
+    the numbers that it compared; `duplicate_of`: of a duplicate, the other order of the pair.
     """
 
     case_id: str
@@ -218,6 +224,7 @@ class CaseListed(BaseModel):
     rule: str | None
     fields: list[str]
     figures: dict[str, Any] | None
+    duplicate_of: OtherOrder | None
     cause: str | None
     steps: int
     opened_at: datetime

@@ -23,7 +23,7 @@ from projections import checkpoint
 
 HEARTBEAT_SECONDS_MAX = 30.0  # since a projection last said that it lives
 # Followers that act. Without them the API can do its work; a list of deadlines tells its position.
-UNREAD = frozenset({"deadlines", "messages"})
+UNREAD = frozenset({"deadlines", "messages", "intake"})
 READY_SECONDS_MAX = 2.0  # to look at the database
 # Named as the projector names them: whichever process is asked, it is the same figure.
 PROJECTION_METRICS = {

@@ -85,7 +85,8 @@ async def request(
     body: Annotated[ReturnBody, Body(**example("One unit", RETURN))],
 ) -> Answer:
     """Units that were delivered and are not on their way back, within the windows of the policy;
-    with `parcel_id`, what comes back undelivered with that parcel, at any time.
+    with `parcel_id`, what comes back undelivered with that parcel, or was refused at the door, at
+    any time.
     """
     await call.context.evidence.require(body.evidence)
     found = await call.context.order_id(order_id)
@@ -142,7 +143,10 @@ async def receive(
     return_id: str,
     body: Annotated[ReceiveReturnBody, Body(**example("As new", RETURN_RECEIPT))],
 ) -> Answer:
-    """Inspected: what can be sold again is in stock, and what came is refunded, in one write."""
+    """Inspected: what can be sold again is in stock, and what came is refunded, in one write. What
+    was not paid for it is owed no longer, less a fee for restocking. `return_is_received` once all
+    of it has come.
+    """
     ids = await call.ids(order_id, return_id=return_id)
     command = call.command(ReceiveReturn, body, **ids, refund_id=new_id(), actor=call.sender.actor)
     return await call.run(command, order_stream(ids["order_id"]))
@@ -180,7 +184,8 @@ async def exchange(
     body: Annotated[ExchangeBody, Body(**example("Another tea", EXCHANGE))],
 ) -> Answer:
     """A return and a new order in one write, linked both ways. What the units were worth pays for
-    the new order; the customer pays the difference. Needs `order.place` as well.
+    the new order; the customer pays the difference. Where it has to go back, it goes to the
+    payments that the goods were paid by. Needs `order.place` as well.
     """
     require(call.sender.actor, Permission.ORDER_PLACE)
     await call.context.evidence.require(body.evidence)

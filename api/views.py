@@ -236,6 +236,11 @@ class ReturnShown(BaseModel):
     text: Personal = None
     lines: list[UnitsOfLine]
     received: list[CameBackShown]
+    fee_minor: int = Field(
+        description="For restocking of what was not paid: it stays owed; of what was, the refunds "
+        "say it"
+    )
+    shipping_minor: int = Field(description="Owed no longer since these goods came back unpaid")
     parcel_id: str | None = Field(description="Of the parcel that came back undelivered")
     evidence: list[str]
     postage: str | None

@@ -49,6 +49,8 @@ UPCASTERS: dict[str, tuple[str, Upcast]] = {  # old topic -> (next topic, change
     "order.credited.v1": ("order.credited.v2", _as_it_was),
     "order.refund_requested.v1": ("order.refund_requested.v2", _as_it_was),
     "order.return_requested.v1": ("order.return_requested.v2", _as_it_was),
+    "order.return_received.v1": ("order.return_received.v2", _as_it_was),
+    "order.placed_in_exchange.v1": ("order.placed_in_exchange.v2", _as_it_was),
     "period.closed.v1": ("period.closed.v2", _as_it_was),
 }
 

@@ -37,6 +37,7 @@ from domain.desk_names import States, customer_stream, fresh, stock_stream, targ
 from domain.desk_streams import known_at_once, persons, streams
 from domain.desk_write import Write, clear, evolve, initial
 from domain.draft_commands import DRAFT_COMMANDS
+from domain.intake_checks import CheckOrder
 from domain.invoice_commands import FAPIAO_COMMANDS, IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision, Event
 from domain.order_intake import INCOMPLETE
@@ -119,6 +120,8 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a tab
             desk_drafts.change_draft(command, write)  # type: ignore[arg-type]
         case _ if isinstance(command, CASE_CHANGES):
             desk_orders.change_case(command, write)  # type: ignore[arg-type]
+        case CheckOrder():
+            desk_orders.check(command, write)
         case MovePayment():
             desk_payments.move_payment(command, write)
         case _ if isinstance(command, PAYMENT_CHANGES):

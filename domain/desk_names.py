@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from domain import account, provider_desk, reconciliation_streams, stock_item
@@ -12,6 +12,7 @@ from domain.customer_messages import QueueMessage
 from domain.draft_commands import DRAFT_COMMANDS, StartDraft
 from domain.invoice import Issue
 from domain.message import Command, StreamName
+from domain.order_state import Order
 from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.placement_commands import PlaceOrder
 from domain.policy import PublishPolicy
@@ -25,6 +26,11 @@ States = Mapping[StreamName, Any]  # of a claim, its owner or None
 
 def order_stream(order_id: str) -> StreamName:
     return StreamName("order", order_id)
+
+
+def order_in(states: States) -> Callable[[str], Order]:
+    """An order among these states by its id; one that was not loaded is empty."""
+    return lambda order_id: states.get(order_stream(order_id)) or Order()
 
 
 def draft_stream(draft_id: str) -> StreamName:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from domain import order, order_account, order_case, order_status, payout, policy, service_stop
+from domain import (
+    exchanged_money,
+    intake_checks,
+    order,
+    order_account,
+    order_case,
+    order_status,
+    payout,
+    policy,
+    service_stop,
+)
 from domain.case_commands import CaseChange, RejectOrder
 from domain.desk_customers import pay_out_of_account, register_customer, tell_customer
 from domain.desk_names import (
@@ -15,11 +25,13 @@ from domain.desk_names import (
     external_ref_claim,
     fresh,
     number_claim,
+    order_in,
     order_stream,
     stock_stream,
 )
 from domain.desk_stock import add_to_order, free_units, kept_stock
-from domain.desk_write import Write, claim_of, placed_order, rules_of
+from domain.desk_write import Write, claim_of, pinned_rules, placed_order, rules_of
+from domain.intake_checks import CheckOrder
 from domain.message import Event, Rejected, StreamName
 from domain.order_commands import CancelOrder, OrderChange, VoidOrder
 from domain.order_line import OrderLine
@@ -27,7 +39,7 @@ from domain.order_state import Order
 from domain.payout import payout_stream
 from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import policy_stream
-from domain.refund_commands import PayRefund
+from domain.refund_commands import ApproveRefund, PayRefund, RequestRefund
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
 
@@ -127,10 +139,18 @@ def change_order(command: OrderChange, write: Write) -> None:
     state = placed_order(write, command.order_id)
     if isinstance(command, PayRefund):
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
-    add_to_order(
-        stream, order.decide(command, state, kept_stock(write), rules_of(state, write)), write
-    )
+    facts = order.decide(command, state, kept_stock(write), rules_of(state, write))
+    add_to_order(stream, facts, write)
+    if isinstance(command, RequestRefund | PayRefund) and facts:
+        require_covered(command, write)
     tell_customer(command, state, write)
+
+
+def require_covered(command: RequestRefund | PayRefund | ApproveRefund, write: Write) -> None:
+    """Where the money of exchanged goods came in. What a provider has paid is a fact."""
+    if not isinstance(command, PayRefund) or not command.told:
+        state: Order = write.states[order_stream(command.order_id)]
+        exchanged_money.require_covered(command.refund_id, state, order_in(write.states))
 
 
 def change_case(command: CaseChange, write: Write) -> None:
@@ -138,6 +158,13 @@ def change_case(command: CaseChange, write: Write) -> None:
     facts = order_case.decide(command, state, rules_of(state, write))
     add_to_order(order_stream(command.order_id), facts, write)
     tell_customer(command, state, write)
+
+
+def check(command: CheckOrder, write: Write) -> None:
+    state = placed_order(write, command.order_id)
+    twins = {one.order_id: write.states[order_stream(one.order_id)] for one in command.twins}
+    facts = intake_checks.decide(command, state, twins, pinned_rules(state, write))
+    write.add(order_stream(command.order_id), facts)
 
 
 def order_answer(state: Order, version: int) -> dict[str, Any]:

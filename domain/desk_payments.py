@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_money, order_paying, order_status
+from domain import exchanged_money, order_money, order_paying, order_status
 from domain.desk_customers import customers_of, tell_customer
-from domain.desk_names import States, order_stream, parcel_stream, stock_stream
+from domain.desk_names import States, order_in, order_stream, parcel_stream, stock_stream
 from domain.desk_orders import order_answer
 from domain.desk_stock import add_to_order, free_units
 from domain.desk_write import Write, pinned_rules, placed_order
@@ -29,6 +29,9 @@ def streams_of_payment_change(command: PaymentChange, loaded: States) -> set[Str
         names.add(parcel_stream(command.parcel_id))
     if isinstance(command, CancelOverdue):
         names |= _stock_of(loaded.get(order_stream(command.order_id)))
+    if isinstance(command, OpenChargeback):
+        found, order_of = order_in(loaded)(command.order_id), order_in(loaded)
+        names |= {order_stream(name) for name in exchanged_money.onward(found, order_of)}
     return names | customers_of(command, loaded)
 
 
@@ -62,7 +65,16 @@ def change_payment(command: PaymentChange, write: Write) -> None:
         command = command.model_copy(update={"carrier": carrier})
     facts = order_paying.decide(command, state, pinned_rules(state, write), free_units(write))
     add_to_order(order_stream(command.order_id), facts, write)
+    if isinstance(command, OpenChargeback) and facts:
+        _hold_exchanged(command, state, write)
     tell_customer(command, state, write)
+
+
+def _hold_exchanged(command: OpenChargeback, state: Order, write: Write) -> None:
+    """The orders that the disputed money went on to."""
+    for order_id in exchanged_money.paid_with(command.payment_id, state, order_in(write.states)):
+        new = placed_order(write, order_id)
+        add_to_order(order_stream(order_id), exchanged_money.hold(command, new), write)
 
 
 def move_payment(command: MovePayment, write: Write) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import order_account, order_exchange, order_return, payout, refund_settlement
+from domain import (
+    exchanged_money,
+    order_account,
+    order_exchange,
+    order_return,
+    payout,
+    refund_settlement,
+)
 from domain.desk_customers import customers_of, tell_customer
 from domain.desk_names import (
     States,
@@ -13,10 +20,11 @@ from domain.desk_names import (
     customer_stream,
     external_ref_claim,
     fresh,
+    order_in,
     order_stream,
     stock_stream,
 )
-from domain.desk_orders import order_answer, place
+from domain.desk_orders import order_answer, place, require_covered
 from domain.desk_parcels import parcel_came_back, streams_of_parcel
 from domain.desk_stock import restock
 from domain.desk_write import Write, placed_order, rules_of
@@ -26,6 +34,7 @@ from domain.payout import payout_stream
 from domain.policy import policy_stream
 from domain.refund_commands import (
     AddEvidence,
+    ApproveRefund,
     ApproveReturn,
     DenyRefund,
     ExchangeOrder,
@@ -51,6 +60,8 @@ def streams_by_policy(
     if not state.placed:
         return {stream}
     names = {stream, policy_stream(state.shop), *customers_of(command, loaded)}
+    if isinstance(command, RequestRefund):
+        names |= with_sources(command.order_id, loaded)
     if isinstance(command, ReceiveReturn):
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
@@ -59,6 +70,12 @@ def streams_by_policy(
         if back is not None and back.parcel_id is not None:
             names |= streams_of_parcel(back.parcel_id, loaded)
     return names
+
+
+def with_sources(order_id: str, loaded: States) -> frozenset[StreamName]:
+    """The order, and those that money of it came in by before an exchange."""
+    sources = exchanged_money.sources(order_in(loaded)(order_id))
+    return frozenset({order_stream(order_id), *map(order_stream, sources)})
 
 
 def streams_of_exchange(command: ExchangeOrder, loaded: States) -> set[StreamName]:
@@ -81,6 +98,8 @@ def settle(command: RefundChange, write: Write) -> None:
         payout.require_settled(command, write.states[payout_stream(command.refund_id)])
     events = refund_settlement.decide(command, state, rules_of(state, write))
     write.add(order_stream(command.order_id), events)
+    if isinstance(command, ApproveRefund) and events:
+        require_covered(command, write)
     tell_customer(command, state, write)
 
 

@@ -39,9 +39,10 @@ from domain.desk_orders import streams_of_change, streams_of_placing
 from domain.desk_papers import streams_of_paper
 from domain.desk_parcels import streams_of_parcel, streams_of_tracking
 from domain.desk_payments import streams_of_payment, streams_of_payment_change
-from domain.desk_returns import streams_by_policy, streams_of_exchange
+from domain.desk_returns import streams_by_policy, streams_of_exchange, with_sources
 from domain.draft_commands import DRAFT_COMMANDS, ORDER_DRAFT, OfferQuote, SaveDraft, StartDraft
 from domain.draft_state import Draft
+from domain.intake_checks import CheckOrder
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, StreamName
 from domain.order_commands import CancelOrder, VoidOrder
@@ -63,6 +64,7 @@ from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
 from domain.refund_commands import (
     AddEvidence,
+    ApproveRefund,
     ApproveReturn,
     DenyRefund,
     ExchangeOrder,
@@ -110,6 +112,9 @@ def streams(  # noqa: C901 - a table
             return frozenset(streams_of_parcel(command.parcel_id, loaded))
         case TrackParcel():
             return frozenset(streams_of_tracking(command, loaded))
+        case CheckOrder():
+            twins = {order_stream(one.order_id) for one in command.twins}
+            return frozenset(streams_of_payment(order_stream(command.order_id), loaded)) | twins
         case CloseCase():
             return frozenset(streams_of_payment(order_stream(command.order_id), loaded))
         case AmendOrder() | CancelOrder() | RejectOrder() | VoidOrder():
@@ -128,8 +133,10 @@ def streams(  # noqa: C901 - a table
         case _ if isinstance(command, PROVIDER_COMMANDS):
             return provider_desk.streams(command, loaded, streams)
         case PayRefund() | FailRefund() | DenyRefund():
-            names = {order_stream(command.order_id), payout_stream(command.refund_id)}
+            names = {payout_stream(command.refund_id), *with_sources(command.order_id, loaded)}
             return frozenset(names) | customers_of(command, loaded)
+        case ApproveRefund():
+            return with_sources(command.order_id, loaded) | customers_of(command, loaded)
         case StartDraft():
             return fresh(command)
         case _ if isinstance(command, ORDER_DRAFT):

@@ -27,6 +27,7 @@ from domain.money import shown_minor
 from domain.order_commands import AddNote, EndOverride, OverrideStatus
 from domain.order_facts import PaymentCaptured, RefundPaid
 from domain.order_money import ACCOUNT_METHODS
+from domain.order_refund_state import first_method
 from domain.order_state import Order
 from domain.payment_commands import RecordPayment, ReinstateOrder
 from domain.payment_terms import ON_ACCOUNT
@@ -196,7 +197,7 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
     # Of a refund that failed in part, what came from the account has gone back before.
     before = asked.paid_by[refund.method] > refund.amount_minor
     for payment_id, amount in () if before else asked.payments.items():
-        own = order.payments[payment_id].method == refund.method
+        own = first_method(payment_id, order) == refund.method
         if not own and refund.amount_minor != asked.amount_minor:
             continue
         back = _returned(refund, payment_id, amount, order, at, state)
@@ -211,8 +212,14 @@ def _give_back(refund: RefundPaid, order: Order, at: datetime, state: Account) -
 def _returned(
     refund: RefundPaid, payment_id: str, asked: int, order: Order, at: datetime, state: Account
 ) -> BalanceGivenBack | None:
-    """The last that was spent goes back first: credit, then the gift that expires last."""
-    spend = state.spends.get((order.order_id, payment_id), Spend(0))
+    """The last that was spent goes back first: credit, then the gift that expires last. What paid
+    for exchanged goods was spent on their order.
+    """
+    of = order.exchanged.get(payment_id)
+    order_id, payment_id = (
+        (of.from_order_id, of.from_payment_id) if of else (order.order_id, payment_id)
+    )
+    spend = state.spends.get((order_id, payment_id), Spend(0))
     amount = min(asked, spend.amount_minor)
     if amount <= 0:
         return None
@@ -223,7 +230,7 @@ def _returned(
     return BalanceGivenBack(
         customer_id=order.customer_id,
         currency=order.currency,
-        order_id=order.order_id,
+        order_id=order_id,
         refund_id=refund.refund_id,
         payment_id=payment_id,
         amount_minor=amount,

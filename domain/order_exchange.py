@@ -7,6 +7,7 @@ and what was paid is neither made nor lost. The customer pays the difference, or
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid5
 
 from domain import order_refund, order_return
 from domain.message import Event, Rejected
@@ -14,12 +15,15 @@ from domain.order_facts import Exemption, PaymentCaptured, RefundPaid, RefundReq
 from domain.order_fold import evolve
 from domain.order_hold import not_disputed, not_held
 from domain.order_money import EXCHANGE
+from domain.order_refund_state import first_method
 from domain.order_state import Order
 from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
 from domain.refund_commands import ExchangeOrder, RequestRefund
-from domain.return_facts import OrderExchanged, PlacedInExchange
+from domain.return_facts import ExchangedPart, OrderExchanged, PlacedInExchange
 from domain.values import percent
+
+_PARTS = UUID("5c1f44b6-0a0e-5d35-9a3c-7a7d3c0f1e02")  # namespace of payments but the first
 
 
 def take_back(command: ExchangeOrder, state: Order, policy: PolicyVersion) -> list[Event]:
@@ -121,21 +125,45 @@ def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:
 
 
 def paid(command: ExchangeOrder, old: Order) -> list[Event]:
-    """On the new order: what it stands for, and the payment with the worth of the goods."""
-    amount = old.refunds[command.refund_id].amount_minor
+    """On the new order: what it stands for, and the worth of the goods: a payment for each that it
+    was paid by, so that money goes back to where it came from.
+    """
+    parts = _parts(command.refund_id, old)
     return [
         PlacedInExchange(
             of_order_id=command.order_id,
             return_id=command.return_id,
-            amount_minor=amount,
+            amount_minor=old.refunds[command.refund_id].amount_minor,
+            parts=parts,
             at=command.at,
         ),
-        PaymentCaptured(
-            person=f"order/{command.new_order_id}",
-            payment_id=command.refund_id,
-            method=EXCHANGE,
-            amount_minor=amount,
-            reference=command.order_id,
-            at=command.at,
+        *(
+            PaymentCaptured(
+                person=f"order/{command.new_order_id}",
+                payment_id=part.payment_id,
+                method=EXCHANGE,
+                amount_minor=part.amount_minor,
+                reference=command.order_id,
+                at=command.at,
+            )
+            for part in parts
         ),
+    ]
+
+
+def _parts(refund_id: str, old: Order) -> list[ExchangedPart]:
+    """Of an order that stands for exchanged goods itself, where their money first came in. The ids
+    follow from the refund's: a retry makes the same.
+    """
+    return [
+        ExchangedPart(
+            payment_id=str(uuid5(_PARTS, f"{refund_id}/{paid}")) if nth else refund_id,
+            amount_minor=amount,
+            from_order_id=first.from_order_id if first else old.order_id,
+            from_payment_id=first.from_payment_id if first else paid,
+            from_refund_id=first.from_refund_id if first else refund_id,
+            method=first_method(paid, old),
+        )
+        for nth, (paid, amount) in enumerate(old.refunds[refund_id].payments.items())
+        for first in [old.exchanged.get(paid)]
     ]

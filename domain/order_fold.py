@@ -65,6 +65,7 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 
@@ -126,11 +127,13 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             | ReturnDenied()
             | ReturnReceived()
             | ReturnClosed()
+            | ReturnReopened()
             | OrderExchanged()
         ):
             return order_return_state.evolve(state, event)
         case PlacedInExchange():
-            return replace(state, exchange_of=event.of_order_id)
+            parts = {one.payment_id: one for one in event.parts}
+            return replace(state, exchange_of=event.of_order_id, exchanged=parts)
         case PaymentReminded():
             reminded = (*state.money.reminded, event.hours_before)
             return replace(state, money=replace(state.money, reminded=reminded))
@@ -254,6 +257,7 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     ReturnDenied: frozenset({"return"}),
     ReturnReceived: frozenset({"return"}),
     ReturnClosed: frozenset({"return"}),
+    ReturnReopened: frozenset({"return"}),
 }
 
 

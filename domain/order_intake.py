@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -220,8 +221,10 @@ def consequences(command: PlaceOrder, found: Sold, policy: PolicyVersion) -> lis
     events: list[Event] = []
     if found.short:
         events.append(UnitsBackordered(lines=list(found.short), at=command.at))
+    person = person_of(command.customer_id)
     for one in found.findings:
-        events += _case(one, command)
+        case_id = case_of(command.order_id, one.rule)
+        events += case_events(one, case_id, person, command.at)
     return events if found.findings else events + _approved(command, policy)
 
 
@@ -231,9 +234,8 @@ def _approved(command: PlaceOrder, policy: PolicyVersion) -> list[Event]:
     return [OrderApproved(at=command.at)]
 
 
-def _case(found: Finding, command: PlaceOrder) -> list[Event]:
+def case_events(found: Finding, case_id: str, person: str, at: datetime) -> list[Event]:
     """The case's id follows from the order's, and is that of its hold: a retry makes the same."""
-    person, case_id = person_of(command.customer_id), case_of(command.order_id, found.rule)
     opened = CaseOpened(
         person=person,
         case_id=case_id,
@@ -242,13 +244,17 @@ def _case(found: Finding, command: PlaceOrder) -> list[Event]:
         rule=found.rule,
         fields=found.fields,
         figures=found.figures,
-        at=command.at,
+        at=at,
     )
     return [opened, *held_by(opened)]
 
 
 def case_of(order_id: str, rule: str) -> str:
-    return str(uuid5(_CASES, f"{order_id}/{rule}"))
+    return case_named(f"{order_id}/{rule}")
+
+
+def case_named(name: str) -> str:
+    return str(uuid5(_CASES, name))
 
 
 def held_by(opened: CaseOpened) -> list[Event]:

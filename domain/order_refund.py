@@ -289,7 +289,12 @@ def restocking_fee_minor(
 
 
 def shipping_left(state: Order) -> int:
-    return max(0, state.shipping_minor - state.shipping_refunded_minor)
+    return max(0, state.shipping_minor - _shipping_gone(state))
+
+
+def _shipping_gone(state: Order) -> int:
+    """Paid back, or owed no longer since goods came back."""
+    return state.shipping_refunded_minor + state.shipping_relieved_minor
 
 
 def shipping_comes_back(reason: str, state: Order, rules: RefundRules) -> bool:
@@ -334,7 +339,7 @@ def _shipping_tax_minor(shipping_minor: int, state: Order) -> int:
     tax, whole, before = (
         state.shipping_tax_minor,
         state.shipping_minor,
-        state.shipping_refunded_minor,
+        _shipping_gone(state),
     )
     return ratio_half_up(tax * (before + shipping_minor), whole) - ratio_half_up(
         tax * before, whole

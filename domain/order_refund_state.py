@@ -303,10 +303,19 @@ def _payments(state: Order, event: RefundRequested) -> dict[str, int]:
 def _by_method(state: Order, event: RefundRequested) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in event.payments:
-        payment = state.payments.get(part.payment_id)
-        method = payment.method if payment else state.payment_method
+        method = first_method(part.payment_id, state)
         found[method] = found.get(method, 0) + part.amount_minor
     return found or {state.payment_method: event.amount_minor}
+
+
+def first_method(payment_id: str, state: Order) -> str:
+    """By which the money came from outside or from the account: of exchanged goods, that which
+    they were paid by.
+    """
+    if payment_id in state.exchanged:
+        return state.exchanged[payment_id].method
+    payment = state.payments.get(payment_id)
+    return payment.method if payment else state.payment_method
 
 
 def _parts(state: Order, event: RefundRequested) -> dict[int, Part]:

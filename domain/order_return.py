@@ -1,22 +1,18 @@
-"""Goods that come back: within which time and from what, received with their condition, refunded
-in the write of their receipt.
-"""
+"""Goods that shall come back: within which time and from what, approved or denied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
 
-from domain import order_refund, order_undelivered
+from domain import order_receipt, order_return_closing, order_undelivered
 from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
 from domain.order_facts import LineQuantity
-from domain.order_fold import evolve
 from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
 from domain.order_refund import known_return, require_evidence
-from domain.order_return_state import Return, refunded_units, undelivered, unrefunded_units
+from domain.order_return_closing import require_status
+from domain.order_return_state import undelivered
 from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.refund_commands import (
@@ -26,18 +22,10 @@ from domain.refund_commands import (
     ExchangeOrder,
     ReceiveReturn,
     RequestIntercept,
-    RequestRefund,
     RequestReturn,
     ReturnChange,
 )
-from domain.return_facts import (
-    ReceivedLine,
-    ReturnApproved,
-    ReturnClosed,
-    ReturnDenied,
-    ReturnReceived,
-    ReturnRequested,
-)
+from domain.return_facts import ReturnApproved, ReturnDenied, ReturnRequested
 from domain.values import quantity_json
 from domain.working_calendar import Due, add_days
 
@@ -60,9 +48,9 @@ def decide(command: ReturnChange, state: Order, policy: PolicyVersion | None) ->
             return _deny(command, state)
         case ReceiveReturn():
             assert policy is not None
-            return _receive(command, state, policy)
+            return order_receipt.receive(command, state, policy)
         case CloseReturn():
-            return _close(command, state)
+            return order_return_closing.close(command, state)
 
 
 # -- asked for -----------------------------------------------------------------------------------
@@ -189,7 +177,7 @@ def _approve(command: ApproveReturn, state: Order, policy: PolicyVersion) -> lis
     back = known_return(command.return_id, state)
     if back.status in {"approved", "received"}:
         return []
-    _require(back, command.return_id, "requested")
+    require_status(back, command.return_id, "requested")
     return [approved(command, back.reason, policy)]
 
 
@@ -198,7 +186,7 @@ def _deny(command: DenyReturn, state: Order) -> list[Event]:
     back = known_return(command.return_id, state)
     if back.status == "denied":
         return []
-    _require(back, command.return_id, "requested", "approved")
+    require_status(back, command.return_id, "requested", "approved")
     if back.exchange_order_id is not None:
         raise Rejected(
             "return_is_exchanged",
@@ -209,158 +197,5 @@ def _deny(command: DenyReturn, state: Order) -> list[Event]:
     return [
         ReturnDenied(
             person=state.person, return_id=command.return_id, reason=command.reason, at=command.at
-        )
-    ]
-
-
-def _require(back: Return, return_id: str, *allowed: str) -> None:
-    if back.status not in allowed:
-        raise Rejected(
-            f"return_is_{back.status}",
-            f"return {return_id} is {back.status}; it would have to be {' or '.join(allowed)}",
-            return_id=return_id,
-            allowed=list(allowed),
-        )
-
-
-# -- received ------------------------------------------------------------------------------------
-
-
-def _receive(command: ReceiveReturn, state: Order, policy: PolicyVersion) -> list[Event]:
-    if command.refund_id in state.refunds:
-        return []
-    back = known_return(command.return_id, state)
-    _require(back, command.return_id, "approved", "received")
-    units = _by_line((item.line_no, item.quantity) for item in command.lines)
-    for line_no, came in units.items():
-        _require_awaited(line_no, came, back)
-    received = ReturnReceived(
-        return_id=command.return_id,
-        lines=[
-            ReceivedLine(
-                line_no=item.line_no,
-                quantity=item.quantity,
-                condition=item.condition,
-                restocked=item.restocked,
-            )
-            for item in command.lines
-        ],
-        at=command.at,
-    )
-    after = evolve(state, received)
-    refund = _refund(command, back, units, after, policy) if command.refund else []
-    for event in refund:
-        after = evolve(after, event)
-    return [received, *refund, *closed_when_done(command.return_id, after, command.at)]
-
-
-def _by_line(items: Iterable[tuple[int, Decimal]]) -> dict[int, Decimal]:
-    """Units of one line in several conditions add up."""
-    found: dict[int, Decimal] = {}
-    for line_no, units in items:
-        found[line_no] = found.get(line_no, ZERO) + units
-    return found
-
-
-def _require_awaited(line_no: int, came: Decimal, back: Return) -> None:
-    if came > back.awaited(line_no):
-        raise Rejected(
-            "return_exceeds_request",
-            f"line {line_no}: {quantity_json(came)} came, "
-            f"{quantity_json(back.awaited(line_no))} were to come",
-            line_no=line_no,
-            came=quantity_json(came),
-            awaited=quantity_json(back.awaited(line_no)),
-        )
-
-
-def _refund(
-    command: ReceiveReturn,
-    back: Return,
-    came: dict[int, Decimal],
-    state: Order,
-    policy: PolicyVersion,
-) -> list[Event]:
-    """Of what came and was not given back before (as lost), as far as it was paid. That nothing was
-    paid for it, or is paid by now, must not keep goods from being received.
-    """
-    left = {
-        no: min(units, unrefunded_units(state, command.return_id, no)) for no, units in came.items()
-    }
-    lines = [
-        LineQuantityBody(line_no=no, quantity=units)
-        for no, units in left.items()
-        if units > 0 and state.lines[no].left_minor(units) > 0
-    ]
-    if not lines or state.refundable_minor == 0:
-        return []
-    asked = RequestRefund(
-        reason=back.reason,  # type: ignore[arg-type]
-        lines=lines,
-        evidence=list(back.evidence),
-        order_id=command.order_id,
-        refund_id=command.refund_id,
-        return_id=command.return_id,
-        actor=command.actor,
-        at=command.at,
-    )
-    return order_refund.request(asked, state, policy, at_most=True)
-
-
-# -- closed --------------------------------------------------------------------------------------
-
-
-def closed_when_done(return_id: str | None, state: Order, at: datetime) -> list[Event]:
-    """Closed by itself when all of it came and was paid back, as far as it is to be."""
-    back = state.returns.get(return_id or "")
-    if return_id is None or back is None or back.status != "received" or not back.came_whole:
-        return []
-    refunds = [one for one in state.refunds.values() if one.return_id == return_id]
-    if any(one.counts and not one.paid for one in refunds):
-        return []
-    if any(_is_left(no, units, return_id, state) for no, units in back.received.items()):
-        return []
-    return [ReturnClosed(person=state.person, return_id=return_id, by="policy", at=at)]
-
-
-def _require_whole(back: Return, return_id: str) -> None:
-    """What has not come in an exchange was given back all the same, into the new order: who gives
-    it up says why.
-    """
-    missing = {no: units for no in back.lines if (units := back.awaited(no)) > 0}
-    if missing:
-        raise Rejected(
-            "exchanged_goods_missing",
-            f"order {back.exchange_order_id} was paid with goods that have not come: receive them, "
-            "or give them up with a reason",
-            return_id=return_id,
-            exchange_order_id=back.exchange_order_id,
-            missing={str(no): quantity_json(units) for no, units in missing.items()},
-        )
-
-
-def _is_left(line_no: int, came: Decimal, return_id: str, state: Order) -> bool:
-    """Whether something may still go back for units that came, of a line that is known."""
-    if came <= refunded_units(state, return_id, line_no):
-        return False
-    line = state.lines.get(line_no)
-    return line is None or line.left_minor(unrefunded_units(state, return_id, line_no)) > 0
-
-
-def _close(command: CloseReturn, state: Order) -> list[Event]:
-    """What has not come by then is not waited for any more."""
-    back = known_return(command.return_id, state)
-    if back.status == "closed":
-        return []
-    _require(back, command.return_id, "approved", "received")
-    if back.exchange_order_id is not None and command.reason is None:
-        _require_whole(back, command.return_id)
-    return [
-        ReturnClosed(
-            person=state.person,
-            return_id=command.return_id,
-            by="operator",
-            reason=command.reason,
-            at=command.at,
         )
     ]

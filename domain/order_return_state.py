@@ -17,6 +17,7 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from domain.order_state import Order
 
 ReturnEvent = (
-    ReturnRequested | ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | OrderExchanged
+    ReturnRequested
+    | ReturnApproved
+    | ReturnDenied
+    | ReturnReceived
+    | ReturnClosed
+    | ReturnReopened
+    | OrderExchanged
 )
 ReturnStatus = Literal["requested", "approved", "received", "closed", "denied"]
 Units = Mapping[int, Decimal]  # by line_no
@@ -39,6 +46,8 @@ class Return:
     lines: Units = field(default_factory=dict)  # asked for
     received: Units = field(default_factory=dict)
     received_at: datetime | None = None  # the last of it
+    receipts: tuple[str, ...] = ()  # ids
+    closed_by: str | None = None  # the policy or an operator
     relieved: Units = field(default_factory=dict)  # owed no longer, instead of refunded
     evidence: tuple[str, ...] = ()
     exchange_order_id: str | None = None  # what went out for it
@@ -86,7 +95,9 @@ def evolve(state: Order, event: ReturnEvent) -> Order:
         case ReturnReceived():
             return _received(state, event, known)
         case ReturnClosed():
-            known = replace(known, status="closed")
+            known = replace(known, status="closed", closed_by=event.by)
+        case ReturnReopened():
+            known = replace(known, status="received", closed_by=None)
         case OrderExchanged():
             known = replace(
                 known,
@@ -101,28 +112,33 @@ def _with(state: Order, return_id: str, one: Return) -> Order:
 
 
 def _received(state: Order, event: ReturnReceived, known: Return) -> Order:
+    return _relieved(_came(state, event, known), event)
+
+
+def _came(state: Order, event: ReturnReceived, known: Return) -> Order:
     lines, received = dict(state.lines), dict(known.received)
     for item in event.lines:
         received[item.line_no] = received.get(item.line_no, ZERO) + item.quantity
         line = lines.get(item.line_no)
         if line is not None:
             lines[item.line_no] = replace(line, returned=line.returned + item.quantity)
-    one = replace(known, status="received", received=received, received_at=event.at)
-    return _relieved(_with(replace(state, lines=lines), event.return_id, one), event)
+    receipts = known.receipts if event.receipt_id is None else (*known.receipts, event.receipt_id)
+    one = replace(
+        known, status="received", received=received, received_at=event.at, receipts=receipts
+    )
+    return _with(replace(state, lines=lines), event.return_id, one)
 
 
 def _relieved(state: Order, event: ReturnReceived) -> Order:
-    """Goods that came back are not paid for any more: as far as they are still owed, that falls."""
+    """Goods that came back are not paid for any more: as far as they are still owed, that falls.
+    The fee for it is owed anew, so that the goods settle it as well.
+    """
     back = state.returns[event.return_id]
-    if back.parcel_id in state.money.refused:  # Its goods fell off the total at the door.
-        return state
-    owed = state.balance_minor - state.fees_minor - state.money.late_fees_minor
+    owed = goods_owed_minor(state) + event.fee_minor
     lines, units_of = dict(state.lines), dict(back.relieved)
     relieved = 0
-    for no in dict.fromkeys(item.line_no for item in event.lines if item.line_no in lines):
+    for no, units in _units(state, event).items():
         line = lines[no]
-        sent = max(ZERO, line.sent - line.lowered - line.relieved)
-        units = min(sent, unrefunded_units(state, event.return_id, no))
         whole = line.left_minor(units)
         part = min(whole, max(0, owed - relieved))
         done = units if part == whole > 0 else ZERO
@@ -137,7 +153,14 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
     if not relieved:
         return state
     one = replace(back, relieved=units_of)
-    state = replace(state, lines=lines, relieved_minor=state.relieved_minor + relieved)
+    less = relieved - event.fee_minor + event.shipping_minor
+    state = replace(
+        state,
+        lines=lines,
+        relieved_minor=state.relieved_minor + less,
+        restocking_minor=state.restocking_minor + event.fee_minor,
+        shipping_relieved_minor=state.shipping_relieved_minor + event.shipping_minor,
+    )
     return _with(state, event.return_id, one)
 
 
@@ -147,6 +170,39 @@ def _tax_of(line: OrderLine, part_minor: int) -> int:
     if not part_minor:
         return 0
     return ratio_half_up(tax * (before + part_minor), gross) - ratio_half_up(tax * before, gross)
+
+
+def _units(state: Order, event: ReturnReceived) -> dict[int, Decimal]:
+    """Of a receipt, by line: what may be owed no longer. None of what was refused at the door: its
+    goods fell off the total there.
+    """
+    if refused_at_the_door(state.returns[event.return_id], state):
+        return {}
+    found = {}
+    for no in dict.fromkeys(item.line_no for item in event.lines if item.line_no in state.lines):
+        line = state.lines[no]
+        sent = max(ZERO, line.sent - line.lowered - line.relieved)
+        found[no] = min(sent, unrefunded_units(state, event.return_id, no))
+    return found
+
+
+def worth_minor(state: Order, event: ReturnReceived) -> int:
+    """What the goods of a receipt cost that is still to come into the state."""
+    came = _came(state, event, state.returns[event.return_id])
+    units = _units(came, event)
+    return sum(came.lines[no].left_minor(came_back) for no, came_back in units.items())
+
+
+def goods_owed_minor(state: Order) -> int:
+    """What is asked for goods and shipping, and for restocking: the balance without those fees
+    that goods do not end.
+    """
+    return state.balance_minor - state.fees_minor - state.money.late_fees_minor
+
+
+def refused_at_the_door(one: Return, state: Order) -> bool:
+    """Whether nothing is to be given back for its goods: nobody owed them when they came."""
+    return one.parcel_id is not None and one.parcel_id in state.money.refused
 
 
 def unrefunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
@@ -189,6 +245,8 @@ def parcel_is_back(state: Order, parcel_id: str) -> bool:
 def refunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
     """Units of a return that refunds hold or have given back, or that are owed no longer."""
     known = state.returns.get(return_id)
+    if known is not None and refused_at_the_door(known, state):
+        return known.received.get(line_no, ZERO)
     relieved = known.relieved.get(line_no, ZERO) if known else ZERO
     return relieved + sum(
         (

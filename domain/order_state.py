@@ -16,6 +16,7 @@ from domain.order_money import Money, Payment
 from domain.order_papers import Papers
 from domain.order_refund_state import Refund
 from domain.order_return_state import Return
+from domain.return_facts import ExchangedPart
 from domain.values import Address, Contact
 
 COMING_BACK = frozenset({"returning", "returned"})  # milestones of a parcel not delivered
@@ -79,6 +80,7 @@ class Order:
     shipping_tax_minor: int = 0
     shipping_cancelled: bool = False
     shipping_refunded_minor: int = 0
+    shipping_relieved_minor: int = 0  # owed no longer, since goods came back for the seller's fault
     fees: tuple[Fee, ...] = ()  # for cancellations
     exemption: Exemption | None = None  # of the order with its shipping from tax
     exemption_certificate: str | Sealed | None = None
@@ -88,6 +90,7 @@ class Order:
     advanced_minor: int = 0  # of it, by refunds for goods that are still in the house
     advances_used_minor: int = 0  # of these, since the total fell after them
     relieved_minor: int = 0  # of it, for goods that came back before they were paid
+    restocking_minor: int = 0  # of what is owed: fees for goods that came back unpaid
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
     refunded_minor: int = 0  # requested, approved and paid
     kept_minor: int = 0  # fees for restocking of these refunds
@@ -95,6 +98,7 @@ class Order:
     refunds: Mapping[str, Refund] = field(default_factory=dict)
     returns: Mapping[str, Return] = field(default_factory=dict)
     exchange_of: str | None = None  # the order whose goods this one stands for
+    exchanged: Mapping[str, ExchangedPart] = field(default_factory=dict)  # by payment_id
     compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
@@ -155,9 +159,16 @@ class Order:
         return min(late, max(0, self.net_paid_minor - (self.owed_minor - late)))
 
     @property
+    def restocking_paid_minor(self) -> int:
+        """Of the fees for goods that came back unpaid: payments settle what was kept first."""
+        late, fee = self.money.late_fees_minor, self.restocking_minor
+        return min(fee, max(0, self.net_paid_minor - (self.owed_minor - late - fee)))
+
+    @property
     def refundable_minor(self) -> int:
         """What was paid and is neither given back, kept as a fee nor asked back by a bank."""
-        kept = self.fees_minor + self.kept_minor + self.late_fees_paid_minor
+        restocking = self.kept_minor + self.restocking_paid_minor
+        kept = self.fees_minor + restocking + self.late_fees_paid_minor
         withheld = sum(payment.withheld_minor for payment in self.payments.values())
         return max(0, self.net_paid_minor - kept - withheld)
 

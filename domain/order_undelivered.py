@@ -56,9 +56,21 @@ def _not_on_its_way(parcel_id: str, parcel: OrderParcel) -> Rejected:
 
 
 def require_coming_back(parcel_id: str, asked: Iterable[LineQuantityBody], state: Order) -> None:
-    """Raises Rejected unless the parcel comes back undelivered with these units in it."""
+    """Raises Rejected unless the parcel comes back undelivered with these units in it. What was
+    refused at the door comes back, whatever the carrier tells.
+    """
     parcel = _known(parcel_id, state)
-    _require_paid_before(parcel_id, state)
+    if parcel_id not in state.money.refused:
+        _require_paid_before(parcel_id, state)
+        _require_returning(parcel_id, parcel)
+    for item in asked:
+        known_line(state, item.line_no)
+        left = _left_in(parcel_id, item.line_no, state)
+        if item.quantity > left:
+            raise _exceeds_parcel(parcel_id, item, left)
+
+
+def _require_returning(parcel_id: str, parcel: OrderParcel) -> None:
     if parcel.delivered or parcel.milestone not in COMING_BACK:
         where = "was delivered" if parcel.delivered else f"is {parcel.milestone or 'on its way'}"
         raise Rejected(
@@ -67,11 +79,6 @@ def require_coming_back(parcel_id: str, asked: Iterable[LineQuantityBody], state
             parcel_id=parcel_id,
             allowed=sorted(COMING_BACK),
         )
-    for item in asked:
-        known_line(state, item.line_no)
-        left = _left_in(parcel_id, item.line_no, state)
-        if item.quantity > left:
-            raise _exceeds_parcel(parcel_id, item, left)
 
 
 def _require_paid_before(parcel_id: str, state: Order) -> None:
@@ -79,7 +86,7 @@ def _require_paid_before(parcel_id: str, state: Order) -> None:
     if state.payment_method == CASH_ON_DELIVERY:
         raise Rejected(
             "cash_on_delivery",
-            "nothing was paid for what came back: record that its delivery was refused",
+            "nothing was paid for what comes back: record first that its delivery was refused",
             parcel_id=parcel_id,
         )
 

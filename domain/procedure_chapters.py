@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from domain.command_types import Channel, PaymentMethod
+from domain.intake_checks import USUAL_MIN
 from domain.number import SEED_MAX
 from domain.order_hold import FORBID_CAPTURING
 from domain.order_status import PAYS_LATER
@@ -40,6 +41,9 @@ ALL = "everyone"  # the role of all callers, until there are accounts
 CARRIED_OUT = frozenset(
     {
         "review.auto_approve_below",
+        "exceptions.duplicate_hours",
+        "exceptions.price_deviation_bp",
+        "exceptions.quantity_factor",
         "exceptions.negative_margin",
         "payment.term_hours",
         "payment.late_fee_percent_per_day",
@@ -233,6 +237,7 @@ def exceptions(basis: Basis) -> list[Block]:
     said = [
         fact(basis, "exceptions.parcel"),
         fact(basis, "exceptions.case"),
+        fact(basis, "exceptions.compared", count=USUAL_MIN),
         fact(basis, "exceptions.hold", types=_listed_types(basis)),
         fact(basis, "exceptions.override"),
         fact(basis, "exceptions.override_ends"),

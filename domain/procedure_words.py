@@ -143,6 +143,10 @@ FACTS: dict[str, Pair] = {
         "A blocking case holds its order until it is closed with its cause and the action taken.",
         "阻断性异常会暂停订单，直至注明原因和处理措施并关闭。",
     ),
+    "exceptions.compared": (
+        "Of placed orders this is looked at, from {count} earlier ones on; nothing is cancelled.",
+        "对已下订单进行上述比对（至少有 {count} 笔先前订单），系统不会自行取消订单。",
+    ),
     "exceptions.hold": (
         "What is held is not packed and does not leave; holds of type {types} capture no money.",
         "暂停的订单不打包、不发货；类型为{types}的暂停期间也不扣款。",

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from domain import payout, provider, provider_meaning
 from domain.message import Command, Event, Rejected, StreamName
 from domain.order_state import Order
-from domain.payment_commands import RecordPayment
+from domain.payment_commands import OpenChargeback, RecordPayment
 from domain.payout import payout_stream, refund_id_of
 from domain.provider import REFUND_KINDS, Told, notice_stream
 from domain.provider_commands import ApplyNotice, AskPayout, AssignNotice, NoticeCommand
@@ -67,6 +67,9 @@ def _like(command: ApplyNotice, notice: NoticeReceived) -> Command:
         return PayRefund.model_validate(ids | {"refund_id": name, "reference": notice.payment})
     money = {"method": notice.method, "amount_minor": notice.amount_minor}
     said = {"payment_id": notice.payment, "reference": notice.payment, **money}
+    if notice.kind == "chargeback_opened":
+        named: dict[str, Any] = ids | said
+        return OpenChargeback.model_construct(**named)  # Only the streams of its order are asked.
     return RecordPayment.model_validate(ids | said)
 
 

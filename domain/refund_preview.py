@@ -8,6 +8,7 @@ from typing import Any
 from domain.message import Event
 from domain.order_facts import RefundRequested
 from domain.order_refund import shipping_comes_back, shipping_left
+from domain.order_refund_state import first_method
 from domain.order_state import Order
 from domain.policy import PolicyVersion
 from domain.values import quantity_json
@@ -38,7 +39,7 @@ def told(
         "payments": [
             {
                 "payment_id": part.payment_id,
-                "method": before.payments[part.payment_id].method,
+                "method": first_method(part.payment_id, before),
                 "amount_minor": part.amount_minor,
             }
             for part in event.payments

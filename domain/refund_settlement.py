@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
-from domain import order_return, refund_terms
+from domain import order_return_closing, refund_terms
 from domain.message import Event, Rejected
 from domain.order_facts import (
     CompensationPaid,
@@ -38,6 +38,7 @@ from domain.refund_commands import (
     RetryRefund,
 )
 from domain.refund_payments import exceeds_payment, require_paid, require_payment_left
+from domain.values import same_person
 
 
 def decide(command: RefundChange, state: Order, policy: PolicyVersion | None) -> list[Event]:
@@ -82,7 +83,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
         for method, amount_minor in by_method.items()
     ]
     after = reduce(evolve, paid, state)
-    return [*paid, *order_return.closed_when_done(refund.return_id, after, command.at)]
+    return [*paid, *order_return_closing.closed_when_done(refund.return_id, after, command.at)]
 
 
 def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:
@@ -155,7 +156,7 @@ def require_covered(refund: Refund, refund_id: str, state: Order) -> None:
     """
     for payment_id, asked in refund.payments.items():
         payment = state.payments[payment_id]
-        left = payment.here_minor - _paid_out(payment_id, refund_id, state)
+        left = payment.here_minor - paid_out(payment_id, refund_id, state)
         if asked > left:
             raise exceeds_payment(payment_id, asked, max(0, left), state)
         if asked > left - payment.disputed_minor:
@@ -170,7 +171,7 @@ def require_covered(refund: Refund, refund_id: str, state: Order) -> None:
             )
 
 
-def _paid_out(payment_id: str, but: str, state: Order) -> int:
+def paid_out(payment_id: str, but: str, state: Order) -> int:
     """What other refunds have given back of a payment."""
     return sum(
         refund.payments.get(payment_id, 0)
@@ -185,10 +186,10 @@ def _approve(command: ApproveRefund, state: Order) -> list[Event]:
         return []
     _require(refund, command.refund_id, "requested")
     require_covered(refund, command.refund_id, state)
-    if command.actor == refund.requested_by:
+    if same_person(command.actor, refund.requested_by):
         raise Rejected(
             "second_person_needed",
-            "who asked for a refund does not approve it",
+            f"{refund.requested_by} asked for it and does not approve it, in whichever letters",
             refund_id=command.refund_id,
             requested_by=refund.requested_by,
         )
@@ -230,7 +231,7 @@ def _fail(command: FailRefund, state: Order) -> list[Event]:
     came_back: list[tuple[str | None, int]] = [(None, _unpaid_minor(refund))]
     if refund.paid or command.method in refund.paid_by:
         came_back = [*_came_back(command, refund, state).items()]
-    return [
+    failed = [
         RefundFailed(
             refund_id=command.refund_id,
             amount_minor=amount_minor,
@@ -241,6 +242,8 @@ def _fail(command: FailRefund, state: Order) -> list[Event]:
         )
         for method, amount_minor in came_back
     ]
+    again = order_return_closing.reopened(refund.return_id, command.refund_id, state, command.at)
+    return [*failed, *again]
 
 
 def _came_back(command: FailRefund, refund: Refund, state: Order) -> Mapping[str, int]:

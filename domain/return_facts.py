@@ -52,11 +52,17 @@ class ReturnDenied(Event, topic="order.return_denied.v1"):
     reason: Personal[str]
 
 
-class ReturnReceived(Event, topic="order.return_received.v1"):
-    """Goods that came back, inspected. Part of a return may come later, or never."""
+class ReturnReceived(Event, topic="order.return_received.v2"):
+    """Goods that came back, inspected. Part of a return may come later, or never.
+
+    What was not paid for them is owed no longer, but a fee; and shipping where it need not be paid.
+    """
 
     return_id: str
     lines: list[ReceivedLine]
+    receipt_id: str | None = None  # tells a repeat from more goods
+    fee_minor: int = 0  # for restocking, of what is owed no longer: it stays owed
+    shipping_minor: int = 0  # owed no longer
 
 
 class ReturnClosed(Event, topic="order.return_closed.v1"):
@@ -68,6 +74,13 @@ class ReturnClosed(Event, topic="order.return_closed.v1"):
     reason: Personal[str] | None = None
 
 
+class ReturnReopened(Event, topic="order.return_reopened.v1"):
+    """The policy had closed it, but the money of a refund came back: something is to be done."""
+
+    return_id: str
+    refund_id: str
+
+
 class OrderExchanged(Event, topic="order.exchanged.v1"):
     """For the goods of a return another order was placed, paid with what they were worth."""
 
@@ -77,9 +90,21 @@ class OrderExchanged(Event, topic="order.exchanged.v1"):
     amount_minor: int
 
 
-class PlacedInExchange(Event, topic="order.placed_in_exchange.v1"):
-    """On the new order: whose goods it stands for."""
+class ExchangedPart(Made):
+    """One payment of the new order, and the one that its money first came in by."""
+
+    payment_id: str
+    amount_minor: int
+    from_order_id: str
+    from_payment_id: str
+    from_refund_id: str  # of that order, by which it left for an exchange
+    method: str  # that it came in by
+
+
+class PlacedInExchange(Event, topic="order.placed_in_exchange.v2"):
+    """On the new order: whose goods it stands for, and whose money pays for it."""
 
     of_order_id: str
     return_id: str
     amount_minor: int
+    parts: list[ExchangedPart] = Field(default_factory=list)

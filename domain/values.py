@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 
 from pydantic import (
     AfterValidator,
@@ -59,6 +60,15 @@ def _identifier(text: str) -> str:
     if text != text.strip():
         raise ValueError("must not begin or end with a blank")
     return text
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names of who acts are one, whichever letters they were typed in."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return normalize("NFKC", normalize("NFKC", name).casefold())
 
 
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")

@@ -117,8 +117,11 @@ PROJECTION = Projection(
 # Number, shop and status of the order are those of its own read model, which may be a little ahead
 # or behind.
 LISTED = """SELECT p.position AS at, s.* FROM checkpoint p LEFT JOIN LATERAL (
-    SELECT c.*, o.number, o.shop, o.customer_id, o.status AS order_status FROM cases c
+    SELECT c.*, o.number, o.shop, o.customer_id, o.status AS order_status,
+        t.order_id AS twin_id, t.number AS twin_number, t.status AS twin_status FROM cases c
     LEFT JOIN order_status o ON o.order_id = c.order_id
+    LEFT JOIN order_status t ON t.order_id =
+        CASE WHEN c.rule = 'duplicate' THEN c.figures::jsonb->>'of_order_id' END
     WHERE {conditions} ORDER BY c.opened_at, c.case_key LIMIT {limit}) s ON true
 WHERE p.name = 'cases'"""
 
@@ -182,7 +185,18 @@ def _conditions(
 def _item(row: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in row.items() if name not in _INNER}
     read = {name: orjson.loads(row[name]) for name in ("fields", "figures")}
-    return {**shown, "open": row["is_open"], **read}
+    return {**shown, "open": row["is_open"], "duplicate_of": _twin(row), **read}
 
 
-_INNER = frozenset({"at", "case_key", "is_open", "position"})
+def _twin(row: dict[str, Any]) -> dict[str, Any] | None:
+    if row["twin_id"] is None:
+        return None
+    return {
+        "order_id": row["twin_id"],
+        "number": row["twin_number"],
+        "order_status": row["twin_status"],
+    }
+
+
+_TWIN = ("twin_id", "twin_number", "twin_status")
+_INNER = frozenset({"at", "case_key", "is_open", "position", *_TWIN})

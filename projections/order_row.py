@@ -41,6 +41,7 @@ from domain.return_facts import (
     ReturnClosed,
     ReturnDenied,
     ReturnReceived,
+    ReturnReopened,
     ReturnRequested,
 )
 from projections import case_told
@@ -98,6 +99,7 @@ class OrderStatus:
         return sum(refund.given_back_minor for refund in self.order.refunds.values())
 
 
+ReturnStep = ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed | ReturnReopened
 ParcelEvent = ParcelPacked | ParcelDispatched | ParcelTracked | ParcelDelivered
 _ORDER_TOPICS = frozenset(
     topic
@@ -205,7 +207,7 @@ def _told(  # noqa: C901 - a table
         case ReturnRequested():
             asked = ReturnTold(event.reason, event.at, position, event.text)
             return {"returns": {**row.returns, event.return_id: asked}}
-        case ReturnApproved() | ReturnDenied() | ReturnReceived() | ReturnClosed():
+        case _ if isinstance(event, ReturnStep):
             return _return_told(row, event)
         case StatusOverridden():
             override = OverrideTold(
@@ -281,9 +283,7 @@ def _refund_told(
     return {"refunds": {**row.refunds, event.refund_id: known}}
 
 
-def _return_told(
-    row: OrderStatus, event: ReturnApproved | ReturnDenied | ReturnReceived | ReturnClosed
-) -> dict[str, Any]:
+def _return_told(row: OrderStatus, event: ReturnStep) -> dict[str, Any]:
     known = row.returns.get(event.return_id)
     if known is None:
         return {}
@@ -297,9 +297,16 @@ def _return_told(
                 CameBack(one.line_no, one.quantity, one.condition, one.restocked, event.at)
                 for one in event.lines
             ]
-            known = replace(known, received=(*known.received, *came))
+            known = replace(
+                known,
+                received=(*known.received, *came),
+                fee_minor=known.fee_minor + event.fee_minor,
+                shipping_minor=known.shipping_minor + event.shipping_minor,
+            )
         case ReturnClosed():
             known = replace(known, closed_at=event.at, closed_reason=event.reason)
+        case ReturnReopened():
+            known = replace(known, closed_at=None, closed_reason=None)
     return {"returns": {**row.returns, event.return_id: known}}
 
 

@@ -78,6 +78,8 @@ class ReturnTold:
     postage: str | None = None  # who pays the way back
     label: str | None = None
     received: tuple[CameBack, ...] = ()
+    fee_minor: int = 0  # for restocking of what was not paid: it stays owed
+    shipping_minor: int = 0  # owed no longer since these goods came
     denied_reason: str | Sealed | None = None
     closed_at: datetime | None = None
     closed_reason: str | Sealed | None = None

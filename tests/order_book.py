@@ -121,6 +121,8 @@ class Book:
             case return_facts.ReturnReceived():
                 _count(order, "returned", fact.lines)
                 self._shipped(order, [one for one in fact.lines if one.restocked], 1)
+                order.restocking += fact.fee_minor
+                order.shipping_relieved += fact.shipping_minor
                 for one in fact.lines:
                     name = fact.return_id, one.line_no
                     units = order.came_back.get(name, 0) + milli(one.quantity)

@@ -96,6 +96,8 @@ class Order:
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
     came_back: dict[tuple[str, int], int] = field(default_factory=dict)  # return, line -> units
+    restocking: int = 0  # fees for goods that came back unpaid
+    shipping_relieved: int = 0  # not owed, since they came back for the seller's fault
     invoiced: dict[str, int] = field(default_factory=dict)  # by number, less what was credited
     void: bool = False
 
@@ -114,7 +116,8 @@ class Order:
         for that. Of a voided order nothing, whatever its total shows.
         """
         back = sum(share(one.gross, one.quantity, one.returned) for one in self.lines.values())
-        least = max(self.all_fees(), self.total() - self.refunded() - back)
+        gone = self.refunded() + back + self.shipping_relieved
+        least = max(self.all_fees(), self.total() - gone)
         return (0, 0) if self.void else (least, self.total())
 
     def paid(self) -> int:

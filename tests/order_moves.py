@@ -23,7 +23,6 @@ from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.payment_commands import RefuseDelivery, WaiveLateFee
 from domain.placement_commands import AmendOrder
-from domain.refund_commands import ReceiveReturn
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests import given_money, given_orders
 from tests.given import NOON
@@ -65,8 +64,8 @@ RETURNS: tuple[dict[str, Any], ...] = (
     {"restocking_fee_bp": 1_500, "no_reason_days": 60, "quality_days": 60},
 )
 SECOND_PERSON = ({"CNY": 100_000}, {"CNY": 3_000})
-# What came back without being refunded has no name of its own; a sealed contact cannot be compared.
-KNOWN_BY_THEIR_KEY = (ReceiveStock, AdjustStock, ReceiveReturn, GrantCredit, RecordCustomer)
+# They have no name of their own; a sealed contact cannot be compared.
+KNOWN_BY_THEIR_KEY = (ReceiveStock, AdjustStock, GrantCredit, RecordCustomer)
 
 
 def pick(which: int, there: Iterable[T]) -> list[T]:

@@ -63,6 +63,13 @@ class ReturnMoves(Moves):
         if self.run(given_returns.send_back(*inside, parcel_id=parcel.parcel_id, **ids)):
             self.run(given_returns.approve_return(name, order_id=order))
 
+    @rule(which=WHICH)
+    def take_refused_back(self, which: int) -> None:
+        """What was refused at the door is asked back: once."""
+        refused = [(one, name) for one in self.orders() for name in one.money.refused]
+        for order, name in pick(which, refused):
+            self.take_parcel_back(self.world.parcel(name), order.order_id)
+
     @rule(which=WHICH, steps=several(RETURN_STEPS))
     def settle_returns(self, which: int, steps: list[str]) -> None:
         """Each step with one that it leads on from, mostly."""

@@ -129,6 +129,8 @@ class Orders(MoneyMoves, ReturnMoves):
         assert order.total_minor == told.total() >= 0
         assert order.fees_minor == sum(told.fees)
         assert order.kept_minor == sum(refund.fee for refund in told.counting())
+        assert order.restocking_minor == told.restocking
+        assert order.shipping_relieved_minor == told.shipping_relieved <= told.shipping
         assert order.money.late_fees_minor == told.late_fees()
         assert order.money.written_off_minor == told.written_off
         assert order.money.collected_minor == told.receivable >= 0
@@ -169,18 +171,22 @@ class Orders(MoneyMoves, ReturnMoves):
                 units = sum(one.lines.get(no, (0, 0))[0] for one in given)
                 assert came <= milli(back.lines[no])
                 assert units <= came or back.exchange_order_id
+                assert not given or back.parcel_id not in order.money.refused
 
     def nothing_comes_back_twice(self, no: int, line: Line, order: Order) -> None:
         """Of what was delivered, or with parcels that were not."""
-        from_home, undelivered = Decimal(0), Decimal(0)
+        from_home, undelivered, refused = Decimal(0), Decimal(0), Decimal(0)
         for back in order.returns.values():
-            if back.parcel_id and not order.parcels[back.parcel_id].delivered:
+            if back.parcel_id in order.money.refused:
+                refused += back.taken(no)
+            elif back.parcel_id and not order.parcels[back.parcel_id].delivered:
                 undelivered += back.taken(no)
             else:
                 from_home += back.taken(no)
         assert milli(from_home) <= line.delivered
         assert milli(undelivered) <= line.dispatched - line.delivered - line.refused
-        assert line.returned <= milli(from_home + undelivered)
+        assert milli(refused) <= line.refused
+        assert line.returned <= milli(from_home + undelivered + refused)
 
     # -- all of them -----------------------------------------------------------------------------
 

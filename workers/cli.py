@@ -163,6 +163,14 @@ def messenger() -> None:
 
 
 @app.command()
+def intake() -> None:
+    """Look at placed orders beside the others: duplicates, unusual prices and quantities."""
+    from workers.intake import run
+
+    entry.work(entry.settings(), run)
+
+
+@app.command()
 def periods() -> None:
     """Finish the closing of months that was begun."""
     from workers.periods import run

@@ -77,7 +77,7 @@ METHODS = {
 }
 CHANNELS = ("web", "web", "web", "phone", "store")
 CARRIERS = {"zh": ("sf-express", "yto", "zto"), "en": ("ups", "dhl", "fedex")}
-BUYERS_PER_LANGUAGE = 40
+BUYERS_PER_LANGUAGE = 2_000  # fewer would order the same again and again within a day
 
 # Milestones of a journey; the second element is the place, None for where the parcel goes.
 Journey = tuple[tuple[str, str | None], ...]

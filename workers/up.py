@@ -56,7 +56,7 @@ REQUEST_SECONDS = 2.0
 # In this order: the last started is the first stopped.
 WORKERS = ("projector", "tracking", "dead-letters", "api")
 # What nobody waits for comes when the API answers: starting costs each a second of a core.
-BACKGROUND = ("deadlines", "messenger", "periods", "fapiao")
+BACKGROUND = ("deadlines", "intake", "messenger", "periods", "fapiao")
 
 console = Console()
 

@@ -26,7 +26,7 @@ from projections.engine import Engine, VersionMismatch, create_tables
 from projections.rebuild import Feed, Rebuilt
 from projections.rebuild import rebuild as rebuild_model
 from projections.rebuild import release as release_key
-from workers import deadline_rows, messenger
+from workers import deadline_rows, intake, messenger
 from workers.entry import NotConfigured
 from workers.projector import PROJECTIONS, lake_of
 
@@ -35,6 +35,7 @@ NAMES = (*(projection.name for projection in PROJECTIONS), deadline_model.NAME, 
 OF_WORKERS: dict[str, Callable[[Settings, Connection, str], None]] = {
     deadline_model.NAME: deadline_rows.release,
     messenger.NAME: messenger.release,
+    intake.NAME: intake.release,
 }
 # Before each try to release facts: the projector's commits make ours fail.
 RELEASE_PAUSES_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
