@@ -172,7 +172,7 @@ def _database_away(error: psycopg.OperationalError) -> Problem:
 
 
 def _no_read_models(_error: psycopg.errors.UndefinedTable) -> Problem:
-    return busy("The read models are not there yet: the projector has not run.")
+    return busy("The read models are not there yet: the worker that keeps them has not run.")
 
 
 def _invalid_request(error: RequestValidationError) -> Problem:
