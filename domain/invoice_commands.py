@@ -128,7 +128,7 @@ class FapiaoBody(Value):
     @model_validator(mode="after")
     def _special_names_the_taxpayer(self) -> FapiaoBody:
         if self.kind == "special" and self.tax_id is None:
-            raise OfFields("a special fapiao (专票) needs it", "tax_id")
+            raise OfFields("a special fapiao (专票) needs tax_id", "tax_id")
         return self
 
 

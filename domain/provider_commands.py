@@ -56,9 +56,9 @@ class Notice(Value):
     def _complete(self) -> Notice:
         disputed = self.kind.startswith("chargeback_")
         if disputed and self.dispute is None:
-            raise OfFields(f"{self.kind} needs it", "dispute")
+            raise OfFields(f"{self.kind} needs dispute", "dispute")
         if self.kind in {"failed", "refund_failed", "chargeback_opened"} and self.code is None:
-            raise OfFields(f"{self.kind} needs it", "code")
+            raise OfFields(f"{self.kind} needs code", "code")
         return self
 
 
