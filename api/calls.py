@@ -80,7 +80,9 @@ class CommandCall:
     async def run(
         self, command: Command, about: StreamName | Unmatched, *, status: int = 200
     ) -> Answer:
-        """Run it; `about` is what an If-Match names. Raises what the committer raises."""
+        """Run it; `about` is what an If-Match names. What was recorded before under another name
+        is answered with 200. Raises what the committer raises.
+        """
         if_match = self._if_match(about)
         try:
             outcome = await self._outcome(command, self.attempt, if_match)
@@ -90,7 +92,7 @@ class CommandCall:
             if refusal.code != "preview_differs" or isinstance(about, Unmatched):
                 raise
             raise await _differs(self.context, refusal, about) from None
-        return self._answer(outcome, status)
+        return self._answer(outcome, 200 if outcome.body.get("already_recorded") else status)
 
     async def preview(self, command: Command) -> Preview:
         """What it would come to; raises what the committer raises."""

@@ -101,6 +101,7 @@ PAYMENT_MOVE = {
     "reason": "The reference names the other order.",
 }
 CHARGEBACK = {"amount_minor": 1000, "reference": "CASE-5", "code": "not_received"}
+CHARGEBACK_END = {"reference": "CASE-5/R"}
 WRITE_OFF = {"text": "The customer's bank kept it."}
 WAIVER = {"amount_minor": 10, "reason": "An old customer."}
 REMITTANCE = {
@@ -108,7 +109,6 @@ REMITTANCE = {
     "amount_minor": 21000,
     "fee_minor": 210,
     "reference": "SF-BATCH-9",
-    "value_date": "2026-03-05",
 }
 REFUSAL = {"freight_minor": 2400, "reason": "Wrong colour."}
 INTERCEPT = {"reason_code": "changed_mind", "text": "Rang an hour after it had left."}

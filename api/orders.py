@@ -202,7 +202,11 @@ async def pay(
 ) -> Answer:
     """Several payments by several methods add up; more than is due is kept and can be refunded.
 
-    Never conflicts: money that came in is recorded whatever else has happened.
+    Never conflicts: money that came in is recorded whatever else has happened. Sent again, also
+    without an `Idempotency-Key`, it is the same payment: answered 200 with its `payment_id`. By
+    card, Alipay and WeChat Pay a reference names one payment: with another amount or payer it is
+    refused; elsewhere several may share one, and another amount, payer or day is another payment.
+    `another_than` says that it is another one in any case.
     """
     found = await call.context.order_id(order_id)
     command = call.command(RecordPayment, body, order_id=found, payment_id=new_id())

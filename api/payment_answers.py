@@ -26,6 +26,9 @@ class PaymentRecorded(MoneyRecorded):
         description="paid, partly_paid, credit, held, failed, voided or expired; after the order "
         "was cancelled `reinstated`, or `refund_due` where it stays so"
     )
+    already_recorded: bool = Field(
+        False, description="It is the payment of this id, sent again: nothing was recorded"
+    )
 
 
 class PaymentLanded(BaseModel):

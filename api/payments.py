@@ -12,7 +12,15 @@ from api.answers import Answer
 from api.attempts import new_id
 from api.calls import Call, CommandRoute, MatchedCall, Unmatched, example
 from api.context import uuid_text
-from api.examples import CHARGEBACK, PAYMENT_MOVE, PAYMENT_VOIDING, REFUSAL, REMITTANCE, WRITE_OFF
+from api.examples import (
+    CHARGEBACK,
+    CHARGEBACK_END,
+    PAYMENT_MOVE,
+    PAYMENT_VOIDING,
+    REFUSAL,
+    REMITTANCE,
+    WRITE_OFF,
+)
 from api.payment_answers import ChargebackRecorded, MoneyRecorded, PaymentMoved, PaymentRecorded
 from api.permissions import Permission, needs
 from api.problems import responses
@@ -20,10 +28,10 @@ from api.reads import identifier
 from domain.desk_names import order_stream
 from domain.payment_commands import (
     ChargebackBody,
+    ChargebackEndBody,
     LoseChargeback,
     MovePayment,
     MovePaymentBody,
-    NothingBody,
     OpenChargeback,
     ReasonBody,
     RecordRemittance,
@@ -43,7 +51,7 @@ ORDER = "/v1/orders/{order_id}"
 PAYMENT = f"{ORDER}/payments/{{payment_id}}"
 CASE = f"{ORDER}/payments/chargebacks/{{chargeback_id}}"
 
-Nothing = Annotated[NothingBody, Body(**example("Nothing to say", {}))]
+ChargebackEnd = Annotated[ChargebackEndBody, Body(**example("As the bank's line", CHARGEBACK_END))]
 
 
 # -- money that is not ours ------------------------------------------------------------------------
@@ -123,8 +131,8 @@ async def open_chargeback(
     summary="Record that a chargeback was won",
     **needs(Permission.PAYMENT_DISPUTE),
 )
-async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothing) -> Answer:
-    """The money stays, the goods may leave."""
+async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: ChargebackEnd) -> Answer:
+    """The money stays, the goods may leave. What the bank had taken meanwhile is expected back."""
     found, case = await call.context.order_id(order_id), identifier("chargeback_id", chargeback_id)
     command = call.command(WinChargeback, body, order_id=found, chargeback_id=case)
     return await call.run(command, order_stream(found))
@@ -137,7 +145,7 @@ async def win(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothin
     summary="Record that a chargeback was lost",
     **needs(Permission.PAYMENT_DISPUTE),
 )
-async def lose(call: MatchedCall, order_id: str, chargeback_id: str, body: Nothing) -> Answer:
+async def lose(call: MatchedCall, order_id: str, chargeback_id: str, body: ChargebackEnd) -> Answer:
     """The money is gone, and owed again."""
     found, case = await call.context.order_id(order_id), identifier("chargeback_id", chargeback_id)
     command = call.command(LoseChargeback, body, order_id=found, chargeback_id=case)
@@ -182,7 +190,11 @@ async def remit(
     order_id: str,
     body: Annotated[RemittanceBody, Body(**example("Less its fee", REMITTANCE))],
 ) -> Answer:
-    """The order is paid by the whole amount; the fee that the carrier kept is the shop's cost."""
+    """The order is paid by the whole amount; the fee that the carrier kept is the shop's cost.
+
+    The same again (carrier, reference, amount, fee, day) is the same remittance: answered 200 with
+    its `payment_id`, unless `another_than` says otherwise.
+    """
     found = await call.context.order_id(order_id)
     command = call.command(RecordRemittance, body, order_id=found, payment_id=new_id())
     return await call.run(command, Unmatched.NEVER_CONFLICTS, status=201)

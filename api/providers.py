@@ -24,10 +24,14 @@ from api.examples import NOTICE, NOTICE_ORDER
 from api.permissions import Permission, needs
 from api.problems import Problem, field_errors, invalid, responses
 from api.reads import PAGE_ITEMS, Cursor, Limit, Reader, opened_place, page_router, sealed_cursor
-from commands.provider import attempt, is_signed, recording
-from domain.provider import notice_stream
+from api.shown import shown_to
+from api.views import Personal
+from commands.planning import KeyReused
+from commands.provider import attempt, conflict, is_signed, recording
+from domain.message import Rejected
+from domain.provider import CONFLICTING, notice_stream
 from domain.provider_commands import AssignBody, AssignNotice, Notice, ProviderTerms
-from projections import checkpoint, provider_notices
+from projections import checkpoint, provider_notices, statement_lines, statements
 
 WEBHOOK_BYTES_MAX = 64 * 1024
 NOTICES = "/v1/providers/{provider}/notices"
@@ -48,8 +52,16 @@ class NoticeRecorded(BaseModel):
     position: int | None
 
 
+class Receipt(BaseModel):
+    statement_id: str
+    line_no: int
+
+
 class NoticeShown(BaseModel):
-    """`outcome`: `recorded` or `superseded` once applied, a refusal's code when set aside."""
+    """`outcome`: `recorded` or `superseded` once applied, a refusal's code when set aside, or
+    `conflicting_notice`. `receipt`: the line of a statement on which money that was set aside has
+    come, an unallocated receipt.
+    """
 
     provider: str
     notice_id: str
@@ -57,9 +69,13 @@ class NoticeShown(BaseModel):
     order_ref: str
     order_id: str | None
     payment: str
+    capture: str | None
     method: str
     amount_minor: int
+    fee_minor: int | None
     currency: str
+    payer: Personal
+    receipt: Receipt | None
     status: str
     outcome: str | None
     occurred_at: datetime
@@ -105,7 +121,8 @@ def terms_of(context: Context, provider: str) -> ProviderTerms:
 )
 async def take(request: Request, provider: str) -> Answer:
     """Signed over its raw body as Standard Webhooks are: without that, 401. Answered once it is in
-    the ledger; what it means for its order follows. The same notice again changes nothing.
+    the ledger; what it means for its order follows. The same notice again changes nothing; a known
+    `notice_id` with another body is kept, set aside, and answered 409 `conflicting_notice`.
     """
     context: Context = request.app.state.context
     terms = terms_of(context, provider)
@@ -121,10 +138,30 @@ async def take(request: Request, provider: str) -> Answer:
         command = recording(provider, notice, now)
     except ValidationError as error:
         raise invalid(field_errors(error.errors(include_url=False, include_input=False))) from None
-    outcome = await context.committer.run(
-        command, attempt(context.digest_key, provider, notice), None
-    )
+    try:
+        outcome = await context.committer.run(
+            command, attempt(context.digest_key, provider, notice), None
+        )
+    except KeyReused:
+        raise await _kept_apart(context, provider, notice, now) from None
+    except Rejected as refusal:
+        if refusal.code != "notice_differs":
+            raise
+        raise await _kept_apart(context, provider, notice, now) from None
     return Answer({**outcome.body, "position": outcome.position})
+
+
+async def _kept_apart(context: Context, provider: str, notice: Notice, now: datetime) -> Problem:
+    """Its id was told before with another body: that one counts, and a person looks at this one."""
+    command, kept = conflict(context.digest_key, provider, notice, now)
+    await context.committer.run(command, kept, None)
+    return Problem(
+        409,
+        CONFLICTING,
+        f"Notice {notice.notice_id} was told before with another body, which counts. This one is "
+        f"kept and set aside as {command.notice_id}.",
+        facts={"notice_id": notice.notice_id, "kept_as": command.notice_id},
+    )
 
 
 def _text(headers: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -146,12 +183,14 @@ async def list_notices(
     cursor: Cursor = None,
 ) -> Answer:
     """The last received first. `set_aside` is money that belongs to nothing that we know, or that
-    an order refuses: a person has to look after it.
+    an order refuses: a person has to look after it. Once a statement tells of it, it is one
+    unallocated receipt there, with what the notice says.
     """
     terms_of(reader.context, provider)
     query = ["notices", provider, status]
     after = opened_place(reader.context, query, cursor)
-    await reader.reach(provider_notices.NAME)
+    for name in (provider_notices.NAME, statements.NAME, statement_lines.NAME):
+        await reader.reach(name)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, provider_notices.NAME)
         rows = await provider_notices.page(connection, provider, status, after, limit + 1)
@@ -160,6 +199,7 @@ async def list_notices(
         last = rows[limit - 1]
         following = sealed_cursor(reader.context, query, [last["received_at"], last["key"]])
     items = [{k: v for k, v in row.items() if k != "key"} for row in rows[:limit]]
+    items = await shown_to(reader, items, "GET /v1/providers/{provider}/notices", provider)
     return Answer({"items": items, "next_cursor": following, "position": position})
 
 

@@ -25,7 +25,13 @@ from api.shown import shown_to
 from api.statement_views import LinePage, MovementPage
 from domain.command_types import Handle
 from domain.statement_facts import MovementKind
-from projections import checkpoint, money_movements, reconciling, statement_lines
+from projections import (
+    checkpoint,
+    money_movements,
+    provider_notices,
+    reconciling,
+    statement_lines,
+)
 
 READING = responses(401, 403, 422, 503, 504)
 
@@ -47,7 +53,8 @@ async def lines(
     """
     query = ["open lines", shop]
     after = opened_place(reader.context, query, cursor)
-    await reader.reach(statement_lines.NAME)
+    for name in (statement_lines.NAME, provider_notices.NAME):
+        await reader.reach(name)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, statement_lines.NAME)
         rows = await reconciling.open_lines(connection, limit + 1, shop=shop, after=after)

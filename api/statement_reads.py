@@ -25,7 +25,13 @@ from api.statement_views import LinePage, StatementPage, StatementShown, Suggest
 from domain.command_types import Handle
 from domain.matching import Match
 from domain.scoring import LineKey
-from projections import checkpoint, reconciling, statement_lines, statements
+from projections import (
+    checkpoint,
+    provider_notices,
+    reconciling,
+    statement_lines,
+    statements,
+)
 
 READING = responses(401, 403, 404, 422, 503, 504)
 
@@ -75,9 +81,12 @@ async def show(reader: Reader, statement_id: str) -> Answer:
 
 
 async def _known_to_both(reader: ReadCall) -> None:
-    """A statement and its lines are read models of their own, and either may be behind."""
+    """A statement, its lines and what providers told are read models of their own, and each may be
+    behind.
+    """
     await reader.reach(statements.NAME)
     await reader.reach(statement_lines.NAME)
+    await reader.reach(provider_notices.NAME)
 
 
 @router.get(

@@ -121,8 +121,25 @@ class MatchShown(BaseModel):
     position: int
 
 
+class LineNotice(BaseModel):
+    """What a provider told of the money of a line, and `outcome`: why it was set aside."""
+
+    provider: str
+    notice_id: str
+    order_ref: str
+    payment: str
+    capture: str | None
+    method: str
+    outcome: str
+    fee_minor: int | None
+    payer: Personal
+    occurred_at: datetime
+
+
 class LineShown(BaseModel):
-    """One line. Above 0 came in, below 0 went out."""
+    """One line. Above 0 came in, below 0 went out. `notice`: of money that a provider told of as
+    well and that was set aside: both are one unallocated receipt.
+    """
 
     statement_id: str
     line_no: int
@@ -141,6 +158,7 @@ class LineShown(BaseModel):
     batch_id: str | None
     counterparty: Personal
     text: Personal
+    notice: LineNotice | None
     state: str
     matches: list[MatchShown]
 
@@ -158,12 +176,13 @@ class TakenBy(BaseModel):
 
 
 class MovementShown(BaseModel):
-    """Money of ours: a capture, a paid refund, compensation, a lost chargeback, or a batch that a
-    provider pays out.
+    """Money of ours: a capture, a paid refund, compensation, a chargeback, what came back of one
+    that was won (`chargeback_return`), or a batch that a provider pays out.
 
     `owner`: the order, or the provider's statement. Gross less fees is the amount: of a batch, and
     of what a carrier remits. `state`: void when it is worth nothing any more, over_matched when
-    statements have told of more than it is worth.
+    statements have told of more than it is worth. What a bank took for a dispute, and gave back
+    where it was won, is listed only once a statement has told of the other half, or it was lost.
     """
 
     movement: str

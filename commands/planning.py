@@ -81,6 +81,7 @@ class Plan:
         self.decided: list[Decided] = []
         self._now: dict[StreamName, Any] = {}  # states as they are after what was decided
         self._vault = vault
+        self._reveal = partial(codec.reveal, cipher=vault)
         self.add(loaded)
 
     def add(self, loaded: Mapping[StreamName, Loaded]) -> None:
@@ -106,7 +107,8 @@ class Plan:
         decided = Decided(entry, names)
         seal = partial(codec.seal, cipher=self._vault, command_id=entry.attempt.command_id)
         try:
-            decision = desk.decide(entry.command, {name: self._now[name] for name in names}, seal)
+            states = {name: self._now[name] for name in names}
+            decision = desk.decide(entry.command, states, seal, self._reveal)
         except Rejected as refusal:
             decided.refusal = refusal
         else:
@@ -125,7 +127,7 @@ class Plan:
         decided.events, decided.claims = decision.events, decision.claims
         for kind, key, owner in decided.claims:
             self._keep(claim_name(kind, key), 0, owner)
-        decided.body = desk.answer(decided.entry.command, states, versions)
+        decided.body = desk.answer(decided.entry.command, states, versions, self._reveal)
 
     def _keep(self, name: StreamName, version: int, state: Any) -> None:
         self.after[name] = (version, state)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import uuid5
 
 from pydantic import SecretStr
@@ -14,11 +15,14 @@ from pydantic import SecretStr
 from commands.runner import digest
 from domain.message import Attempt
 from domain.provider import NAMESPACE
-from domain.provider_commands import Notice, RecordNotice
+from domain.provider_commands import KeepConflict, Notice, RecordNotice
 
 ORIGIN = "provider"  # of all that a provider has told; no API call has it
 TOLERANCE_SECONDS = 300  # between a signature's time and ours, either way
 ENCODED = "whsec_"  # what stands before a key in base64
+LATER_FIELDS = frozenset({"payer", "fee_minor"})
+CONFLICT_CHARACTERS = 16  # of a digest
+CONFLICT_ID_CHARACTERS = 70  # of the provider's id
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
@@ -78,7 +82,29 @@ def recording(provider: str, notice: Notice, at: datetime) -> RecordNotice:
 
 def attempt(digest_key: bytes, provider: str, notice: Notice) -> Attempt:
     """By the provider's own id: by webhook, by file and in an answer it is one command for ever."""
-    return named(digest_key, provider, notice.notice_id, notice.model_dump(mode="json"))
+    return named(digest_key, provider, notice.notice_id, _request(notice))
+
+
+def _request(notice: Notice) -> dict[str, Any]:
+    """What a digest is made of. Fields that notices did not always have count only where they are
+    told: what was told before they were known is the same notice today.
+    """
+    told = notice.model_dump(mode="json")
+    return {k: v for k, v in told.items() if v is not None or k not in LATER_FIELDS}
+
+
+def conflict(
+    digest_key: bytes, provider: str, notice: Notice, at: datetime
+) -> tuple[KeepConflict, Attempt]:
+    """How a notice is kept whose id was told before with another body: under an id of its own,
+    which is the same whenever this body comes again.
+    """
+    request = _request(notice)
+    mark = digest(digest_key, request).hex()[:CONFLICT_CHARACTERS]
+    name = f"{notice.notice_id[:CONFLICT_ID_CHARACTERS]}:conflict-{mark}"
+    told = notice.model_dump(exclude_unset=True) | {"notice_id": name}
+    command = KeepConflict.model_validate({**told, "provider": provider, "at": at})
+    return command, named(digest_key, provider, name, request)
 
 
 def named(digest_key: bytes, provider: str, key: str, request: object) -> Attempt:

@@ -128,6 +128,13 @@ AmendedQuantity = Annotated[
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Evidence = Annotated[list[Digest], Field(default_factory=list, max_length=EVIDENCE_MAX)]
 Id = Identifier  # of an order, parcel, payment, refund or note: chosen outside `decide`
+AnotherThan = Annotated[
+    Id,
+    Field(
+        description="Id of the payment that this one looks like and is not: by method, reference "
+        "and amount it would be taken for that one, sent again"
+    ),
+]
 
 
 class PostalAddress(Address):

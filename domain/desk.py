@@ -41,6 +41,7 @@ from domain.intake_checks import CheckOrder
 from domain.invoice_commands import FAPIAO_COMMANDS, IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision, Event
 from domain.order_intake import INCOMPLETE
+from domain.order_same_payment import Reveal, as_it_is
 from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment
 from domain.placement_commands import PlaceOrder
@@ -67,13 +68,19 @@ __all__ = [
 NOT_FOR_EVER = frozenset({desk_orders.NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
 
 
-def decide(command: Command, states: States, seal: Callable[[Event], Event] = clear) -> Decision:
+def decide(
+    command: Command,
+    states: States,
+    seal: Callable[[Event], Event] = clear,
+    reveal: Reveal = as_it_is,
+) -> Decision:
     """The facts per stream and the claims; no events anywhere means already so. Raises Rejected.
 
     Expects the state of every stream that `streams` names, None for a claim that nobody has.
-    `seal` is given each fact with personal fields before it is kept.
+    `seal` is given each fact with personal fields before it is kept; `reveal` opens what was kept
+    so, to be compared.
     """
-    write = Write(dict(states), seal)
+    write = Write(dict(states), seal, reveal)
     _run(command, write)
     return write.decision()
 

@@ -43,6 +43,7 @@ from domain.invoice_commands import (
 )
 from domain.message import Command, StreamName
 from domain.order_commands import AddNote
+from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import Order
 from domain.parcel_commands import DeliverParcel, DispatchParcel, PackParcel, TrackParcel
 from domain.payment_commands import PAYMENT_CHANGES, MovePayment
@@ -72,9 +73,14 @@ from domain.stock_item import AdjustStock, ReceiveStock
 
 
 def answer(  # noqa: C901 - a table
-    command: Command, states_after: States, versions: Mapping[StreamName, int]
+    command: Command,
+    states_after: States,
+    versions: Mapping[StreamName, int],
+    reveal: Reveal = as_it_is,
 ) -> dict[str, Any]:
-    """What the client is told, as JSON data: no position, no personal data."""
+    """What the client is told, as JSON data: no position, no personal data. `reveal`: as `decide`
+    was given it.
+    """
     match command:
         case PlaceOrder():
             stream = order_stream(command.order_id)
@@ -111,7 +117,7 @@ def answer(  # noqa: C901 - a table
             stream = order_stream(target(command))
             return {
                 **desk_orders.order_answer(states_after[stream], versions[stream]),
-                **desk_payments.money_answer(command, states_after[stream]),
+                **desk_payments.money_answer(command, states_after[stream], reveal),
             }
         case ExchangeOrder():
             stream = order_stream(command.order_id)

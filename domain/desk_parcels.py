@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from domain import order_lines, order_parcels, parcel, service_stop
+from domain import order_lines, order_parcels, order_times, parcel, service_stop
 from domain.desk_names import (
     States,
     customer_stream,
@@ -111,6 +111,8 @@ def deliver(command: DeliverParcel, write: Write) -> None:
     stream = parcel_stream(command.parcel_id)
     events = parcel.decide(command, write.states[stream])
     orders: list[Order] = [write.states[order_stream(o)] for o in write.states[stream].order_ids]
+    for one in orders if events else ():
+        order_times.require_meant(one, delivered_at=command.delivered_at)
     if events and orders and all(command.parcel_id in one.money.refused for one in orders):
         raise Rejected(
             "delivery_refused",

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import exchanged_money, order_money, order_paying, order_status
+from domain import exchanged_money, order_money, order_paying, order_same_payment, order_status
 from domain.desk_customers import customers_of, tell_customer
 from domain.desk_names import States, order_in, order_stream, parcel_stream, stock_stream
 from domain.desk_orders import order_answer
 from domain.desk_stock import add_to_order, free_units
 from domain.desk_write import Write, pinned_rules, placed_order
 from domain.message import StreamName
+from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import Order
 from domain.payment_commands import (
     CancelOverdue,
     MovePayment,
     OpenChargeback,
     PaymentChange,
+    RecordPayment,
+    RecordRemittance,
     RefuseDelivery,
 )
 from domain.policy import policy_stream
@@ -63,6 +66,8 @@ def change_payment(command: PaymentChange, write: Write) -> None:
     if isinstance(command, RefuseDelivery) and parcel_stream(command.parcel_id) in write.states:
         carrier = write.states[parcel_stream(command.parcel_id)].carrier
         command = command.model_copy(update={"carrier": carrier})
+    if order_same_payment.is_known(command, state, write.reveal):
+        return
     facts = order_paying.decide(command, state, pinned_rules(state, write), free_units(write))
     add_to_order(order_stream(command.order_id), facts, write)
     if isinstance(command, OpenChargeback) and facts:
@@ -88,7 +93,7 @@ def move_payment(command: MovePayment, write: Write) -> None:
     tell_customer(command, other, write)
 
 
-def money_answer(command: Any, state: Order) -> dict[str, Any]:
+def money_answer(command: Any, state: Order, reveal: Reveal = as_it_is) -> dict[str, Any]:
     """What the order's money has come to, and the ids that the command made or named."""
     settled = order_money.settlement(state)
     made: dict[str, Any] = {
@@ -104,7 +109,17 @@ def money_answer(command: Any, state: Order) -> dict[str, Any]:
         made |= {"payment_id": payment_id, "outcome": _outcome(payment_id, state)}
     if isinstance(command, OpenChargeback):
         made["chargeback_id"] = command.chargeback_id
-    return made
+    return made | _known_before(command, state, reveal)
+
+
+def _known_before(command: Any, state: Order, reveal: Reveal) -> dict[str, Any]:
+    """Of money that may be told twice: whether it was, and the id that it is known by."""
+    if not isinstance(command, RecordPayment | RecordRemittance):
+        return {}
+    known = order_same_payment.known_as(command, state, reveal)
+    if known is None:
+        return {}
+    return {"payment_id": known, "outcome": _outcome(known, state), "already_recorded": True}
 
 
 def _outcome(payment_id: str, state: Order) -> str:

@@ -6,6 +6,7 @@ from domain import (
     customer,
     draft,
     order_payment,
+    provider,
     provider_desk,
     reconciliation_streams,
 )
@@ -61,7 +62,7 @@ from domain.payout import payout_stream
 from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
-from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice
+from domain.provider_commands import PROVIDER_COMMANDS, ApplyNotice, RecordNotice
 from domain.refund_commands import (
     AddEvidence,
     ApproveRefund,
@@ -182,6 +183,8 @@ def persons(command: Command, states: States) -> frozenset[str]:
             | ApplyNotice()
         ):
             names.add(order_payment.payer_of(command.order_id))
+        case RecordNotice():
+            names.add(provider.payer_of(command))
         case StartDraft() | SaveDraft() | OfferQuote():
             names.add(draft.person_of_draft(command, states[draft_stream(command.draft_id)]))
         case _:

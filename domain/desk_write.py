@@ -30,6 +30,7 @@ from domain.draft_state import evolve as evolve_draft
 from domain.invoice import InvoiceSeries
 from domain.message import Decision, Event, Rejected, StreamName
 from domain.order_fold import evolve as evolve_order
+from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import Order
 from domain.parcel import Parcel
 from domain.policy import Policy, PolicyVersion, policy_stream
@@ -79,6 +80,7 @@ class Write:
 
     states: dict[StreamName, Any]
     seal: Callable[[Event], Event]
+    reveal: Reveal = as_it_is
     events: dict[StreamName, list[Event]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
 
@@ -92,7 +94,7 @@ class Write:
     def trial(self) -> Write:
         """A copy to go on with, which counts only once it is taken."""
         events = {name: [*made] for name, made in self.events.items()}
-        return Write({**self.states}, self.seal, events, [*self.claims])
+        return Write({**self.states}, self.seal, self.reveal, events, [*self.claims])
 
     def take(self, trial: Write) -> None:
         self.states, self.events, self.claims = trial.states, trial.events, trial.claims

@@ -1,6 +1,8 @@
 """What the money movements of an order are worth, as a bank sees our account.
 
 A movement is what came to an account or left it: a capture, a refund, compensation, a chargeback.
+A bank may take the money of a chargeback as soon as it is opened, and gives it back when it is won:
+two movements, whose sum is nothing.
 What was moved to another order stays the movement that it came in by. What is paid by the
 customer's account or by exchanged goods passes no bank: it is no movement.
 """
@@ -19,7 +21,7 @@ def net_minor(key: MovementKey, order: Order) -> int:
     """Signed minor units: above 0 came in, below 0 went out, less what a carrier kept as its fee.
 
     0 for what is known and has not happened: a payment that was voided, a refund that is not paid
-    or failed, a chargeback that is open or won. Raises Rejected for what is no movement.
+    or failed, the return of a chargeback that is not won. Raises Rejected for what is no movement.
     """
     match key.kind:
         case "capture" if key.id in order.payments:
@@ -27,8 +29,10 @@ def net_minor(key: MovementKey, order: Order) -> int:
         case "refund" if key.id in order.refunds:
             return -_paid_out(key, order)
         case "chargeback" if key.id in order.money.chargebacks:
+            return -order.money.chargebacks[key.id].amount_minor
+        case "chargeback_return" if key.id in order.money.chargebacks:
             dispute = order.money.chargebacks[key.id]
-            return -dispute.amount_minor if dispute.outcome == "lost" else 0
+            return dispute.amount_minor if dispute.outcome == "won" else 0
         case "compensation" if key.id in order.compensations:
             return -order.compensations[key.id]
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domain.frozen import replace
 from domain.message import Command, Event, Rejected
 from domain.order_facts import PaymentCaptured
 from domain.order_hold import may_capture
@@ -9,6 +10,7 @@ from domain.order_money import Authorisation, shown
 from domain.order_payment import NEVER_HELD, Decider, is_repeat, not_void, payer_of, received
 from domain.order_reinstating import Free
 from domain.order_state import Order
+from domain.order_times import require_meant
 from domain.payment_commands import (
     AuthorisePayment,
     CapturePayment,
@@ -55,9 +57,19 @@ def authorise(
 
 
 def _authorisation(payment_id: str, state: Order) -> Authorisation:
+    """Raises Rejected `authorisation_not_found`, with what is held."""
     held = state.money.authorisations.get(payment_id)
     if held is None:
-        raise Rejected("authorisation_not_found", payment_id=payment_id)
+        known = {name: one.open_minor for name, one in state.money.authorisations.items()}
+        is_payment = payment_id in state.payments
+        what = "is money that was taken already" if is_payment else "is not known"
+        sums = [f"{shown(left, state)} as {name}" for name, left in known.items() if left]
+        raise Rejected(
+            "authorisation_not_found",
+            f"{payment_id} {what}; held is {', '.join(sums) or 'nothing'}",
+            payment_id=payment_id,
+            held_minor=known,
+        )
     return held
 
 
@@ -74,6 +86,8 @@ def capture(
         amount = known.amount_minor
     if is_repeat(command.payment_id, held.method, amount, state):
         return []
+    if not command.told:
+        require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     _require_held(amount, command, held, state)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
@@ -96,9 +110,14 @@ def request_capture(
     if command.payment_id in state.money.captures or command.payment_id in state.payments:
         return []
     held = _authorisation(command.authorisation_id, state)
-    left = max(0, held.open_minor - state.money.asked_minor(command.authorisation_id))
+    if held.expires_at is not None and command.at > held.expires_at:
+        held = replace(held, closed=held.closed or "expired")
+    asked = state.money.asked_minor(command.authorisation_id)
+    left = max(0, held.open_minor - asked)
     amount = left if command.amount_minor is None else command.amount_minor
-    if amount > left or not amount:
+    if not left:
+        raise _nothing_held(command.authorisation_id, held, asked, state)
+    if amount > left:
         raise Rejected(
             "capture_exceeds_authorised",
             f"{shown(amount, state)} asked, {shown(left, state)} held and not asked for",
@@ -113,6 +132,25 @@ def request_capture(
             at=command.at,
         )
     ]
+
+
+def _nothing_held(payment_id: str, held: Authorisation, asked_minor: int, state: Order) -> Rejected:
+    """Says what became of all that was held."""
+    parts = {"captured": held.captured_minor, "asked for already": asked_minor}
+    gone = held.amount_minor - held.captured_minor
+    if held.closed and gone > 0:
+        parts[held.closed] = gone
+    told = ", ".join(f"{shown(part, state)} {word}" for word, part in parts.items() if part)
+    return Rejected(
+        "nothing_held",
+        f"of {shown(held.amount_minor, state)} held as {payment_id} nothing is left: {told}",
+        payment_id=payment_id,
+        authorised_minor=held.amount_minor,
+        captured_minor=held.captured_minor,
+        asked_minor=asked_minor,
+        held_minor=0,
+        why=held.closed,
+    )
 
 
 def _require_held(amount: int, command: CapturePayment, held: Authorisation, state: Order) -> None:

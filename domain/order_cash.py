@@ -12,6 +12,7 @@ from domain.order_payment import Decider, not_void
 from domain.order_reinstating import Free
 from domain.order_state import Order
 from domain.order_status import delivered_everything
+from domain.order_times import require_meant
 from domain.payment_commands import RefuseDelivery
 from domain.payment_facts import CashCollected, DeliveryRefused
 from domain.payment_terms import CASH_ON_DELIVERY
@@ -67,6 +68,7 @@ def refuse(
             "the parcel was delivered" if parcel.delivered else "the parcel has not left",
             parcel_id=command.parcel_id,
         )
+    require_meant(state, occurred_at=command.occurred_at)
     return [_refused(command, parcel.lines, state, command.occurred_at or command.at)]
 
 

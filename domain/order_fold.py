@@ -176,6 +176,7 @@ def _placed(event: OrderPlaced) -> Order:
         customer_id=event.customer_id,
         person=event.person,
         currency=event.currency,
+        channel=event.channel,
         payment_method=event.payment_method,
         prices_include_tax=event.prices_include_tax,
         lines={line.line_no: order_line(line, event.prices_include_tax) for line in event.lines},

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
+from domain.message import Sealed
 from domain.money import shown_minor
 from domain.order_facts import LineQuantity, OrderCancelled, OrderPlaced
 from domain.payment_facts import LateFeeDay
@@ -37,6 +38,7 @@ class Payment:
     lost_minor: int = 0  # to the payer's bank
     voided: bool = False
     reference: str = ""
+    payer: str | Sealed | None = None
     authorisation_id: str | None = None
     value_date: date | None = None
     received_at: datetime | None = None
@@ -87,6 +89,7 @@ class Chargeback:
     payment_id: str
     amount_minor: int
     outcome: Literal["won", "lost"] | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True)

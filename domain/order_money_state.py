@@ -135,6 +135,7 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
         event.method,
         event.amount_minor,
         reference=event.reference,
+        payer=event.payer,
         authorisation_id=event.authorisation_id,
         value_date=event.value_date,
         received_at=event.at,
@@ -208,6 +209,7 @@ def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
         event.method,
         event.amount_minor,
         reference=event.reference,
+        payer=event.payer,
         value_date=event.value_date,
         received_at=event.received_at,
         moved_from=(event.from_order_id, event.from_payment_id),
@@ -216,7 +218,7 @@ def _moved_in(state: Order, event: PaymentMovedIn) -> Order:
 
 
 def _chargeback_opened(state: Order, event: ChargebackOpened) -> Order:
-    dispute = Chargeback(event.payment_id, event.amount_minor)
+    dispute = Chargeback(event.payment_id, event.amount_minor, reference=event.reference)
     state = _with(state, chargebacks={**state.money.chargebacks, event.chargeback_id: dispute})
     payment = state.payments.get(event.payment_id)
     if payment is None:
@@ -227,7 +229,9 @@ def _chargeback_opened(state: Order, event: ChargebackOpened) -> Order:
 
 def _chargeback_ended(state: Order, event: ChargebackWon | ChargebackLost) -> Order:
     lost = isinstance(event, ChargebackLost)
-    dispute = Chargeback(event.payment_id, event.amount_minor, "lost" if lost else "won")
+    dispute = Chargeback(
+        event.payment_id, event.amount_minor, "lost" if lost else "won", event.reference
+    )
     state = _with(state, chargebacks={**state.money.chargebacks, event.chargeback_id: dispute})
     payment = state.payments.get(event.payment_id)
     if payment is None:

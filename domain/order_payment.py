@@ -16,6 +16,7 @@ from domain.order_fold import evolve
 from domain.order_money import ACCOUNT_METHODS, shown
 from domain.order_reinstating import Free, reinstated_by_payment
 from domain.order_state import Order
+from domain.order_times import require_meant
 from domain.payment_commands import (
     RecordPayment,
     RecordPaymentFailure,
@@ -49,10 +50,14 @@ def not_void(state: Order) -> None:
 
 
 def record(command: RecordPayment, state: Order, policy: PolicyVersion, free: Free) -> list[Event]:
-    """Every payment counts, also a second equal one: only its id tells a repeat."""
+    """Every payment under an id of its own counts; which of them are one is told apart before, by
+    `order_same_payment`.
+    """
     not_void(state)
     if is_repeat(command.payment_id, command.method, command.amount_minor, state):
         return []
+    if not command.told:
+        require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
         payment_id=command.payment_id,
@@ -96,6 +101,7 @@ def remit(
         )
     if is_repeat(command.payment_id, "cash_on_delivery", command.amount_minor, state):
         return []
+    require_meant(state, occurred_at=command.occurred_at, value_date=command.value_date)
     captured = PaymentCaptured(
         person=payer_of(state.order_id),
         payment_id=command.payment_id,

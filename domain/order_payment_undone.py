@@ -175,6 +175,7 @@ def _moved(
         reference=payment.reference,
         value_date=payment.value_date,
         received_at=payment.received_at,
+        payer=payment.payer,
         from_order_id=command.order_id,
         from_payment_id=command.payment_id,
         reason=command.reason,
@@ -210,6 +211,7 @@ def open_chargeback(
         ChargebackOpened(
             chargeback_id=command.chargeback_id,
             payment_id=command.payment_id,
+            method=payment.method,
             amount_minor=amount,
             reference=command.reference,
             code=command.code,
@@ -227,7 +229,9 @@ def win(command: WinChargeback, state: Order, _policy: PolicyVersion, _free: Fre
         ChargebackWon(
             chargeback_id=command.chargeback_id,
             payment_id=dispute.payment_id,
+            method=state.payments[dispute.payment_id].method,
             amount_minor=dispute.amount_minor,
+            reference=command.reference or dispute.reference,
             at=command.at,
         )
     ]
@@ -243,6 +247,7 @@ def lose(command: LoseChargeback, state: Order, _policy: PolicyVersion, _free: F
             payment_id=dispute.payment_id,
             method=state.payments[dispute.payment_id].method,
             amount_minor=dispute.amount_minor,
+            reference=command.reference or dispute.reference,
             at=command.at,
         )
     ]

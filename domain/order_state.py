@@ -72,6 +72,7 @@ class Order:
     customer_id: str = ""
     person: str = ""  # whose key seals the personal fields
     currency: str = ""
+    channel: str = ""  # that it was sold by
     payment_method: str = ""
     prices_include_tax: bool = True
     lines: Mapping[int, OrderLine] = field(default_factory=dict)  # by line_no

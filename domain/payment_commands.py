@@ -6,9 +6,17 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from domain.command_types import Handle, Id, PaymentMethod, PositiveMinor, ReasonCode, ValueDate
+from domain.command_types import (
+    AnotherThan,
+    Handle,
+    Id,
+    PaymentMethod,
+    PositiveMinor,
+    ReasonCode,
+    ValueDate,
+)
 from domain.message import Command
-from domain.times import Expected, Happened
+from domain.times import Ahead, Expected, Happened
 from domain.values import AmountMinor, Text, Value
 
 
@@ -19,11 +27,13 @@ class PaymentBody(Value):
     payer: Text | None = None
     occurred_at: Happened | None = None  # when the money came; now when absent
     value_date: ValueDate | None = None
+    another_than: AnotherThan | None = None
 
 
 class RecordPayment(PaymentBody, Command):
     order_id: Id
     payment_id: Id
+    told: bool = False  # by a provider, under an id of its own: whatever else looks like it
 
 
 class AuthorisationBody(Value):
@@ -33,7 +43,7 @@ class AuthorisationBody(Value):
     amount_minor: PositiveMinor
     reference: Text
     payer: Text | None = None
-    expires_at: Expected | None = None
+    expires_at: Ahead | None = None
 
 
 class CaptureBody(Value):
@@ -80,10 +90,16 @@ class ChargebackBody(Value):
     """All of the payment that is with us, or a part of it."""
 
     amount_minor: PositiveMinor | None = None
-    reference: Text
+    reference: Text | None = None
     code: ReasonCode
     respond_by: Expected | None = None
     occurred_at: Happened | None = None
+
+
+class ChargebackEndBody(Value):
+    """How the bank's or provider's statement calls it; as when it was opened, when absent."""
+
+    reference: Text | None = None
 
 
 class WriteOffBody(Value):
@@ -109,6 +125,7 @@ class RemittanceBody(Value):
     reference: Text
     value_date: ValueDate | None = None
     occurred_at: Happened | None = None
+    another_than: AnotherThan | None = None
 
 
 class RefusalBody(Value):
@@ -128,6 +145,7 @@ class CapturePayment(CaptureBody, Command):
     order_id: Id
     authorisation_id: Id
     payment_id: Id
+    told: bool = False  # by a provider, at its own time
 
 
 class RequestCapture(RequestCaptureBody, Command):
@@ -170,12 +188,12 @@ class OpenChargeback(ChargebackBody, Command):
     chargeback_id: Id
 
 
-class WinChargeback(NothingBody, Command):
+class WinChargeback(ChargebackEndBody, Command):
     order_id: Id
     chargeback_id: Id
 
 
-class LoseChargeback(NothingBody, Command):
+class LoseChargeback(ChargebackEndBody, Command):
     order_id: Id
     chargeback_id: Id
 

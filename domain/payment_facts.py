@@ -82,8 +82,11 @@ class PaymentMovedOut(Event, topic="order.payment_moved_out.v1"):
     reason: Personal[str]
 
 
-class PaymentMovedIn(Event, topic="order.payment_moved_in.v1"):
-    """Money that was booked on another order: by its method, reference and value date there."""
+class PaymentMovedIn(Event, topic="order.payment_moved_in.v2"):
+    """Money that was booked on another order: by its method, reference and value date there.
+
+    Version 1 did not say who had paid.
+    """
 
     person: str
     payment_id: str
@@ -92,35 +95,48 @@ class PaymentMovedIn(Event, topic="order.payment_moved_in.v1"):
     reference: str
     value_date: date | None = None
     received_at: AwareDatetime | None = None  # when it came to the other order
+    payer: Personal[str] | None = None  # as sealed there, of the payer of the other order
     from_order_id: str
     from_payment_id: str
     reason: Personal[str]
 
 
-class ChargebackOpened(Event, topic="order.chargeback_opened.v1"):
-    """The payer's bank asks for the money back: nothing leaves, and it cannot be refunded."""
+class ChargebackOpened(Event, topic="order.chargeback_opened.v2"):
+    """The payer's bank asks for the money back: nothing leaves, and it cannot be refunded.
+
+    Version 1 did not say by which method it had come, and always had a reference.
+    """
 
     chargeback_id: str
     payment_id: str
+    method: str | None = None
     amount_minor: int
-    reference: str
+    reference: str | None = None
     code: str
     respond_by: AwareDatetime | None = None
 
 
-class ChargebackWon(Event, topic="order.chargeback_won.v1"):
+class ChargebackWon(Event, topic="order.chargeback_won.v2"):
+    """The money stays: where the bank had taken it meanwhile, it comes back.
+
+    Version 1 had neither method nor reference.
+    """
+
     chargeback_id: str
     payment_id: str
+    method: str | None = None
     amount_minor: int
+    reference: str | None = None  # what a statement calls it by
 
 
-class ChargebackLost(Event, topic="order.chargeback_lost.v1"):
-    """The money is gone."""
+class ChargebackLost(Event, topic="order.chargeback_lost.v2"):
+    """The money is gone. Version 1 had no reference."""
 
     chargeback_id: str
     payment_id: str
     method: str
     amount_minor: int
+    reference: str | None = None
 
 
 class DifferenceWrittenOff(Event, topic="order.difference_written_off.v1"):

@@ -18,6 +18,7 @@ from domain.order_state import Order
 from domain.provider_commands import (
     ApplyNotice,
     AssignNotice,
+    KeepConflict,
     Notice,
     NoticeCommand,
     RecordNotice,
@@ -31,6 +32,7 @@ from domain.provider_facts import (
 )
 
 NAMESPACE = UUID("5d7be1f0-3c9c-5b8e-9a39-7d0d3d2f6f61")  # of ids that a provider's ids give
+CONFLICTING = "conflicting_notice"
 REFUND_KINDS = frozenset({"refunded", "refund_failed"})
 
 
@@ -116,6 +118,8 @@ def evolve(state: Told, event: Event) -> Told:
 def decide(command: NoticeCommand, state: Told, order: Order | None) -> list[Event]:
     """All but ApplyNotice. `order`: that a notice is assigned to. Raises Rejected."""
     match command:
+        case KeepConflict():
+            return _keep_conflict(command, state)
         case RecordNotice():
             return _record(command, state)
         case SetNoticeAside():
@@ -135,11 +139,11 @@ def known(command: ApplyNotice | SetNoticeAside | AssignNotice, state: Told) -> 
 
 def _record(command: RecordNotice, state: Told) -> list[Event]:
     """The first one counts. Raises Rejected where the same id tells something else."""
-    fields = command.model_dump(exclude={"at", "occurred_at"})
-    fact = NoticeReceived(**fields, at=command.occurred_at)
+    fact = _told(command)
     if state.notice is None:
         return [fact]
-    if state.notice != fact:
+    # A sealed payer is like no other: two bodies are told apart by the digest of the attempt.
+    if state.notice.model_copy(update={"payer": None}) != fact.model_copy(update={"payer": None}):
         raise Rejected(
             "notice_differs",
             f"notice {command.notice_id} told {state.notice.kind} of "
@@ -148,6 +152,26 @@ def _record(command: RecordNotice, state: Told) -> list[Event]:
             notice_id=command.notice_id,
         )
     return []
+
+
+def _told(command: RecordNotice) -> NoticeReceived:
+    fields = command.model_dump(exclude={"at", "occurred_at"})
+    return NoticeReceived(**fields, person=payer_of(command), at=command.occurred_at)
+
+
+def payer_of(command: RecordNotice) -> str:
+    """Whose key seals the payer of a notice: somebody who is no customer yet."""
+    return f"notice/{command.provider}/{command.notice_id}" if command.payer else ""
+
+
+def _keep_conflict(command: KeepConflict, state: Told) -> list[Event]:
+    if state.notice is not None:
+        return []
+    fact = _told(command)
+    aside = NoticeSetAside(
+        provider=command.provider, notice_id=command.notice_id, code=CONFLICTING, at=command.at
+    )
+    return [fact, aside]
 
 
 def set_aside(

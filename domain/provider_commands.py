@@ -11,7 +11,7 @@ from domain.command_types import CurrencyCode, Handle, Id, PositiveMinor, Reason
 from domain.message import Command
 from domain.provider_facts import NoticeKind, NoticeMethod
 from domain.times import Expected, Happened
-from domain.values import Identifier, OfFields, Value
+from domain.values import AmountMinor, Identifier, OfFields, Text, Value
 
 SECRET_CHARACTERS_MIN = 16
 PARTS_MAX = 100  # payments that one refund gives back
@@ -51,6 +51,8 @@ class Notice(Value):
     code: ReasonCode | None = None
     expires_at: Expected | None = None
     respond_by: Expected | None = None
+    payer: Text | None = None
+    fee_minor: AmountMinor | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Notice:
@@ -66,6 +68,13 @@ class RecordNotice(Notice, Command):
     """Keeps what was told, whatever can be made of it."""
 
     provider: ProviderName
+
+
+class KeepConflict(RecordNotice):
+    """Keeps what was told under an id that is known with another body, and sets it aside.
+
+    `notice_id` is then an id of ours: theirs, and what tells this body from the first.
+    """
 
 
 class ApplyNotice(Command):
@@ -113,5 +122,12 @@ class AskPayout(Command):
     parts: Annotated[list[PayoutPartBody], Field(min_length=1, max_length=PARTS_MAX)]
 
 
-NoticeCommand = RecordNotice | ApplyNotice | SetNoticeAside | AssignNotice
-PROVIDER_COMMANDS = (RecordNotice, ApplyNotice, SetNoticeAside, AssignNotice, AskPayout)
+NoticeCommand = RecordNotice | KeepConflict | ApplyNotice | SetNoticeAside | AssignNotice
+PROVIDER_COMMANDS = (
+    RecordNotice,
+    KeepConflict,
+    ApplyNotice,
+    SetNoticeAside,
+    AssignNotice,
+    AskPayout,
+)

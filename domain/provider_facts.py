@@ -1,7 +1,7 @@
 """The facts of a payment provider: what it told us, what became of that, and payouts by it.
 
-Topics and fields are the storage format, so a version never changes. Amounts are minor units. No
-field is personal: a provider knows orders and payments by ids.
+Topics and fields are the storage format, so a version never changes. Amounts are minor units. A
+provider knows orders and payments by ids; personal is only the payer's name, where it is told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from domain.message import Event, Made
+from domain.message import Event, Made, Personal
 
 NoticeKind = Literal[
     "authorised",
@@ -28,8 +28,11 @@ NoticeKind = Literal[
 NoticeMethod = Literal["credit_card", "alipay", "wechat_pay", "bank_transfer"]
 
 
-class NoticeReceived(Event, topic="provider_notice.received.v1"):
-    """As the provider tells it, at its own time. Kept first, applied to an order afterwards."""
+class NoticeReceived(Event, topic="provider_notice.received.v2"):
+    """As the provider tells it, at its own time. Kept first, applied to an order afterwards.
+
+    Version 1 had neither payer nor fee.
+    """
 
     provider: str
     notice_id: str  # the provider's
@@ -46,6 +49,9 @@ class NoticeReceived(Event, topic="provider_notice.received.v1"):
     code: str | None = None  # why it failed, or is charged back
     expires_at: AwareDatetime | None = None
     respond_by: AwareDatetime | None = None
+    person: str = ""  # whose key seals the payer: it is nobody's that we know
+    payer: Personal[str] | None = None
+    fee_minor: int | None = None  # that the provider keeps of the amount
 
 
 class NoticeApplied(Event, topic="provider_notice.applied.v1"):
@@ -58,7 +64,11 @@ class NoticeApplied(Event, topic="provider_notice.applied.v1"):
 
 
 class NoticeSetAside(Event, topic="provider_notice.set_aside.v1"):
-    """Nothing could be made of it by itself: money that a person has to look after."""
+    """Nothing could be made of it by itself: money that a person has to look after.
+
+    `conflicting_notice`: its id was told before with another body, which counts. This one is kept
+    under an id of ours that begins with theirs.
+    """
 
     provider: str
     notice_id: str

@@ -50,17 +50,16 @@ def _charge_id(notice: NoticeReceived) -> str:
 
 
 def _authorised(command: ApplyNotice, notice: NoticeReceived, _state: Order) -> list[Command]:
-    return [
-        AuthorisePayment(
-            order_id=command.order_id,
-            payment_id=_charge_id(notice),
-            method=notice.method,
-            amount_minor=notice.amount_minor,
-            reference=notice.payment,
-            expires_at=notice.expires_at,
-            at=notice.at,
-        )
-    ]
+    held = AuthorisePayment(
+        order_id=command.order_id,
+        payment_id=_charge_id(notice),
+        method=notice.method,
+        amount_minor=notice.amount_minor,
+        reference=notice.payment,
+        at=notice.at,
+    )
+    # As the provider has it: what had expired when it told us is a fact like any other.
+    return [held.model_copy(update={"expires_at": notice.expires_at})]
 
 
 def _captured(command: ApplyNotice, notice: NoticeReceived, state: Order) -> list[Command]:
@@ -85,6 +84,7 @@ def _captured(command: ApplyNotice, notice: NoticeReceived, state: Order) -> lis
                 amount_minor=notice.amount_minor,
                 reference=notice.payment,
                 occurred_at=notice.at,
+                told=True,
                 at=command.at,
             )
         ]
@@ -96,6 +96,7 @@ def _captured(command: ApplyNotice, notice: NoticeReceived, state: Order) -> lis
             amount_minor=notice.amount_minor,
             reference=notice.payment,
             occurred_at=notice.at,
+            told=True,
             at=command.at,
         )
     ]

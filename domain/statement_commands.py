@@ -115,8 +115,9 @@ class LinePartBody(Value):
 
 
 class MovementPartBody(Value):
-    """A payment, refund, compensation or lost chargeback of an order (`owner`: its id), or a batch
-    of a provider's statement (`owner`: that statement's id); without an amount, all that is open.
+    """A payment, refund, compensation or chargeback of an order, or what came back of one that was
+    won (`owner`: the order's id), or a batch of a provider's statement (`owner`: that statement's
+    id); without an amount, all that is open.
     """
 
     kind: MovementKind

@@ -12,7 +12,9 @@ from pydantic import Field
 from domain.message import Event, Made, Personal
 
 LineKind = Literal["charge", "refund", "fee", "payout", "transfer", "unknown"]
-MovementKind = Literal["capture", "refund", "chargeback", "compensation", "payout"]
+MovementKind = Literal[
+    "capture", "refund", "chargeback", "chargeback_return", "compensation", "payout"
+]
 
 
 class StatementTotal(Made):
@@ -44,8 +46,8 @@ class LinePart(Made):
 
 
 class MovementPart(Made):
-    """Money of ours: a payment, paid refund, compensation or lost chargeback of an order, or the
-    payout of a provider's batch.
+    """Money of ours: a payment, paid refund, compensation or chargeback of an order, what came back
+    of a chargeback that was won, or the payout of a provider's batch.
 
     `owner` is the order, or the provider's statement; `id` the payment, refund, … or batch there.
     """

@@ -52,6 +52,14 @@ def _expected(time: datetime, info: ValidationInfo) -> datetime:
     return _near(time, info, ahead, f"{EXPECTED_AHEAD_YEARS_MAX} years")
 
 
+def _ahead(time: datetime, info: ValidationInfo) -> datetime:
+    """Only a command knows `at`, as in `_near`."""
+    at: datetime | None = info.data.get("at")
+    if at is not None and time <= at:
+        raise ValueError(f"must lie ahead: it is {at.isoformat(timespec='seconds')} already")
+    return time
+
+
 def _near(time: datetime, info: ValidationInfo, ahead_max: timedelta, words: str) -> datetime:
     """A body does not know `at`: what lies too far ahead is found when it becomes a command."""
     if time < EARLIEST:
@@ -75,4 +83,10 @@ Expected = Annotated[
     Utc,
     AfterValidator(_expected),
     Field(description=f"From {EARLIEST.date()} to {EXPECTED_AHEAD_YEARS_MAX} years from now"),
+]
+Ahead = Annotated[
+    Utc,
+    AfterValidator(_expected),
+    AfterValidator(_ahead),
+    Field(description=f"From now to {EXPECTED_AHEAD_YEARS_MAX} years from now"),
 ]

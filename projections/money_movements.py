@@ -1,5 +1,5 @@
-"""The read model of our money: each capture, paid refund, compensation, lost chargeback and
-provider's payout, and how much of it statements have told of.
+"""The read model of our money: each capture, paid refund, compensation, chargeback and provider's
+payout, and how much of it statements have told of.
 
 Signed as our account sees it: above 0 came in, below 0 went out. Worth the same as
 `domain.movement_worth` finds by the order's state.
@@ -18,13 +18,18 @@ from domain.message import Event, Recorded, Sealed
 from domain.movement import MovementKey
 from domain.order_facts import CompensationPaid, PaymentCaptured, RefundFailed, RefundPaid
 from domain.order_money import INTERNAL_METHODS
-from domain.payment_facts import ChargebackLost, PaymentVoided
+from domain.payment_facts import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    PaymentVoided,
+)
 from domain.statement import batch_of
 from domain.statement_facts import MovementReconciled, MovementReleased, StatementLineRecorded
 from projections.engine import Projection, Table
 
 NAME = "money_movements"
-VERSION = 3
+VERSION = 4
 
 TOPICS = frozenset(
     kind.TOPIC
@@ -34,6 +39,8 @@ TOPICS = frozenset(
         RefundPaid,
         RefundFailed,
         CompensationPaid,
+        ChargebackOpened,
+        ChargebackWon,
         ChargebackLost,
         StatementLineRecorded,
         MovementReconciled,
@@ -44,7 +51,11 @@ TOPICS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MovementRow:
-    """`movement` is the key of the movement's stream. Of an order's the currency is the order's."""
+    """`movement` is the key of the movement's stream. Of an order's the currency is the order's.
+
+    `other`: of a chargeback that is not lost, which a statement may tell of or not: the movement
+    that makes nothing of both.
+    """
 
     movement: str
     kind: str
@@ -62,6 +73,7 @@ class MovementRow:
     payout_minor: int  # what the payout lines of a batch say, below 0
     lines: int  # of a batch, without its payout
     matches: str  # JSON: [[statement, match, amount]]
+    other: str | None
     position: int  # of the last event folded in
     taken_minor: int = field(default=0)
 
@@ -79,8 +91,10 @@ class MovementRow:
     @property
     def state(self) -> str:
         """`void`: it was worth something and is no more. `over_matched`: statements have told of
-        more than it is worth by now.
+        more than it is worth by now. `optional`: nothing is missing unless `other` was told of.
         """
+        if not self.taken_minor and self.other is not None:
+            return "optional"
         if not self.taken_minor:
             return "unmatched" if self.amount_minor else "void"
         if self.open_minor == 0:
@@ -115,8 +129,10 @@ def _of_order(event: Event, order_id: str) -> MovementKey:
             return MovementKey("refund", order_id, event.refund_id)
         case CompensationPaid():
             return MovementKey("compensation", order_id, event.compensation_id)
-        case ChargebackLost():
+        case ChargebackOpened() | ChargebackLost():
             return MovementKey("chargeback", order_id, event.chargeback_id)
+        case ChargebackWon():
+            return MovementKey("chargeback_return", order_id, event.chargeback_id)
         case _:
             raise TypeError(event.TOPIC)
 
@@ -139,8 +155,10 @@ def fold(row: MovementRow | None, recorded: Recorded) -> MovementRow | None:
         case RefundFailed(was_paid=True) if row is not None:
             back = 0 if event.method in INTERNAL_METHODS else event.amount_minor
             return _worth(row, row.net_minor + back, recorded)
-        case CompensationPaid() | ChargebackLost():
+        case CompensationPaid():
             return row or _begun(event, -event.amount_minor, recorded)
+        case ChargebackOpened() | ChargebackWon() | ChargebackLost():
+            return _disputed(row, event, recorded)
         case _:
             return row
 
@@ -183,6 +201,36 @@ def _paid_back(
     return _worth(row, row.net_minor + again, recorded)
 
 
+def _disputed(
+    row: MovementRow | None,
+    event: ChargebackOpened | ChargebackWon | ChargebackLost,
+    recorded: Recorded,
+) -> MovementRow:
+    """The bank takes the money at once, or when it has won, or not at all."""
+    if isinstance(event, ChargebackLost):
+        return _lost(row, event, recorded)
+    if row is not None:
+        return row
+    key, won = _of_order(event, recorded.key), isinstance(event, ChargebackWon)
+    other = key._replace(kind="chargeback" if won else "chargeback_return")
+    begun = _begun(event, event.amount_minor if won else -event.amount_minor, recorded)
+    return replace(begun, other=other.stream_key)
+
+
+def _lost(row: MovementRow | None, event: ChargebackLost, recorded: Recorded) -> MovementRow:
+    """Of the day that it was lost, unless a statement has told of it before."""
+    if row is None:
+        return _begun(event, -event.amount_minor, recorded)
+    lost = replace(
+        row,
+        other=None,
+        method=event.method,
+        reference=event.reference or row.reference,
+        position=recorded.position,
+    )
+    return lost if row.taken_minor else replace(lost, occurred_at=event.at)
+
+
 def _worth(row: MovementRow, minor: int, recorded: Recorded) -> MovementRow:
     position = recorded.position
     return replace(row, gross_minor=minor, fee_minor=0, net_minor=minor, position=position)
@@ -206,6 +254,7 @@ def _begun(event: Event, minor: int, recorded: Recorded) -> MovementRow:
         payout_minor=0,
         lines=0,
         matches="[]",
+        other=None,
         position=recorded.position,
     )
 
@@ -231,6 +280,7 @@ def _with_line(
         payout_minor=0,
         lines=0,
         matches="[]",
+        other=None,
         position=recorded.position,
     )
     before = replace(
@@ -286,6 +336,7 @@ TABLE = Table(
         "payout_minor": "bigint",
         "lines": "int",
         "matches": "text",
+        "other": "text",
         "position": "bigint",
         "taken_minor": "bigint",
         "amount_minor": "bigint",

@@ -177,6 +177,7 @@ def _told(  # noqa: C901 - a table
                 event.reference,
                 event.at,
                 position,
+                event.payer,
                 from_order_id=event.from_order_id,
             )
             return {"payments": {**row.payments, event.payment_id: payment}}

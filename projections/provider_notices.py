@@ -11,12 +11,12 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from domain.message import Recorded
+from domain.message import Recorded, Sealed
 from domain.provider_facts import NoticeApplied, NoticeAssigned, NoticeReceived, NoticeSetAside
 from projections.engine import Projection, Table
 
 NAME = "provider_notices"
-VERSION = 1
+VERSION = 2
 
 TOPICS = frozenset(
     {NoticeReceived.TOPIC, NoticeApplied.TOPIC, NoticeSetAside.TOPIC, NoticeAssigned.TOPIC}
@@ -33,10 +33,14 @@ class NoticeRow:
     kind: str
     order_ref: str
     order_id: str | None
+    shop: str
     payment: str
+    capture: str | None
     method: str
     amount_minor: int
+    fee_minor: int | None
     currency: str
+    payer: str | None  # JSON of the sealed value
     status: str
     outcome: str | None
     occurred_at: datetime
@@ -77,10 +81,14 @@ def _received(event: NoticeReceived, recorded: Recorded) -> NoticeRow:
         kind=event.kind,
         order_ref=event.order_ref,
         order_id=None,
+        shop=event.shop,
         payment=event.payment,
+        capture=event.capture,
         method=event.method,
         amount_minor=event.amount_minor,
+        fee_minor=event.fee_minor,
         currency=event.currency,
+        payer=event.payer.model_dump_json() if isinstance(event.payer, Sealed) else None,
         status="received",
         outcome=None,
         occurred_at=event.at,
@@ -96,10 +104,14 @@ COLUMNS = {
     "kind": "text",
     "order_ref": "text",
     "order_id": "text",
+    "shop": "text",
     "payment": "text",
+    "capture": "text",
     "method": "text",
     "amount_minor": "bigint",
+    "fee_minor": "bigint",
     "currency": "text",
+    "payer": "text",
     "status": "text",
     "outcome": "text",
     "occurred_at": "timestamptz",
@@ -111,7 +123,13 @@ PROJECTION = Projection(
     name=NAME,
     version=VERSION,
     topics=TOPICS,
-    table=Table(columns=COLUMNS, indexes=("(provider, status, received_at DESC, key DESC)",)),
+    table=Table(
+        columns=COLUMNS,
+        indexes=(
+            "(provider, status, received_at DESC, key DESC)",
+            "(currency, amount_minor) WHERE status = 'set_aside'",
+        ),
+    ),
     keys=keys,
     fold=fold,
     loads=tuple(COLUMNS),
@@ -119,8 +137,37 @@ PROJECTION = Projection(
     dump=attrgetter(*COLUMNS),
 )
 
-SHOWN = ", ".join(name for name in COLUMNS if name not in {"key", "position"})
-PAGE = f"""SELECT key, {SHOWN} FROM provider_notices
+# The one notice that was set aside whose money a statement's open line `l` (of statement `s`) tells
+# of: by the provider's id of it, and the sum. Of lines that say the same it belongs to the first.
+OF_LINE = """LEFT JOIN LATERAL (
+    SELECT c.provider, c.notice_id, c.order_ref, c.payment, c.capture, c.method, c.outcome,
+        c.fee_minor, c.payer, c.occurred_at
+    FROM provider_notices c
+    WHERE l.state IN ('unmatched', 'unallocated') AND l.amount_minor > 0
+      AND c.status = 'set_aside' AND c.outcome <> 'conflicting_notice'
+      AND c.kind = 'captured' AND c.shop = s.shop
+      AND c.currency = l.currency AND c.amount_minor = l.amount_minor
+      AND l.reference IN (c.payment, c.capture)
+      AND NOT EXISTS (
+        SELECT FROM statement_lines e JOIN statements o USING (statement_id)
+        WHERE e.reference = l.reference AND e.currency = l.currency AND o.shop = s.shop
+          AND e.amount_minor = l.amount_minor AND e.state IN ('unmatched', 'unallocated')
+          AND (e.value_at, e.line) < (l.value_at, l.line))
+    ORDER BY c.occurred_at, c.key LIMIT 1
+) c ON true"""
+# Money that came in and belongs to nothing that we know, though a provider told of it.
+LINE_STATE = """CASE WHEN l.state = 'unmatched' AND c.notice_id IS NOT NULL THEN 'unallocated'
+ELSE l.state END"""
+RECEIPT = """(SELECT json_build_object('statement_id', l.statement_id, 'line_no', l.line_no)
+FROM statement_lines l JOIN statements s USING (statement_id)
+WHERE n.status = 'set_aside' AND n.outcome <> 'conflicting_notice'
+  AND n.kind = 'captured' AND n.shop = s.shop
+  AND l.currency = n.currency AND l.amount_minor = n.amount_minor
+  AND l.reference IN (n.payment, n.capture) AND l.state IN ('unmatched', 'unallocated')
+ORDER BY l.value_at, l.line LIMIT 1) AS receipt"""
+
+SHOWN = ", ".join(name for name in COLUMNS if name not in {"key", "position", "shop"})
+PAGE = f"""SELECT key, {SHOWN}, {RECEIPT} FROM provider_notices n
 WHERE provider = %(provider)s AND (%(status)s::text IS NULL OR status = %(status)s)
   AND (%(at)s::timestamptz IS NULL OR (received_at, key) < (%(at)s, %(key)s))
 ORDER BY received_at DESC, key DESC LIMIT %(limit)s"""
@@ -138,4 +185,10 @@ async def page(
     asked = {"provider": provider, "status": status, "at": at, "key": key, "limit": limit}
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(PAGE, asked)
-        return await cursor.fetchall()
+        rows = await cursor.fetchall()
+    return [{**row, "payer": sealed(row["payer"])} for row in rows]
+
+
+def sealed(text: str | None) -> Sealed | None:
+    """A personal value as it stands in a row."""
+    return None if text is None else Sealed.model_validate_json(text)

@@ -18,40 +18,60 @@ from domain.message import Sealed
 from domain.movement import MovementKey
 from domain.period import ZONE
 from domain.scoring import LineKey, MovementEntry, StatementEntry
-from projections import money_movements, order_status, statement_lines, statements
+from projections import (
+    money_movements,
+    order_status,
+    provider_notices,
+    statement_lines,
+    statements,
+)
+from projections.provider_notices import LINE_STATE, OF_LINE
 
 # What both sides are read from.
-SOURCES = (statements.NAME, statement_lines.NAME, money_movements.NAME, order_status.NAME)
+SOURCES = (
+    statements.NAME,
+    statement_lines.NAME,
+    money_movements.NAME,
+    order_status.NAME,
+    provider_notices.NAME,
+)
 LINES_MAX = 20_000  # open ones of a statement that are compared at once
 MOVEMENTS_MAX = 50_000  # that they are compared with
 WINDOW_DAYS = 90  # before and after a statement's lines
 # A payout that failed after a line told of it is told of again when the money comes back.
 COMES_BACK = "refund"
 
-LINE = """l.line, l.statement_id, l.line_no, l.kind, l.amount_minor, l.fee_minor, l.net_minor,
+LINE = f"""l.line, l.statement_id, l.line_no, l.kind, l.amount_minor, l.fee_minor, l.net_minor,
 l.open_minor, l.currency, l.value_on, l.value_at, l.timed, l.reference, l.batch_id, l.counterparty,
-l.text, l.state, l.matches, s.shop, s.method"""
-OPEN_LINES = f"""SELECT {LINE} FROM statement_lines l JOIN statements s USING (statement_id)
+l.text, {LINE_STATE} AS state, l.matches, s.shop, s.method,
+CASE WHEN c.notice_id IS NOT NULL THEN row_to_json(c) END AS notice"""
+LINES = f"statement_lines l JOIN statements s USING (statement_id) {OF_LINE}"
+OPEN_LINES = f"""SELECT {LINE} FROM {LINES}
 WHERE l.state NOT IN ('matched', 'booked')
   AND (%(shop)s::text IS NULL OR s.shop = %(shop)s)
   AND (%(statement)s::text IS NULL OR l.statement_id = %(statement)s)
   AND (%(at)s::timestamptz IS NULL OR (l.value_at, l.line) < (%(at)s, %(key)s))
 ORDER BY l.value_at DESC, l.line DESC LIMIT %(limit)s"""
-OF_STATEMENT = f"""SELECT {LINE} FROM statement_lines l JOIN statements s USING (statement_id)
+OF_STATEMENT = f"""SELECT {LINE} FROM {LINES}
 WHERE l.statement_id = %(statement)s AND l.line_no > %(after)s
 ORDER BY l.line_no LIMIT %(limit)s"""
 # An order's currency, number and shop are told by the order; a payout's by its statement.
 MOVEMENT = """m.movement, m.kind, m.owner, m.id, m.method, m.reference, m.gross_minor, m.fee_minor,
-m.amount_minor, m.open_minor, m.state, m.occurred_at, m.payer, m.matches,
+m.amount_minor, m.open_minor, m.occurred_at, m.payer, m.matches,
 coalesce(m.currency, o.currency) AS currency, coalesce(s.shop, o.shop) AS shop, o.number,
-o.external_ref"""
+o.external_ref,
+CASE WHEN m.state = 'optional' AND w.taken_minor <> 0 THEN 'unmatched' ELSE m.state END AS state"""
+# `w`: the other half of a chargeback that is not lost. Once a statement has told of one half, the
+# other is expected; till then both are left alone.
 JOINED = """money_movements m
 LEFT JOIN order_status o ON m.kind <> 'payout' AND o.order_id = m.owner
-LEFT JOIN statements s ON m.kind = 'payout' AND s.statement_id = m.owner"""
+LEFT JOIN statements s ON m.kind = 'payout' AND s.statement_id = m.owner
+LEFT JOIN money_movements w ON w.movement = m.other"""
 OPEN_MOVEMENTS = f"""SELECT {MOVEMENT} FROM {JOINED}
 WHERE m.open_minor <> 0 AND (m.origin <> 'import' OR %(imported)s)
   AND (m.state = 'over_matched' AND m.kind = ANY (%(over)s)
     OR m.state <> 'over_matched' AND NOT %(only_over)s)
+  AND (m.state <> 'optional' OR w.taken_minor <> 0 OR %(optional)s)
   AND (%(shop)s::text IS NULL OR coalesce(s.shop, o.shop) = %(shop)s)
   AND (%(at)s::timestamptz IS NULL OR (m.occurred_at, m.movement) < (%(at)s, %(key)s))
   AND (%(since)s::timestamptz IS NULL OR m.occurred_at BETWEEN %(since)s AND %(until)s)
@@ -106,11 +126,13 @@ async def open_movements(
     imported: bool = False,
     over: Sequence[str] = (),
     only_over: bool = False,
+    optional: bool = False,
 ) -> list[Row]:
     """Money of ours that no statement has told of yet, the newest first; payers sealed.
 
     Imported history is left alone unless it is asked for. `over`: of which kinds also movements
-    that statements have told too much of; `only_over`: only these.
+    that statements have told too much of; `only_over`: only these. `optional`: also what statements
+    need not tell of, since nothing is missing without it.
     """
     (at, key), (since, until) = after or (None, None), span or (None, None)
     found = await _rows(
@@ -125,13 +147,15 @@ async def open_movements(
         imported=imported,
         over=list(over),
         only_over=only_over,
+        optional=optional,
     )
     return [movement_shown(row) for row in found]
 
 
 def line_shown(row: Mapping[str, Any]) -> Row:
-    read = {name: _sealed(row[name]) for name in ("counterparty", "text")}
-    return {**row, **read, "matches": orjson.loads(row["matches"])}
+    read: Row = {name: _sealed(row[name]) for name in ("counterparty", "text")}
+    notice = row["notice"] and {**row["notice"], "payer": _sealed(row["notice"]["payer"])}
+    return {**row, **read, "notice": notice, "matches": orjson.loads(row["matches"])}
 
 
 def movement_shown(row: Mapping[str, Any]) -> Row:
@@ -142,8 +166,7 @@ def movement_shown(row: Mapping[str, Any]) -> Row:
     return {**row, "payer": _sealed(row["payer"]), "matches": matches}
 
 
-def _sealed(text: str | None) -> Sealed | None:
-    return None if text is None else Sealed.model_validate_json(text)
+_sealed = provider_notices.sealed
 
 
 # -- candidates --------------------------------------------------------------------------------
@@ -175,6 +198,7 @@ async def sides(connection: AsyncConnection[Any], statement_id: str, shop: str |
         shop=shop,
         span=(span["since"], span["until"]),
         over=(COMES_BACK,),
+        optional=True,
     )
     # A statement is not matched with the batches that it tells of itself.
     ours = [row for row in movements if row["owner"] != statement_id]

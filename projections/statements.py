@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from domain.message import Recorded
 from domain.statement_facts import StatementCompleted, StatementImported
 from projections.engine import Projection, Table
+from projections.provider_notices import LINE_STATE, OF_LINE
 
 NAME = "statements"
 VERSION = 1
@@ -106,8 +107,9 @@ SELECTED = """statement_id, shop, layout, method, account, file_name, lines, unr
 CASE WHEN completed THEN 'imported' ELSE 'incomplete' END AS status, actor AS imported_by,
 imported_at"""
 # Sums of its lines by state, from their own read model: it may be a little ahead or behind.
-COUNTED = """SELECT state, count(*) AS lines FROM statement_lines
-WHERE statement_id = %s GROUP BY state"""
+COUNTED = f"""SELECT {LINE_STATE} AS state, count(*) AS lines
+FROM statement_lines l JOIN statements s USING (statement_id) {OF_LINE}
+WHERE l.statement_id = %s GROUP BY 1"""
 PAGE = f"""SELECT {SELECTED} FROM statements
 WHERE (%(shop)s::text IS NULL OR shop = %(shop)s)
   AND (%(at)s::timestamptz IS NULL OR (imported_at, statement_id) < (%(at)s, %(id)s))

@@ -19,7 +19,7 @@ from tests.given import NOON, hours
 
 
 def pay(amount_minor: int, payment_id: str = "P1", order_id: str = "A", **more: Any) -> Command:
-    body = {"method": "alipay", "amount_minor": amount_minor, "reference": "ref"}
+    body = {"method": "alipay", "amount_minor": amount_minor, "reference": f"ref {payment_id}"}
     ids = {"order_id": order_id, "payment_id": payment_id, "at": NOON}
     return RecordPayment.model_validate(body | ids | more)
 

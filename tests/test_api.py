@@ -113,7 +113,7 @@ def test_every_order_has_a_channel_and_the_channels_add_up(api: Api) -> None:
 def test_payments_are_summed_by_method_and_day(api: Api) -> None:
     at = f"/v1/orders/{api.place(currency='JPY', total_minor=None)['order_id']}/payments"
     for method, amount in (("alipay", 300), ("alipay", 200), ("bank_transfer", 7)):
-        body = {"method": method, "amount_minor": amount, "reference": "A"}
+        body = {"method": method, "amount_minor": amount, "reference": f"A {amount}"}
         position = api.made(at, body)["position"]
     query = {"group": "method", "currency": "JPY", "min_position": position}
     answer = api.shown("/v1/analytics/payments", **query, **{"from": "2020-01-01"})

@@ -100,7 +100,7 @@ def test_refunds_captures_and_cancellations_of_one_order_come_to_exactly_what_th
         again = crowd(apis, asked)
         assert events(api, placed["order_id"]) == told
         stock = api.made("/v1/stock/TEA/adjust", {"delta": 0, "reason": "To see it."})
-        after = api.made(f"{at}/payments", {**money, "amount_minor": 1})
+        after = api.made(f"{at}/payments", {**money, "amount_minor": 1, "reference": "P 2"})
     refunds, captures, cancels = (outcomes(answers[a:b]) for a, b in ((0, 34), (34, 67), (67, 100)))
     # No other money is refundable while nothing is captured: then the order says so, not the part.
     refused = {(409, "refund_exceeds_payment"), (409, "refund_exceeds_paid")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.api_server import Api, events
@@ -54,7 +55,9 @@ def test_a_card_is_held_and_captured_in_parts(api: Api) -> None:
 
 def test_money_moves_to_the_order_that_it_was_meant_for(api: Api) -> None:
     one, other = orders_of(api, count=2)
-    payment = recorded(api, one, 21_000, value_date="2026-03-02")["payment_id"]
+    day = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+    paid = recorded(api, one, 21_000, value_date=day, payer="李雷")
+    payment = paid["payment_id"]
     number = api.shown(other)["number"]
     body = {"to_order_id": number, "reason": "The reference names the other order."}
     moved = api.made(f"{one}/payments/{payment}/move", body)
@@ -62,7 +65,8 @@ def test_money_moves_to_the_order_that_it_was_meant_for(api: Api) -> None:
     assert (moved["to"]["number"], moved["to"]["outcome"]) == (number, "paid")
     shown = api.shown(other, min_position=moved["position"])
     [there] = shown["payments"]
-    assert (there["value_date"], there["from_order_id"]) == ("2026-03-02", one.rsplit("/", 1)[1])
+    assert (there["value_date"], there["from_order_id"]) == (day, one.rsplit("/", 1)[1])
+    assert there["payer"] == "李雷"
     here = api.shown(one)["payments"][0]
     assert (here["moved_minor"], api.shown(one)["paid_minor"]) == (21_000, 0)
     assert refusal(api, f"{one}/payments/{payment}/move", body) == (409, "move_exceeds_payment")
@@ -186,7 +190,8 @@ def test_a_payment_that_comes_after_a_cancellation_says_what_became_of_it(api: A
     """The customer cancelled: a value date in time does not bring the order back, a person may."""
     [at] = orders_of(api)
     api.made(f"{at}/cancel", {"reason_code": "changed_mind", "initiator": "customer"})
-    late = recorded(api, at, 21_000, value_date="2026-01-05")
+    day = (datetime.now(UTC) - timedelta(days=30)).date().isoformat()
+    late = recorded(api, at, 21_000, value_date=day)
     assert (late["outcome"], late["credit_minor"], late["status"]) == (
         "refund_due",
         21_000,
@@ -203,3 +208,59 @@ def test_a_value_date_is_a_day_that_can_be_meant(api: Api) -> None:
         answer = api.post(f"{at}/payments", body)
         assert answer.status_code == 422, day
         assert answer.json()["errors"][0]["field"] == "value_date"
+
+
+def test_a_payment_sent_twice_without_a_key_counts_once(api: Api) -> None:
+    """covers: A76: the second is answered 200 with the first one's id. Payers are sealed, and told
+    apart all the same.
+    """
+    [at] = orders_of(api)
+    body = {"method": "alipay", "amount_minor": 9_000, "reference": "T-1", "payer": "李雷"}
+    first = api.post(f"{at}/payments", body)
+    again = api.post(f"{at}/payments", body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    told, repeated = first.json(), again.json()
+    assert (repeated["payment_id"], repeated["already_recorded"]) == (told["payment_id"], True)
+    assert (repeated["position"], repeated["paid_minor"]) == (None, 9_000)
+    for other in ({"payer": "韩梅梅"}, {"amount_minor": 1}):
+        refused = api.post(f"{at}/payments", body | other)
+        assert (refused.status_code, refused.json()["code"]) == (409, "payment_reference_used")
+        assert refused.json()["facts"]["payment_id"] == told["payment_id"]
+        assert "李雷" not in refused.text
+    second = {"payer": "韩梅梅", "another_than": told["payment_id"]}
+    answers = [api.post(f"{at}/payments", body | second) for _ in range(2)]
+    assert [one.status_code for one in answers] == [201, 200]
+    ids = [one.json()["payment_id"] for one in answers]
+    assert ids[0] == ids[1] != told["payment_id"]
+    shown = api.shown(at, min_position=answers[0].json()["position"])
+    assert (len(shown["payments"]), shown["paid_minor"]) == (2, 18_000)
+
+
+def test_times_that_cannot_be_meant_are_refused_by_field(api: Api) -> None:
+    [at] = orders_of(api)
+    held = {"method": "credit_card", "amount_minor": 1, "reference": "A"}
+    late = api.post(f"{at}/payments/authorise", held | {"expires_at": "2026-01-01T00:00:00Z"})
+    assert late.status_code == 422
+    [fault] = late.json()["errors"]
+    assert fault["field"] == "expires_at"
+    assert "must lie ahead" in fault["message"]
+    paid = {"method": "alipay", "amount_minor": 1, "reference": "A"}
+    for field, time in (("value_date", "2016-03-01"), ("occurred_at", "2016-03-01T00:00:00Z")):
+        slip = api.post(f"{at}/payments", paid | {field: time})
+        assert (slip.status_code, slip.json()["code"]) == (409, "time_before_order")
+        assert slip.json()["facts"]["field"] == field
+
+
+def test_asking_to_capture_what_is_not_held_says_what_is(api: Api) -> None:
+    [at] = orders_of(api)
+    body = {"method": "credit_card", "amount_minor": 5_000, "reference": "AUTH"}
+    held = api.made(f"{at}/payments/authorise", body)["payment_id"]
+    ask = f"{at}/payments/{held}/request-capture"
+    api.made(ask)
+    refused = api.post(ask).json()
+    assert (refused["code"], refused["facts"]["asked_minor"]) == ("nothing_held", 5_000)
+    assert "50.00 asked for already" in refused["detail"]
+    paid = recorded(api, at, 100)["payment_id"]
+    wrong = api.post(f"{at}/payments/{paid}/request-capture").json()
+    assert wrong["code"] == "authorisation_not_found"
+    assert f"held is 50.00 as {held}" in wrong["detail"]

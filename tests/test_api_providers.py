@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -99,9 +100,39 @@ def test_a_notice_is_answered_once_it_is_in_the_ledger_and_counts_once(api: Api)
     work(api.settings)
     assert api.head() == before + 1
     assert list((path / "in").iterdir()) == []
-    other = told(api, said | {"amount_minor": 1})
-    assert other.status_code == 422, other.text
-    assert api.head() == before + 1
+
+
+def test_another_body_under_a_known_id_is_kept_and_set_aside(api: Api) -> None:
+    """Once, by webhook and by file: what was told first counts. covers: A93, R30"""
+    said = notice()
+    other = said | {"amount_minor": 1}
+    told(api, said)
+    before = api.head()
+    answers = [told(api, other) for _ in range(2)]
+    for answer in answers:
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (409, "conflicting_notice")
+        assert "dempotency" not in answer.text
+        assert problem["facts"]["notice_id"] == said["notice_id"]
+    path = api.settings.providers["acme"].path
+    assert path is not None
+    (path / "in").mkdir(exist_ok=True)
+    (path / "in" / "2.jsonl").write_text(json.dumps(other))
+    work(api.settings)
+    assert api.head() == before + 2  # What it tells, and that it was set aside.
+    kept = shown(api, answers[0].json()["facts"]["kept_as"], status="set_aside")
+    assert (kept["outcome"], kept["amount_minor"]) == ("conflicting_notice", 1)
+    assert kept["notice_id"].startswith(said["notice_id"])
+    assert shown(api, said["notice_id"])["amount_minor"] == said["amount_minor"]
+    by_file = said | {"amount_minor": 2}
+    (path / "in" / "3.jsonl").write_text(json.dumps(by_file))
+    work(api.settings)
+    page = api.shown("/v1/providers/acme/notices", status="set_aside", min_position=api.head())
+    found = [one for one in page["items"] if one["notice_id"].startswith(said["notice_id"])]
+    assert sorted(one["amount_minor"] for one in found) == [1, 2]
+    made = api.place()
+    assigned = f"/v1/providers/acme/notices/{kept['notice_id']}/assign"
+    assert api.made(assigned, {"order_id": made["order_id"]})["status"] == "received"
 
 
 def test_who_has_not_signed_is_not_heard(api: Api) -> None:
@@ -181,6 +212,65 @@ def test_money_for_an_order_that_never_comes_is_shown_after_three_days(api: Api)
         )
     work(api.settings)
     assert shown(api, said["notice_id"], status="set_aside")["outcome"] == "order_not_found"
+
+
+def never_ordered(api: Api, **more: Any) -> Json:
+    """Money of an order that did not come in three days."""
+    said = notice(**more)
+    told(api, said)
+    work(api.settings)
+    with psycopg.connect(api.settings.postgres_url, autocommit=True) as owner:
+        owner.execute(
+            "UPDATE main.provider_task SET since = since - interval '73 hours', due_at = now() "
+            "WHERE id = %s",
+            [said["notice_id"]],
+        )
+    work(api.settings)
+    return said
+
+
+def brought(api: Api, *lines: str) -> Json:
+    content = "\n".join(["day,sum,reference", *lines, ""])
+    columns = {"date": "day", "amount": "sum", "reference": "reference"}
+    body = {"layout": "csv", "file_name": "acme.csv", "mapping": {"columns": columns}}
+    body["mapping"]["currency"] = "CNY"  # type: ignore[index]
+    body["content"] = base64.b64encode(content.encode()).decode()
+    return api.made("/v1/statements", body)
+
+
+def open_lines(api: Api, statement: Json) -> list[Json]:
+    page = api.shown("/v1/reconciliation/lines", limit=100, min_position=api.head())
+    own = [one for one in page["items"] if one["statement_id"] == statement["statement_id"]]
+    return sorted(own, key=lambda one: int(one["line_no"]))
+
+
+def test_money_that_was_set_aside_is_one_unallocated_receipt_with_what_the_provider_told(
+    api: Api,
+) -> None:
+    """covers: A25: the notice and the statement's line are one sum of money, not two."""
+    said = never_ordered(api, payer="李雷", fee_minor=126)
+    assert shown(api, said["notice_id"])["receipt"] is None
+    line = f"2026-03-01,210.00,{said['payment']}"
+    statement = brought(api, line, line, f"2026-03-01,9.00,{said['payment']}")
+    first, *others = open_lines(api, statement)
+    assert (first["state"], first["open_minor"]) == ("unallocated", 21_000)
+    notice_ = first["notice"]
+    assert (notice_["notice_id"], notice_["outcome"]) == (said["notice_id"], "order_not_found")
+    assert (notice_["payer"], notice_["fee_minor"]) == ("李雷", 126)
+    assert notice_["order_ref"] == said["order_ref"]
+    assert [(one["state"], one["notice"]) for one in others] == [("unmatched", None)] * 2
+    where = {"statement_id": statement["statement_id"], "line_no": first["line_no"]}
+    aside = shown(api, said["notice_id"], status="set_aside")
+    assert (aside["receipt"], aside["payer"]) == (where, "李雷")
+    path = f"/v1/statements/{statement['statement_id']}"
+    assert api.shown(path)["states"] == {"unallocated": 1, "unmatched": 2}
+    events_ = "SELECT convert_from(state, 'UTF8') FROM ledger_event WHERE topic = %s"
+    stored = rows(api.settings, events_, "provider_notice.received.v2")
+    assert not [text for (text,) in stored if "李雷" in text]
+    order_id = api.place()["order_id"]
+    api.made(f"/v1/providers/acme/notices/{said['notice_id']}/assign", {"order_id": order_id})
+    work(api.settings)
+    assert open_lines(api, statement)[0]["notice"] is None  # It is an order's now.
 
 
 def test_the_pages_of_notices_hold_each_once(api: Api) -> None:

@@ -45,7 +45,7 @@ def bring(api: Api, *lines: str, **more: Any) -> Json:
 
 def paid(api: Api, amount: int = 21_000, **more: Any) -> Json:
     """An order with a payment by transfer, of a reference that nothing else has."""
-    order = api.place()
+    order = api.place(channel="marketplace")  # Sold there, and long ago.
     reference = f"REF-{next(serial):06}"
     at = "2025-03-03T12:00:00+08:00"
     told = {"method": "bank_transfer", "amount_minor": amount, "reference": reference}
@@ -322,13 +322,13 @@ def test_lists_come_in_pages(api: Api) -> None:
 def test_a_month_is_closed_with_totals_that_equal_the_events(api: Api) -> None:
     """covers: A24"""
     shop = "closing-shop"
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "alipay", "amount_minor": 21_000, "reference": "c"}
     at = {"occurred_at": "2025-01-31T23:59:59+08:00"}
     api.made(f"/v1/orders/{order}/payments", told | at)
     closed = api.made("/v1/periods/2025-01/close", {"shop": shop})
     assert closed["status"] == "closed"
-    late = {"amount_minor": 100, "occurred_at": "2025-01-15T12:00:00+08:00"}
+    late = {"amount_minor": 100, "reference": "d", "occurred_at": "2025-01-15T12:00:00+08:00"}
     api.made(f"/v1/orders/{order}/payments", told | late)
     again = api.made("/v1/periods/2025-01/close", {"shop": shop})
     assert (again["status"], again["position"]) == ("closed", None)
@@ -348,7 +348,7 @@ def test_a_month_that_is_not_over_cannot_be_closed(api: Api) -> None:
 def test_one_month_stands_beside_its_events_and_its_orders(api: Api) -> None:
     """covers: A24: captures less refunds are what is with us, and late facts have pointers."""
     shop = "report-shop"
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "alipay", "amount_minor": 21_000, "reference": "c"}
     at = {"occurred_at": "2025-01-31T23:59:59+08:00"}
     wrong = api.made(f"/v1/orders/{order}/payments", told | at)["payment_id"]
@@ -371,7 +371,11 @@ def test_one_month_stands_beside_its_events_and_its_orders(api: Api) -> None:
         "difference_minor": 0,
         "differing": 0,
     }
-    late = told | {"amount_minor": 100, "occurred_at": "2025-01-15T12:00:00+08:00"}
+    late = told | {
+        "amount_minor": 100,
+        "reference": "d",
+        "occurred_at": "2025-01-15T12:00:00+08:00",
+    }
     api.made(f"/v1/orders/{order}/payments", late)
     api.made(f"/v1/orders/{order}/payments/{wrong}/void", {"reason": "typed twice"})
     february = api.shown("/v1/periods/2025-02", shop=shop, min_position=api.head())
@@ -414,10 +418,72 @@ def test_the_tolerance_is_the_shops_own(api: Api) -> None:
     shop = "exact-shop"
     rules = {"rules": {"payment": {"tolerance": {"CNY": 0}}}}
     api.made(f"/v1/policies/{shop}", rules)
-    order = api.place(shop=shop)["order_id"]
+    order = api.place(shop=shop, channel="marketplace")["order_id"]
     told = {"method": "bank_transfer", "amount_minor": 21_000, "reference": "EXACT"}
     payment = api.made(f"/v1/orders/{order}/payments", told)["payment_id"]
     statement = bring(api, "2025-03-04,209.99,EXACT,,", shop=shop)
     ours = [{"kind": "capture", "owner": order, "id": payment}]
     refused = api.post(path(statement, "/matches"), {"lines": [{"line_no": 2}], "movements": ours})
     assert refused.json()["facts"]["tolerance_minor"] == 0
+
+
+# -- chargebacks -------------------------------------------------------------------------------
+
+
+def disputed(api: Api, outcome: str) -> Json:
+    """A payment that its bank asked back, and how that ended; no reference was known."""
+    one = paid(api, method="credit_card")
+    at = f"/v1/orders/{one['order_id']}/payments"
+    case = api.made(f"{at}/{one['payment_id']}/chargebacks", {"code": "fraud"})["chargeback_id"]
+    end = {"reference": f"{outcome}-{one['reference']}"}
+    api.made(f"{at}/chargebacks/{case}/{outcome}", end)
+    return {**one, "case": case, "end": end["reference"]}
+
+
+def left(api: Api, order_id: str) -> list[tuple[str, int]]:
+    """Of an order, what no statement has told of."""
+    page = api.shown("/v1/reconciliation/movements", limit=200, min_position=api.head())
+    return sorted((m["kind"], m["open_minor"]) for m in page["items"] if m["owner"] == order_id)
+
+
+def test_both_lines_of_a_chargeback_that_was_won_are_matched(api: Api) -> None:
+    """covers: A25: taken when it began, given back when it was won; nothing is left open."""
+    today = datetime.now(UTC).date().isoformat()
+    won, lost = disputed(api, "win"), disputed(api, "lose")
+    assert left(api, won["order_id"]) == [("capture", 21_000)]  # Perhaps it was never taken.
+    assert left(api, lost["order_id"]) == [("capture", 21_000), ("chargeback", -21_000)]
+    taken = bring(api, f"2025-03-03,210.00,{won['reference']},,", f"{today},-210.00,W,,")
+    ours = [("capture", won["payment_id"]), ("chargeback", won["case"])]
+    for line_no, (kind, name) in zip((2, 3), ours, strict=True):
+        movement = {"kind": kind, "owner": won["order_id"], "id": name}
+        body_ = {"lines": [{"line_no": line_no}], "movements": [movement]}
+        api.made(path(taken, "/matches"), body_)
+    assert left(api, won["order_id"]) == [("chargeback_return", 21_000)]  # Now it must come back.
+    back = bring(
+        api,
+        f"{today},210.00,{won['end']},,",
+        f"{today},-210.00,{lost['end']},,",
+        f"2025-03-03,210.00,{lost['reference']},,",
+    )
+    matched = api.made(path(back, "/auto-match"), {})
+    assert (matched["matched"], matched["refused"]) == (3, [])
+    assert left(api, won["order_id"]) == left(api, lost["order_id"]) == []
+    for one in (taken, back):
+        shown = api.shown(path(one), min_position=api.head())
+        assert shown["states"] == {"matched": shown["lines"]}
+    [contradictions] = [api.shown("/v1/reconciliation/contradictions", limit=200)["items"]]
+    assert not [m for m in contradictions if m["owner"] in {won["order_id"], lost["order_id"]}]
+
+
+def test_what_comes_back_is_matched_only_once_it_was_won(api: Api) -> None:
+    one = paid(api, method="credit_card")
+    at = f"/v1/orders/{one['order_id']}/payments"
+    case = api.made(f"{at}/{one['payment_id']}/chargebacks", {"code": "fraud"})["chargeback_id"]
+    statement = bring(api, f"2025-03-05,210.00,{one['reference']}R,,")
+    movement = {"kind": "chargeback_return", "owner": one["order_id"], "id": case}
+    body_ = {"lines": [{"line_no": 2}], "movements": [movement]}
+    refused = api.post(path(statement, "/matches"), body_)
+    assert (refused.status_code, refused.json()["code"]) == (409, "movement_void")
+    api.made(f"{at}/chargebacks/{case}/win")
+    api.made(path(statement, "/matches"), body_)
+    assert left(api, one["order_id"]) == [("capture", 21_000), ("chargeback", -21_000)]

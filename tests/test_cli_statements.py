@@ -10,7 +10,7 @@ import pytest
 from commands.settings import Settings
 from commands.store import Store
 from domain.message import Command
-from domain.period import BeginClosing
+from domain.period import SUMMED, BeginClosing
 from projections import read_models
 from projections.engine import Engine
 from tests.given_money import pay
@@ -164,8 +164,14 @@ def test_a_month_is_closed_and_checked_against_its_events(
     assert "period_not_found" in ledger("period", "check", "2025-03", fails=True).output
     assert ledger("period", "close", "2025-03").stdout == "2025-03 of main is closed\n"
     checked = ledger("period", "check", "2025-03").stdout
-    assert "CNY alipay: captured 210.00 CNY, refunded 0.00 CNY, fees 8.37 CNY" in checked
-    assert "CNY bank_transfer: captured 50.00 CNY" in checked
+    alipay = next(one for one in checked.splitlines() if one.startswith("CNY alipay: "))
+    assert alipay.startswith(
+        "CNY alipay: 1 captures, captured 210.00 CNY, 0 refunds, refunded 0.00 CNY, fees 8.37 CNY"
+    )
+    for name in SUMMED:  # All that the closed period states.
+        assert name.removesuffix("_minor").replace("_", " ") in alipay, name
+    assert alipay.endswith("kept 210.00 CNY")
+    assert "CNY bank_transfer: 1 captures, captured 50.00 CNY" in checked
     assert "equal to what was stated" in checked
     assert ledger("period", "close", "2025-03").stdout == "2025-03 of main is closed\n"
     assert "period_not_over" in ledger("period", "close", "2099-01", fails=True).output

@@ -21,6 +21,7 @@ from domain.payment_commands import (
     RecordPayment,
     VoidPayment,
 )
+from domain.payment_facts import PaymentMovedIn, PaymentMovedOut
 from domain.placement_commands import PlaceOrder
 from domain.refund_commands import RequestRefund
 from tests.scale import scale
@@ -148,14 +149,14 @@ async def test_a_payment_is_voided_moved_refunded_or_disputed_but_spent_once(
             "order.refund_requested.v2",
         )
     }
-    disputed = summed(settings, "order.chargeback_opened.v1")
+    disputed = summed(settings, "order.chargeback_opened.v2")
     assert sum(count for count, _ in taken.values()) <= 1
     # Only a bank may take back what was refunded as well.
     assert disputed[0] <= 1
     assert sum(count for count, _ in taken.values()) + disputed[0] >= 1
     if taken["order.payment_voided.v1"][0] or taken["order.payment_moved_out.v1"][0]:
         assert disputed == (0, 0)
-    assert summed(settings, "order.payment_moved_in.v1") == taken["order.payment_moved_out.v1"]
+    assert summed(settings, "order.payment_moved_in.v2") == taken["order.payment_moved_out.v1"]
 
 
 async def test_money_moved_to_and_fro_by_a_crowd_is_neither_made_nor_lost(
@@ -172,7 +173,8 @@ async def test_money_moved_to_and_fro_by_a_crowd_is_neither_made_nor_lost(
     outcomes = await crowd(settings, before, moves)
     each = min(len(moves) // 2, TOTAL // 500)
     assert sum(isinstance(outcome, Outcome) for outcome in outcomes) == 2 * each
-    out, into = (summed(settings, f"order.payment_moved_{way}.v1") for way in ("out", "in"))
+    kinds = (PaymentMovedOut, PaymentMovedIn)
+    out, into = (summed(settings, kind.TOPIC) for kind in kinds)
     assert out == into == (2 * each, 2 * each * 500)
 
 

@@ -171,7 +171,7 @@ def test_money_that_moves_to_an_overdue_order_brings_it_back_as_well() -> None:
     moved = move(order_id="B", to="A", at=DUE + 2 * DAY)
     given(world).when(moved).topics(
         "order.payment_moved_out.v1",
-        "order.payment_moved_in.v1",
+        "order.payment_moved_in.v2",
         "order.reinstated.v1",
         "stock_item.reserved.v1",
     )

@@ -105,6 +105,7 @@ def test_a_notice_is_kept_once_and_never_told_otherwise() -> None:
     start = after(notice)
     start.when(notice).nothing()
     start.when(told("captured", "n-1", amount_minor=1)).refused("notice_differs")
+    start.when(told("captured", "n-1", fee_minor=1)).refused("notice_differs")
     after().when(apply(notice)).refused("notice_not_found")
 
 

@@ -24,7 +24,7 @@ from domain.message import Command, Rejected
 from domain.movement import MovementKey, open_minor
 from domain.order_money import INTERNAL_METHODS
 from domain.order_state import Order
-from domain.payment_commands import ChargeLateFee, LoseChargeback, WaiveLateFee
+from domain.payment_commands import ChargeLateFee, LoseChargeback, WaiveLateFee, WinChargeback
 from domain.period import ZONE, BeginClosing, ClosePeriod, following, kept_minor, month_of
 from domain.reconciliation import available
 from domain.reconciliation_streams import movement_stream, owner_stream, statement_stream
@@ -33,6 +33,7 @@ from domain.statement_facts import MovementKind
 from projections import money_movements, periods, reconciling, statement_lines, statements
 from projections.engine import Engine, Projection
 from projections.order_status import PROJECTION as ORDERS
+from projections.provider_notices import PROJECTION as NOTICES
 from projections.rebuild import rebuild
 from tests import given, given_money, given_orders, given_returns
 from tests.histories import History, write
@@ -123,9 +124,10 @@ def undo(shop: Books) -> None:
             chance, name = shop.random.random(), f"C-{payment_id}"
             if chance < 0.15:
                 shop.run(given_money.unrecord(payment_id, order_id))
-            elif chance < 0.25:
+            elif chance < 0.35:
                 shop.run(given_money.dispute(payment_id, order_id=order_id, chargeback_id=name))
-                shop.run(given_money.money(LoseChargeback, order_id, at, chargeback_id=name))
+                ends = LoseChargeback if chance < 0.25 else WinChargeback
+                shop.run(given_money.money(ends, order_id, at, chargeback_id=name))
         for refund_id in state.refunds:
             if shop.random.random() < 0.3:
                 shop.run(given_returns.fail_refund(refund_id, order_id=order_id, at=at))
@@ -181,7 +183,7 @@ def test_what_is_open_is_what_the_deciders_know(books: Books) -> None:
     ours = books.rows(money_movements.PROJECTION)
     assert {found["kind"] for found in ours} == {*get_args(MovementKind)}
     assert {found["state"] for found in ours} == {
-        *("matched", "unmatched", "partly_matched", "over_matched", "void")
+        *("matched", "unmatched", "partly_matched", "over_matched", "void", "optional")
     }
     for found in ours:
         key = MovementKey(found["kind"], found["owner"], found["id"])
@@ -201,6 +203,7 @@ def movements_of(order: Order) -> Iterator[tuple[MovementKey, int]]:
         "capture": order.payments,
         "refund": order.refunds,
         "chargeback": order.money.chargebacks,
+        "chargeback_return": order.money.chargebacks,
         "compensation": order.compensations,
     }
     for kind, known in ids.items():
@@ -231,10 +234,12 @@ def test_each_movement_is_listed_once_and_is_worth_what_the_decider_finds(books:
 
 
 def with_us(order: Order) -> Counter[str]:
-    """By method, what is here of an order's payments less refunds that were paid."""
+    """By method, what is here of an order's payments less refunds that were paid, and less what a
+    bank asks for: it may have taken that already.
+    """
     found: Counter[str] = Counter()
     for payment in order.payments.values():
-        found[payment.method] += payment.here_minor
+        found[payment.method] += payment.here_minor - payment.disputed_minor
     for refund in order.refunds.values():
         found.subtract(refund.paid_by if refund.paid else {})
     return found
@@ -287,7 +292,7 @@ def test_personal_values_are_sealed_in_events_and_rows(books: Books) -> None:
 
 def test_both_sides_are_listed_page_by_page(books: Books) -> None:
     """covers: A25: each line matched, or listed unmatched."""
-    for projection in (*PROJECTIONS, ORDERS):
+    for projection in (*PROJECTIONS, ORDERS, NOTICES):
         books.fold(projection)
 
     async def everything() -> tuple[list[str], list[str]]:
@@ -310,7 +315,7 @@ def test_both_sides_are_listed_page_by_page(books: Books) -> None:
     wanted = {r["line"] for r in told if r["state"] not in {"matched", "booked"}}
     assert (len({*lines}), {*lines}) == (len(lines), wanted)
     rows = [r for r in books.rows(money_movements.PROJECTION) if r["open_minor"]]
-    left = {r["movement"] for r in rows if r["state"] != "over_matched"}
+    left = {r["movement"] for r in rows if r["state"] not in {"over_matched", "optional"}}
     assert (len({*ours}), {*ours}) == (len(ours), left)
 
 

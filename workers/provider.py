@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from commands.append import stream_id
 from commands.keys import Vault
 from commands.planning import KeyReused, Outcome
-from commands.provider import attempt, named, recording
+from commands.provider import attempt, conflict, named, recording
 from commands.runner import BatchRunner, Conflict
 from commands.settings import Settings
 from commands.store import CLAIMS, STREAM, Store, notify, recorded
@@ -94,6 +94,10 @@ class Exchange:
             log.error("a notice cannot be", notice=notice.notice_id, fields=fields)
             return
         outcome = self._run(connection, command, attempt(self._digest_key, name, notice))
+        if isinstance(outcome, KeyReused) or getattr(outcome, "code", "") == "notice_differs":
+            kept, again = conflict(self._digest_key, name, notice, command.at)
+            log.error("a notice was told otherwise", notice=notice.notice_id, kept=kept.notice_id)
+            outcome = self._run(connection, kept, again)
         if isinstance(outcome, Exception):
             log.error("a notice was refused", notice=notice.notice_id, refusal=str(outcome))
 

@@ -11,9 +11,10 @@ from rich.console import Console
 from workers import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from domain.matching import Plan
+    from domain.period import TotalBody
     from workers.statements import Compared
 
 LISTED_MAX = 50
@@ -164,7 +165,7 @@ def match_(
     line: Annotated[list[int] | None, typer.Option(help="a line; repeatable")] = None,
     to: Annotated[
         list[str] | None,
-        typer.Option(help="capture/ORDER/ID, refund/ORDER/ID or payout/STATEMENT/BATCH"),
+        typer.Option(help="capture/ORDER/ID, refund/ORDER/ID, … or payout/STATEMENT/BATCH"),
     ] = None,
     actor: Actor = "cli",
 ) -> None:
@@ -207,12 +208,14 @@ def _movement(given: Any, text: str) -> Any:
     from uuid import UUID
 
     from domain.statement_commands import MovementPartBody
+    from domain.statement_facts import MovementKind
     from workers import statements
 
     kind, _, rest = text.partition("/")
     owner, _, name = rest.partition("/")
-    if kind not in {"capture", "refund", "payout"} or not owner or not name:
-        raise typer.BadParameter("--to takes capture/ORDER/ID, refund/ORDER/ID or payout/ID/BATCH")
+    if kind not in get_args(MovementKind) or not owner or not name:
+        kinds = ", ".join(get_args(MovementKind))
+        raise typer.BadParameter(f"--to takes KIND/ORDER/ID or payout/STATEMENT/BATCH: {kinds}")
     if kind == "payout":
         return MovementPartBody(kind="payout", owner=_whole(owner), id=name)
     try:
@@ -265,20 +268,25 @@ def close(
 @period.command()
 def check(month: Month, shop: Shop = "main") -> None:
     """Sum the events again and compare them with what the closed month states."""
-    from domain.statement import shown
     from workers import periods
 
     totals, same = _told(lambda: periods.check(entry.settings(), shop, month))
     for one in totals:
         late = "" if one.month == month else f" (late, of {one.month})"
-        out.print(
-            f"{one.currency} {one.method}{late}: captured {shown(one.captured_minor, one.currency)}"
-            f", refunded {shown(one.refunded_minor, one.currency)}"
-            f", fees {shown(one.fees_minor, one.currency)}"
-            f", written off {shown(one.written_off_minor, one.currency)}",
-            highlight=False,
-            markup=False,
-        )
+        sums = ", ".join(_sums_told(one))
+        out.print(f"{one.currency} {one.method}{late}: {sums}", highlight=False, markup=False)
     if not same:
         _refuse(f"{month} of {shop} is not closed with these totals")
     out.print("equal to what was stated")
+
+
+def _sums_told(total: TotalBody) -> Iterator[str]:
+    """All that a closed month states of one currency and method, also what is 0, and the rest."""
+    from domain.period import SUMMED, kept_minor
+    from domain.statement import shown
+
+    sums = {name: getattr(total, name) for name in SUMMED}
+    for name, value in {**sums, "kept_minor": kept_minor(sums)}.items():
+        words = name.removesuffix("_minor").replace("_", " ")
+        is_money = name.endswith("_minor")
+        yield f"{words} {shown(value, total.currency)}" if is_money else f"{value} {words}"
