@@ -18,9 +18,12 @@ from fastapi.routing import APIRouter
 from api import (
     accounts,
     analytics,
+    arrivals,
     authorisations,
+    body_fields,
     cases,
     customers,
+    deadlines,
     draft_reads,
     drafts,
     evidence,
@@ -73,11 +76,13 @@ ROUTERS: tuple[APIRouter, ...] = (
     cases.router,
     refunds.router,
     returns.router,
+    arrivals.router,
     evidence.router,
     parcels.router,
     stock.router,
     stock.reads,
     cases.reads,
+    deadlines.reads,
     accounts.reads,
     accounts.router,
     providers.hooks,
@@ -177,6 +182,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas |= details.pop("$defs", {}) | {"ProblemDetails": details}
+        body_fields.describe(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -52,11 +52,13 @@ CARRIED_OUT = frozenset(
         "payment.on_overdue",
         "payment.overpayment_days",
         "payment.reminder_hours",
+        "status.completed_days",
         "status.counts_as_paid",
         "status.confirm",
         "cancellation.free_hours",
         "cancellation.fee_bp",
         "cancellation.fee_tax_rate_bp",
+        "cancellation.until",
         "cancellation.no_fee_reasons",
         "refund.second_approval_over",
         "refund.evidence_for",
@@ -67,6 +69,7 @@ CARRIED_OUT = frozenset(
         "returns.quality_days",
         "returns.excluded_categories",
         "returns.restocking_fee_bp",
+        "invoices.trigger",
     }
 )
 INTAKE = "intake."  # all of its rules, by channel, are carried out as well
@@ -206,10 +209,11 @@ def payment(basis: Basis) -> list[Block]:
 
 
 def cancellation(basis: Basis) -> list[Block]:
+    ended = basis.policy.rules.cancellation.until == "packed"
     said = [
         *rules(basis, "cancellation"),
         fact(basis, "cancellation.fee_bound", public=True),
-        fact(basis, "cancellation.packed", public=True),
+        fact(basis, "cancellation.packed_stays" if ended else "cancellation.packed", public=True),
         fact(basis, "cancellation.intercept", public=True),
         fact(basis, "cancellation.shipping", public=True),
         fact(basis, "cancellation.stock"),
