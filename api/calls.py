@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from api import attempts, permissions
 from api.answers import Answer, etag
 from api.attempts import Headers, Sender, uuid7
+from api.body_encoding import why_unreadable
 from api.context import Context
 from api.events import changes_since
 from api.problems import Problem, busy, field_errors, field_problem, invalid
@@ -246,7 +247,8 @@ def _served(
         arguments = dict(scope["path_params"])
         canonical = b"null"
         if body_types:
-            canonical, sent = parsed(await read_body(headers, receive, body_bytes_max))
+            raw = await read_body(headers, receive, body_bytes_max)
+            canonical, sent = parsed(raw, headers.get(b"content-type", b""))
             arguments["body"] = validated(body_types[0], sent, *body_types[1:])
         attempt = attempts.attempt(
             sender,
@@ -290,12 +292,14 @@ def _too_large(bytes_max: int) -> Problem:
     )
 
 
-def parsed(raw: bytes) -> tuple[bytes, Any]:
-    """Canonical JSON (sorted keys) and the value; no body counts as {}. Raises Problem 400."""
+def parsed(raw: bytes, content_type: bytes = b"") -> tuple[bytes, Any]:
+    """Canonical JSON (sorted keys) and the value; no body counts as {}. Raises Problem 400, which
+    names the encoding of what is not UTF-8.
+    """
     try:
         value = orjson.loads(raw or b"{}")
     except orjson.JSONDecodeError as error:
-        raise Problem(400, "unparsable", f"The body is not JSON in UTF-8: {error}") from None
+        raise Problem(400, "unparsable", why_unreadable(raw, content_type, error)) from None
     try:
         canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # It writes fewer levels than it reads.
@@ -335,7 +339,7 @@ def validated(body_type: type[BaseModel], value: Any, *others: type[BaseModel]) 
 
 
 def _invalid(error: ValidationError) -> Problem:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     return invalid(field_errors(found))
 
 

@@ -26,7 +26,7 @@ from api.reads import (
 from domain.command_types import PostalAddress
 from domain.customer import RecordCustomer
 from domain.desk_names import customer_stream
-from domain.values import Contact, Value
+from domain.values import Contact, OfFields, Value
 from projections import customer_history
 
 CHANGING = responses(400, 401, 403, 404, 409, 413, 422, 503)
@@ -44,7 +44,7 @@ class CustomerBody(Value):
     @model_validator(mode="after")
     def _something(self) -> CustomerBody:
         if self.contact is None and self.address is None:
-            raise ValueError("give contact or address")
+            raise OfFields("give contact or address", "contact", "address")
         return self
 
 

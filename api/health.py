@@ -18,10 +18,11 @@ from api.context import Context, head_of
 from api.permissions import Permission, needs
 from api.problems import responses
 from api.reads import ReaderNow
+from commands.keys import SOME_KEY, ForeignKey
 from projections import checkpoint
 
 HEARTBEAT_SECONDS_MAX = 30.0  # since a projection last said that it lives
-# Followers that act, and keep nothing that the API answers from: without them it can do its work.
+# Followers that act. Without them the API can do its work; a list of deadlines tells its position.
 UNREAD = frozenset({"deadlines", "messages", "intake"})
 READY_SECONDS_MAX = 2.0  # to look at the database
 # Named as the projector names them: whichever process is asked, it is the same figure.
@@ -65,7 +66,9 @@ async def healthz() -> Answer:
     **needs(Permission.PUBLIC),
 )
 async def readyz(request: Request) -> Answer:
-    """The database answers, and every projection has shown its heartbeat lately."""
+    """The database answers, the master key is its ledger's, and every projection has shown its
+    heartbeat lately.
+    """
     failing = await _failing(request.app.state.context)
     status = "not ready" if failing else "ok"
     return Answer({"status": status, "failing": failing}, 503 if failing else 200)
@@ -74,9 +77,12 @@ async def readyz(request: Request) -> Answer:
 async def _failing(context: Context) -> dict[str, str]:
     try:
         async with asyncio.timeout(READY_SECONDS_MAX):
+            foreign = await _foreign_key(context)
             projections = (await lag_of(context))["projections"]
     except (TimeoutError, PoolTimeout, psycopg.OperationalError):
         return {"database": "does not answer"}
+    if foreign:
+        return {"master_key": foreign}
     if not projections:
         return {"projector": "has never run"}
     now = datetime.now(UTC)
@@ -90,6 +96,17 @@ async def _failing(context: Context) -> dict[str, str]:
         for name, seconds in silent.items()
         if seconds > HEARTBEAT_SECONDS_MAX
     }
+
+
+async def _foreign_key(context: Context) -> str:
+    """What is wrong with LEDGER_MASTER_KEY; nothing where it is the ledger's."""
+    async with context.reading() as connection:
+        rows = await (await connection.execute(SOME_KEY)).fetchall()
+    try:
+        context.vault().check(rows)
+    except ForeignKey as error:
+        return str(error)
+    return ""
 
 
 @router.get(

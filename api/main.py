@@ -20,8 +20,10 @@ from api import (
     analytics,
     arrivals,
     authorisations,
+    body_fields,
     cases,
     customers,
+    deadlines,
     draft_reads,
     drafts,
     evidence,
@@ -80,6 +82,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     stock.router,
     stock.reads,
     cases.reads,
+    deadlines.reads,
     accounts.reads,
     accounts.router,
     providers.hooks,
@@ -179,6 +182,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas |= details.pop("$defs", {}) | {"ProblemDetails": details}
+        body_fields.describe(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 

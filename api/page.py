@@ -19,6 +19,7 @@ from markupsafe import Markup
 from psycopg_pool import PoolTimeout
 from starlette.responses import Response, StreamingResponse
 
+from api import body_fields
 from api.answers import Answer
 from api.context import Context
 from api.health import lag_of
@@ -190,7 +191,7 @@ def _html(template: str, **values: Any) -> Response:
     return Response(content, media_type="text/html", headers=HEADERS)
 
 
-def _groups(schema: Mapping[str, Any], base: str) -> dict[str, list[dict[str, Any]]]:
+def _groups(schema: dict[str, Any], base: str) -> dict[str, list[dict[str, Any]]]:
     """The operations by tag, each with a curl command that runs."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in schema["paths"].items():
@@ -202,6 +203,7 @@ def _groups(schema: Mapping[str, Any], base: str) -> dict[str, list[dict[str, An
                 "description": operation.get("description", ""),
                 "permission": operation["x-permission"],
                 "parameters": operation.get("parameters", []),
+                "bodies": body_fields.shapes(schema, operation),
                 "answers": {
                     status: answer["description"]
                     for status, answer in operation["responses"].items()

@@ -30,7 +30,7 @@ from domain.policy import PolicyVersion, drafted
 from domain.policy_rules import PolicyRules
 from domain.policy_trial import RULES, Decided, Rule, tried
 from domain.times import Written
-from domain.values import Value
+from domain.values import OfFields, Value
 from projections import order_status
 from projections.order_status import PlacedOrder
 
@@ -51,7 +51,7 @@ class TrialBody(Value):
     @model_validator(mode="after")
     def _in_order(self) -> TrialBody:
         if self.placed_from >= self.placed_to:
-            raise ValueError("placed_to must be after placed_from")
+            raise OfFields("must be after placed_from", "placed_to")
         return self
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from starlette.routing import Match
 from commands.committer import Busy
 from commands.planning import KeyReused, not_found
 from domain.message import Rejected
+from domain.values import OfFields
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_MAX = 100  # fields named in one answer
@@ -99,16 +101,20 @@ def invalid(errors: Sequence[FieldError]) -> Problem:
 
 def field_errors(errors: Iterable[Mapping[str, Any]], skip: int = 0) -> list[FieldError]:
     """Pydantic's errors by field name; `skip` drops the leading parts of each location."""
-    found = []
+    return list(islice(_named(errors, skip), ERRORS_MAX))
+
+
+def _named(errors: Iterable[Mapping[str, Any]], skip: int) -> Iterator[FieldError]:
+    """A rule over several fields names them itself."""
     for error in errors:
-        field = ".".join(str(part) for part in error["loc"][skip:]) or "body"
+        place = [str(part) for part in error["loc"][skip:]]
+        cause = error.get("ctx", {}).get("error")
         message = error["msg"].removeprefix("Value error, ")
-        found.append(
-            FieldError(field=field[:FIELD_CHARACTERS_MAX], rule=error["type"], message=message)
-        )
-        if len(found) == ERRORS_MAX:
-            break
-    return found
+        for name in cause.fields if isinstance(cause, OfFields) else [""]:
+            field = ".".join([*place, name] if name else place) or "body"
+            yield FieldError(
+                field=field[:FIELD_CHARACTERS_MAX], rule=error["type"], message=message
+            )
 
 
 def of_refusal(refusal: Rejected) -> Problem:
@@ -166,7 +172,7 @@ def _database_away(error: psycopg.OperationalError) -> Problem:
 
 
 def _no_read_models(_error: psycopg.errors.UndefinedTable) -> Problem:
-    return busy("The read models are not there yet: the projector has not run.")
+    return busy("The read models are not there yet: the worker that keeps them has not run.")
 
 
 def _invalid_request(error: RequestValidationError) -> Problem:

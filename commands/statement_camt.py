@@ -139,8 +139,8 @@ def _entry(count: int, entry: Element, statement: _Statement, parsed: Parsed) ->
         parsed.refuse(count + 1, bad.rule, bad.detail)
         return count + 1
     for number, part in enumerate(parts, count + 1):
-        batch = _entry_name(entry) if len(parts) > 1 else None
-        parsed.add(number, lambda n=number, p=part, b=batch: _line(n, entry, p, b, statement))  # type: ignore[misc]
+        own = part if len(parts) > 1 else None
+        parsed.add(number, lambda n=number, p=part, o=own: _line(n, entry, p, o, statement))  # type: ignore[misc]
     return count + len(parts)
 
 
@@ -180,13 +180,20 @@ def _signed(element: Element, entry: Element | None = None) -> Decimal:
 
 
 def _line(
-    line_no: int, entry: Element, detail: Element | None, batch: str | None, statement: _Statement
+    line_no: int,
+    entry: Element,
+    detail: Element | None,
+    own: Element | None,
+    statement: _Statement,
 ) -> StatementLine | None:
-    # One transaction is worth the entry: its own amount may be in another currency.
-    if batch is None or detail is None:
+    """`own`: the transaction whose amount it is, where the entry has several. A single one is worth
+    the entry: its own amount may be in another currency. What the bank booked as one sum is no
+    batch of ours: nothing is paid out for it.
+    """
+    if own is None:
         told, money = _signed(entry), entry.find("Amt")
     else:
-        told, money = _signed(detail, entry), _own_amount(detail)
+        told, money = _signed(own, entry), _own_amount(own)
     currency = (money.get("Ccy") if money is not None else None) or statement.currency or ""
     gross = minor(told, currency, "Amt")
     if not gross:
@@ -206,7 +213,6 @@ def _line(
             "reference": _reference(detail, entry),
             "counterparty": _counterparty(detail, gross),
             "text": _remittance(places),
-            "batch_id": batch,
             "verbatim": _verbatim(places),
         }
     )
@@ -239,12 +245,6 @@ def _given(detail: Element, path: str) -> str | None:
     """A reference that is none says so."""
     found = _text(detail, path)
     return None if found is None or found.upper() in {"NOTPROVIDED", "NOREF"} else found
-
-
-def _entry_name(entry: Element) -> str | None:
-    names = ("NtryDtls/Btch/PmtInfId", "NtryDtls/Btch/MsgId", "AcctSvcrRef", "NtryRef")
-    found = next((name for path in names if (name := _text(entry, path))), None)
-    return found and found[:128]
 
 
 def _counterparty(detail: Element | None, gross: int) -> str | None:

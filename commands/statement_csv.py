@@ -28,7 +28,7 @@ from domain.command_types import CurrencyCode, PaymentMethod
 from domain.period import ZONE, Zone
 from domain.statement_commands import StatementLine
 from domain.statement_facts import LineKind
-from domain.values import Text, Value
+from domain.values import OfFields, Text, Value
 
 SKIP_ROWS_MAX = 100
 TIME_FIELDS = frozenset(["%H", "%I", "%c"])
@@ -59,7 +59,7 @@ class Columns(Value):
     @model_validator(mode="after")
     def _some_amount(self) -> Columns:
         if (self.amount is None) == (self.credit is None and self.debit is None):
-            raise ValueError("give amount, or credit and debit")
+            raise OfFields("give amount, or credit and debit", "amount", "credit", "debit")
         return self
 
 
@@ -88,9 +88,9 @@ class Mapping(Value):
     @model_validator(mode="after")
     def _some_currency(self) -> Mapping:
         if self.currency is None and self.columns.currency is None:
-            raise ValueError("give currency, or a column of it")
+            raise OfFields("give currency, or a column of it", "currency", "columns.currency")
         if (self.columns.direction is None) != (not self.went):
-            raise ValueError("direction and went belong together")
+            raise OfFields("direction and went belong together", "columns.direction", "went")
         return self
 
     @property

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from domain.command_types import CurrencyCode, Id, PositiveMinor, ReasonCode
 from domain.message import Command
 from domain.times import Expected
-from domain.values import AMOUNT_MINOR_MAX, AmountMinor, Identifier, Text, Value
+from domain.values import AMOUNT_MINOR_MAX, AmountMinor, Identifier, OfFields, Text, Value
 
 Cause = Literal["refund", "compensation", "correction"]
 SignedMinor = Annotated[int, Field(ge=-AMOUNT_MINOR_MAX, le=AMOUNT_MINOR_MAX, strict=True)]
@@ -27,9 +27,9 @@ class CreditBody(Value):
     @model_validator(mode="after")
     def _grants(self) -> CreditBody:
         if self.amount_minor == 0:
-            raise ValueError("amount_minor must not be 0")
+            raise OfFields("must not be 0", "amount_minor")
         if self.amount_minor < 0 and self.cause != "correction":
-            raise ValueError("only a correction may have an amount_minor below 0")
+            raise OfFields("only a correction may be below 0", "amount_minor")
         return self
 
 

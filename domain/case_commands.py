@@ -9,7 +9,7 @@ from pydantic import StrictBool, model_validator
 from domain.command_types import CaseCause, Id, ReasonCode
 from domain.message import Command
 from domain.order_commands import ApproveOrder
-from domain.values import LongText, Text, Value
+from domain.values import LongText, OfFields, Text, Value
 
 CaseKind = Literal[
     "duplicate",
@@ -49,9 +49,9 @@ class CaseStepBody(Value):
 
     @model_validator(mode="after")
     def _something(self) -> CaseStepBody:
-        told = (self.cause, self.contact, self.action, self.outcome, self.prevention, self.text)
-        if all(part is None for part in told):
-            raise ValueError("give cause, contact, action, outcome, prevention or text")
+        told = ("cause", "contact", "action", "outcome", "prevention", "text")
+        if all(getattr(self, part) is None for part in told):
+            raise OfFields("give cause, contact, action, outcome, prevention or text", *told)
         return self
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Literal
 
 from domain import deadline_papers, order_alerts, order_completion, order_reminding
 from domain.account import Account
@@ -36,6 +37,23 @@ ACTOR = "deadlines"
 # A term that includes its last instant is over at the next one; the ledger keeps microseconds.
 TICK = timedelta(microseconds=1)
 _NOBODY: Sellers = MappingProxyType({})
+
+
+Kind = Literal[
+    "payment_reminder",
+    "payment_overdue",
+    "cancel_overdue",
+    "late_fee",
+    "authorisation_expiry",
+    "overpayment",
+    "gift_expiry",
+    "refund_undecided",
+    "refund_overdue",
+    "completion",
+    "credit_note",
+    "red_letter",
+    "invoice",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def checked(content: Mapping[str, Any]) -> Checked:
         return Checked(missing, wrong)
     try:
         totals, lines = priced_order(order, frozenset())
-        require_same_total(order.total_minor, totals.total_minor)
+        require_same_total(order.total_minor, totals.total_minor, order.currency)
     except Rejected as refusal:
         return Checked(missing, wrong, order, refusal=refusal)
     return Checked(missing, wrong, order, totals, tuple(lines))

@@ -18,7 +18,7 @@ from domain.command_types import (
 )
 from domain.invoice_facts import FapiaoKind, Language, PaperKind, Seller
 from domain.message import Command
-from domain.values import AmountMinor, Email, Identifier, ShortText, Text, Value
+from domain.values import AmountMinor, Email, Identifier, OfFields, ShortText, Text, Value
 
 # Taxpayers are named by 15, 17, 18 or 20 characters (统一社会信用代码: 18).
 TaxpayerId = Annotated[str, Field(pattern=r"^[0-9A-Z]{15,20}$")]
@@ -107,9 +107,12 @@ class CreditNoteBody(Value):
     def _one_way(self) -> CreditNoteBody:
         ways = (self.refund_id is not None, self.by_lines, self.amount_minor is not None)
         if sum(ways) > 1:
-            raise ValueError("give refund_id, or lines and shipping_minor, or amount_minor")
+            named = {"refund_id", "lines", "shipping_minor", "amount_minor"}
+            given = sorted(named & self.model_fields_set)
+            message = "give refund_id, or lines and shipping_minor, or amount_minor"
+            raise OfFields(message, *given)
         if self.correction and self.refund_id is not None:
-            raise ValueError("a refund corrects no invoice")
+            raise OfFields("a refund corrects no invoice", "correction")
         return self
 
 
@@ -125,7 +128,7 @@ class FapiaoBody(Value):
     @model_validator(mode="after")
     def _special_names_the_taxpayer(self) -> FapiaoBody:
         if self.kind == "special" and self.tax_id is None:
-            raise ValueError("a special fapiao (专票) needs tax_id")
+            raise OfFields("a special fapiao (专票) needs tax_id", "tax_id")
         return self
 
 

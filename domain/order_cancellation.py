@@ -35,7 +35,7 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
     """
     if state.cancelled:
         return []
-    units = _units_to_cancel(command, state)
+    units = _units_to_cancel(command, state, policy.rules.cancellation)
     if command.lines is not None and not units:
         return []
     after = {no: line.cancelled + units.get(no, 0) for no, line in state.lines.items()}
@@ -140,26 +140,28 @@ def _nothing_stays_sent(cancelled: Mapping[int, Decimal], state: Order) -> bool:
     return gone and not sent and not state.shipping_cancelled
 
 
-def _units_to_cancel(command: CancelOrder, state: Order) -> dict[int, Decimal]:
+def _units_to_cancel(
+    command: CancelOrder, state: Order, rules: CancellationRules
+) -> dict[int, Decimal]:
     """Units by line_no; lines that are cancelled already ask for nothing more."""
     if command.lines is not None:
         asked = [item for item in command.lines if known_line(state, item.line_no).live > 0]
-        return {item.line_no: _cancellable(item, state) for item in asked}
+        return {item.line_no: _cancellable(item, state, rules) for item in asked}
     for line in state.lines.values():
         if line.packed > line.dispatched:
-            raise _packed_needs_stop(line, line.live - line.dispatched)
+            raise _packed(line, line.live - line.dispatched, rules)
     units = {no: line.open for no, line in state.lines.items() if line.open > 0}
     if state.parcels and not units:
         raise _already_dispatched("all units have left", [*state.lines], state)
     return units
 
 
-def _cancellable(item: LineQuantityBody, state: Order) -> Decimal:
+def _cancellable(item: LineQuantityBody, state: Order, rules: CancellationRules) -> Decimal:
     line = state.lines[item.line_no]
     if item.quantity <= line.open:
         return item.quantity
     if line.packed > line.dispatched and item.quantity <= line.live - line.dispatched:
-        raise _packed_needs_stop(line, item.quantity)
+        raise _packed(line, item.quantity, rules)
     if line.dispatched and item.quantity <= line.live:
         asked, left = quantity_json(item.quantity), quantity_json(line.open)
         what = f"line {item.line_no}: {asked} asked, {left} can be cancelled, the others have left"
@@ -193,12 +195,15 @@ def _already_dispatched(what: str, lines: list[int], state: Order, **facts: Any)
     )
 
 
-def _packed_needs_stop(line: OrderLine, asked: Decimal) -> Rejected:
+def _packed(line: OrderLine, asked: Decimal, rules: CancellationRules) -> Rejected:
+    """By the policy packing is the end of cancelling, or the warehouse can still stop it."""
     packed = line.packed - line.dispatched
+    ended = rules.until == "packed"
+    why = "goods are cancelled until they are packed" if ended else "the warehouse stops them first"
     return Rejected(
-        "packed_needs_warehouse_stop",
+        "already_packed" if ended else "packed_needs_warehouse_stop",
         f"line {line.priced.line_no}: {quantity_json(packed)} are packed, "
-        f"{quantity_json(line.open)} can be cancelled",
+        f"{quantity_json(line.open)} can be cancelled: {why}",
         line_no=line.priced.line_no,
         asked=quantity_json(asked),
         packed=quantity_json(packed),

@@ -21,6 +21,7 @@ from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
 from domain.refund_commands import ExchangeOrder, RequestRefund
 from domain.return_facts import ExchangedPart, OrderExchanged, PlacedInExchange
+from domain.values import percent
 
 _PARTS = UUID("5c1f44b6-0a0e-5d35-9a3c-7a7d3c0f1e02")  # namespace of payments but the first
 
@@ -116,7 +117,8 @@ def _require_no_rates(command: ExchangeOrder, by: Exemption) -> None:
     if any(rates):
         raise Rejected(
             "line_is_exempt",
-            f"{max(rates)} bp asked, 0 allowed: the order is exempt from tax ({by.code})",
+            f"a tax rate of {percent(max(rates))} asked, none allowed: the order is exempt from "
+            f"tax ({by.code})",
             asked_bp=max(rates),
             allowed_bp=0,
         )

@@ -23,7 +23,7 @@ from domain.order_difference import Sum, at_total
 from domain.order_facts import Discount, Line, LineQuantity, OrderApproved
 from domain.order_hold import TYPE_OF_KIND
 from domain.order_line import ZERO
-from domain.order_lines import priced_order
+from domain.order_lines import priced_order, require_same_total
 from domain.order_reinstating import Free
 from domain.placement_commands import PlaceOrder
 from domain.policy import PolicyVersion
@@ -156,12 +156,7 @@ def _at_their_total(
     if theirs is None or theirs == computed:
         return ours, None
     if rules.wrong == "refuse":
-        raise Rejected(
-            "total_differs",
-            f"{theirs} sent, {computed} computed",
-            sent_minor=theirs,
-            total_minor=computed,
-        )
+        require_same_total(theirs, computed, command.currency)
     figures = {
         "sent_minor": theirs,
         "computed_minor": computed,

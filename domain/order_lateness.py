@@ -102,11 +102,21 @@ def cancel(command: CancelOverdue, state: Order, policy: PolicyVersion, _free: F
         return []
     why = spared(state, policy)
     if why is not None:
-        raise Rejected("not_cancelled_by_itself", why, why=why)
+        raise Rejected("not_cancelled_by_itself", SPARED[why], why=why)
     asked = CancelOrder(
         order_id=state.order_id, reason_code=OVERDUE, initiator="system", at=command.at
     )
     return order_cancellation.cancel(asked, state, policy)
+
+
+SPARED = {  # as people are told it
+    "policy": "the policy of the order's placement does not cancel what is overdue",
+    "pays_later": "it is paid later, on account or at the door",
+    "packed": "units of it were packed: cancel it by hand, with the warehouse",
+    "authorised": "money is held for it: capture or void that first",
+    "reinstated": "a person has brought it back: only a person cancels it again",
+    PARTLY_PAID: "it is paid in part: a person decides what becomes of the money",
+}
 
 
 def spared(state: Order, policy: PolicyVersion) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from domain import discount, exemption
 from domain.message import Rejected
-from domain.money import Currency, shown_minor, split
+from domain.money import Currency, minor_digits, shown_minor, split
 from domain.order_facts import Discount, Exemption, Line
 from domain.order_line import ZERO, OrderLine, gross_minor, order_line, repriced
 from domain.order_state import Order
@@ -30,7 +30,7 @@ from domain.pricing import (
     price_line,
     unit_price_in_minor,
 )
-from domain.values import quantity_json
+from domain.values import percent, quantity_json
 
 Kept = Container[tuple[str, str]]  # (sku, location) pairs that have a stock record
 
@@ -58,14 +58,22 @@ def pricing_rules(currency: str) -> Iterator[None]:
 
 
 def _told(problem: PricingProblem, currency: str) -> str:
-    """Of a discount that is too large, with amounts as people read them: prices know none."""
-    if not problem.code.startswith("discount_exceeds"):
-        return problem.detail
+    """With amounts as people read them: the arithmetic knows no currency."""
     facts: Mapping[str, Any] = problem.facts
-    asked, allowed = facts["asked_minor"], facts["allowed_minor"]
+    if "allowed_minor" not in facts:
+        return problem.detail
+    most = shown_minor(facts["allowed_minor"], currency)
     line = f"line {facts['line_no']}: " if "line_no" in facts else ""
-    most = shown_minor(allowed, currency)
-    return f"{line}{shown_minor(asked, currency)} asked as discount, {most} can be"
+    match problem.code:
+        case "unit_price_out_of_bounds":
+            price = Decimal(facts["asked_minor"]).scaleb(-minor_digits(currency))
+            return f"{line}a unit price of {price:f}, {most} is the most"
+        case "amount_out_of_bounds":
+            asked = shown_minor(facts["asked_minor"], currency)
+            return f"{facts['of']}: {asked}, {most} is the most"
+        case _:
+            asked = shown_minor(facts["asked_minor"], currency)
+            return f"{line}{asked} asked as discount, {most} can be"
 
 
 def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
@@ -95,12 +103,12 @@ def priced_order(command: PlaceOrder, kept: Kept) -> tuple[Totals, list[Line]]:
     return totals, lines
 
 
-def require_same_total(sent: int | None, computed: int) -> None:
+def require_same_total(sent: int | None, computed: int, currency: Currency) -> None:
     """Raises Rejected. `sent`: what the sender says that it comes to, if anything."""
-    if sent not in {None, computed}:
+    if sent is not None and sent != computed:
         raise Rejected(
             "total_differs",
-            f"{sent} sent, {computed} computed",
+            f"{shown_minor(sent, currency)} sent, {shown_minor(computed, currency)} computed",
             sent_minor=sent,
             total_minor=computed,
         )
@@ -151,7 +159,13 @@ def _difference(state: Order, lines: dict[int, OrderLine]) -> Amendment | None:
     owed_before = sum(line.owed_minor for line in state.lines.values())
     total = state.total_minor - owed_before + sum(line.owed_minor for line in lines.values())
     if total > AMOUNT_MINOR_MAX:
-        raise Rejected("amount_out_of_bounds", f"a total is at most {AMOUNT_MINOR_MAX}")
+        most = shown_minor(AMOUNT_MINOR_MAX, state.currency)
+        raise Rejected(
+            "amount_out_of_bounds",
+            f"the total: {shown_minor(total, state.currency)}, {most} is the most",
+            asked_minor=total,
+            allowed_minor=AMOUNT_MINOR_MAX,
+        )
     shipping_tax = 0 if state.shipping_cancelled else state.shipping_tax_minor
     return Amendment(
         before=[_as_line(state.lines[no]) for no in touched if no in state.lines],
@@ -253,7 +267,7 @@ def _require_fixed_parts(item: AmendLineBody, old: Line) -> None:
     if item.tax_rate_bp not in {None, old.tax_rate_bp}:
         raise Rejected(
             "tax_rate_is_frozen",
-            f"line {old.line_no}: the rate of {old.tax_rate_bp} bp was fixed when it was sold",
+            f"line {old.line_no}: the rate of {percent(old.tax_rate_bp)} was fixed when sold",
             line_no=old.line_no,
             tax_rate_bp=old.tax_rate_bp,
         )
@@ -309,8 +323,8 @@ def _require_no_rate(item: AmendLineBody, line_no: int, state: Order) -> None:
     if state.exemption is not None and item.tax_rate_bp:
         raise Rejected(
             "line_is_exempt",
-            f"line {line_no}: {item.tax_rate_bp} bp asked, 0 allowed: the order is exempt from tax "
-            f"({state.exemption.code})",
+            f"line {line_no}: a tax rate of {percent(item.tax_rate_bp)} asked, none allowed: the "
+            f"order is exempt from tax ({state.exemption.code})",
             line_no=line_no,
             asked_bp=item.tax_rate_bp,
             allowed_bp=0,

@@ -13,6 +13,8 @@ from typing import Literal
 
 from domain.frozen import replace
 from domain.message import Command, Event, Rejected, StreamName
+from domain.money import shown_minor
+from domain.order_money import shown
 from domain.order_refund_state import Refund
 from domain.order_state import Order
 from domain.provider_commands import AskPayout
@@ -95,7 +97,8 @@ def ask(command: AskPayout, state: Payout, order: Order) -> list[Event]:
         if part.amount_minor != owed:
             raise Rejected(
                 "payout_differs",
-                f"{part.amount_minor} asked, the refund gives {owed} back to {part.payment_id}",
+                f"{shown(part.amount_minor, order)} asked, the refund gives "
+                f"{shown(owed, order)} back to {part.payment_id}",
                 payment_id=part.payment_id,
                 asked_minor=part.amount_minor,
                 refund_minor=owed,
@@ -138,8 +141,8 @@ def answered(notice: NoticeReceived, state: Payout, order: Order) -> list[Event]
     if part.amount_minor != notice.amount_minor or order.currency != notice.currency:
         raise Rejected(
             "refund_differs",
-            f"{part.amount_minor} {order.currency} asked, "
-            f"{notice.amount_minor} {notice.currency} told",
+            f"{shown(part.amount_minor, order)} {order.currency} asked, "
+            f"{shown_minor(notice.amount_minor, notice.currency)} {notice.currency} told",
             asked_minor=part.amount_minor,
             told_minor=notice.amount_minor,
         )

@@ -22,6 +22,7 @@ from domain.command_types import (
 from domain.discount import DiscountBodies, DiscountBody
 from domain.exemption import ExemptionBody
 from domain.message import Command
+from domain.money import shown_minor
 from domain.stock_item import Location
 from domain.times import Expected
 from domain.values import (
@@ -32,6 +33,7 @@ from domain.values import (
     Contact,
     Identifier,
     LongText,
+    OfFields,
     RateBp,
     ShortText,
     Text,
@@ -161,7 +163,8 @@ class PlaceOrderBody(Value):
     ) -> list[DiscountBody] | None:
         total, parts = info.data.get("discount_minor"), sum(d.amount_minor for d in value or ())
         if value and total not in {None, parts}:
-            raise ValueError(f"sum to {parts}, discount_minor is {total}: leave one out")
+            told = [shown_minor(one, info.data.get("currency", "")) for one in (parts, total)]
+            raise ValueError(f"sum to {told[0]}, discount_minor is {told[1]}: leave one out")
         return value
 
     @field_validator("exemption")
@@ -210,9 +213,9 @@ class AmendBody(Value):
 
     @model_validator(mode="after")
     def _something(self) -> AmendBody:
-        changes = (self.contact, self.shipping_address, self.billing_address, self.promised_at)
-        if not self.lines and all(change is None for change in changes):
-            raise ValueError("nothing to amend was given")
+        changes = ("contact", "shipping_address", "billing_address", "promised_at")
+        if not self.lines and all(getattr(self, change) is None for change in changes):
+            raise OfFields("nothing to amend was given", "lines", *changes)
         return self
 
 

@@ -11,7 +11,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 from domain.command_types import RefundReason
-from domain.money import CURRENCIES
+from domain.money import CURRENCIES, shown_minor
 from domain.policy_rules import Amounts, PolicyRules, leaves
 from domain.policy_templates import MESSAGES, variables
 from domain.values import AMOUNT_MINOR_MAX
@@ -96,8 +96,8 @@ def _amounts_of(path: str, amounts: Amounts) -> Iterator[Fault]:
         if amount < 0:
             yield Fault(f"{path}.{currency}", "negative", "must not be below 0")
         elif amount > AMOUNT_MINOR_MAX:
-            message = f"must not be above {AMOUNT_MINOR_MAX}"
-            yield Fault(f"{path}.{currency}", "too_large", message)
+            most = f"{shown_minor(AMOUNT_MINOR_MAX, currency)} {currency}"
+            yield Fault(f"{path}.{currency}", "too_large", f"must not be above {most}")
 
 
 def _currency(path: str, code: str) -> Iterator[Fault]:

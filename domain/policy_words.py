@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any, Literal, cast
 
 from domain.money import CURRENCIES, format_minor
 from domain.policy_labels import CHANNELS, LABELS, SENTENCES, TITLES, Pair
 from domain.policy_rules import QuietPeriod, Rules, leaves, plain
-from domain.values import quantity_json
+from domain.values import percent
 
 Language = Literal["zh", "en"]
 
@@ -79,9 +78,7 @@ def said(path: str, value: Any, language: Language) -> str:
         case bool():
             return label("yes" if value else "no", language)
         case int():
-            return (
-                f"{quantity_json(Decimal(value) / 100)} %" if path.endswith("_bp") else str(value)
-            )
+            return percent(value) if path.endswith("_bp") else str(value)
         case str():
             return label(value, language)
         case date():

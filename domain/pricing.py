@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.money import Currency, Minor, minor_digits, ratio_half_up, split
+from domain.values import percent, quantity_json
 
 AMOUNT_MINOR_MAX = 10**12  # of a unit price, a line, a discount, a fee and a total
 QUANTITY_MAX = 10**6
@@ -117,7 +118,7 @@ def price(
         _priced(line, amount, share, prices_include_tax)
         for line, amount, share in zip(ordered, amounts, shares, strict=True)
     )
-    _check_amount("shipping_minor", shipping_minor)
+    _check_amount("shipping", shipping_minor)
     _check_rate(shipping_tax_rate_bp)
     tax = tax_of(shipping_minor, shipping_tax_rate_bp, prices_include_tax=prices_include_tax)
     return _totals(priced, shipping_minor, tax, prices_include_tax)
@@ -180,7 +181,7 @@ def _line_amount(line: PricedInput) -> Minor:
 def _order_discount_shares(
     lines: Sequence[PricedInput], amounts: Sequence[Minor], discount_minor: Minor
 ) -> list[Minor]:
-    _check_amount("discount_minor", discount_minor)
+    _check_amount("discount", discount_minor)
     room = [amount - line.discount_minor for line, amount in zip(lines, amounts, strict=True)]
     if discount_minor > sum(room):
         raise PricingProblem(
@@ -235,7 +236,7 @@ def _totals(
 ) -> Totals:
     gross = sum(line.gross_minor for line in lines)
     total = gross + shipping + (0 if prices_include_tax else shipping_tax)
-    _check_amount("total_minor", total)
+    _check_amount("total", total)
     return Totals(
         lines=lines,
         amount_minor=sum(line.amount_minor for line in lines),
@@ -269,6 +270,7 @@ def _millionths(line: PricedInput) -> int:
             f"line {line.line_no}: unit price {line.unit_price:f} is not 0 to {AMOUNT_MINOR_MAX} "
             "minor units with at most 6 places",
             line_no=line.line_no,
+            asked_minor=quantity_json(line.unit_price),
             allowed_minor=AMOUNT_MINOR_MAX,
         )
     return scaled
@@ -295,6 +297,8 @@ def _check_amount(name: str, amount: Minor) -> None:
         raise PricingProblem(
             "amount_out_of_bounds",
             f"{name}: {amount} is not 0 to {AMOUNT_MINOR_MAX} minor units",
+            of=name,
+            asked_minor=amount,
             allowed_minor=AMOUNT_MINOR_MAX,
         )
 
@@ -303,5 +307,5 @@ def _check_rate(rate_bp: int) -> None:
     if not 0 <= rate_bp <= TAX_RATE_BP_MAX:
         raise PricingProblem(
             "tax_rate_out_of_bounds",
-            f"{rate_bp} is not 0 to {TAX_RATE_BP_MAX} basis points",
+            f"{percent(rate_bp)} is not 0 to {percent(TAX_RATE_BP_MAX)}",
         )

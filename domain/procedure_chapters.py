@@ -58,6 +58,7 @@ CARRIED_OUT = frozenset(
         "cancellation.free_hours",
         "cancellation.fee_bp",
         "cancellation.fee_tax_rate_bp",
+        "cancellation.until",
         "cancellation.no_fee_reasons",
         "refund.second_approval_over",
         "refund.evidence_for",
@@ -208,10 +209,11 @@ def payment(basis: Basis) -> list[Block]:
 
 
 def cancellation(basis: Basis) -> list[Block]:
+    ended = basis.policy.rules.cancellation.until == "packed"
     said = [
         *rules(basis, "cancellation"),
         fact(basis, "cancellation.fee_bound", public=True),
-        fact(basis, "cancellation.packed", public=True),
+        fact(basis, "cancellation.packed_stays" if ended else "cancellation.packed", public=True),
         fact(basis, "cancellation.intercept", public=True),
         fact(basis, "cancellation.shipping", public=True),
         fact(basis, "cancellation.stock"),

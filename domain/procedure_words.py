@@ -103,6 +103,10 @@ FACTS: dict[str, Pair] = {
         "What is packed has to be stopped in the warehouse first; what has left is a return.",
         "已打包的商品须先由仓库拦停；已发出的商品按退货处理。",
     ),
+    "cancellation.packed_stays": (
+        "What was packed is no longer cancelled; what has left is a return.",
+        "已打包的商品不再取消；已发出的商品按退货处理。",
+    ),
     "cancellation.intercept": (
         "Of what is on its way an intercept can be requested; that costs no cancellation fee.",
         "运输途中的包裹可以申请拦截，不收取取消手续费。",

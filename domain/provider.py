@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 from domain.frozen import replace
 from domain.message import Event, Rejected, StreamName
+from domain.money import shown_minor
 from domain.order_state import Order
 from domain.provider_commands import (
     ApplyNotice,
@@ -145,7 +146,9 @@ def _record(command: RecordNotice, state: Told) -> list[Event]:
     if state.notice.model_copy(update={"payer": None}) != fact.model_copy(update={"payer": None}):
         raise Rejected(
             "notice_differs",
-            f"notice {command.notice_id} told {state.notice.kind} of {state.notice.amount_minor}",
+            f"notice {command.notice_id} told {state.notice.kind} of "
+            f"{shown_minor(state.notice.amount_minor, state.notice.currency)} "
+            f"{state.notice.currency}",
             notice_id=command.notice_id,
         )
     return []

@@ -11,7 +11,7 @@ from domain.command_types import CurrencyCode, Handle, Id, PositiveMinor, Reason
 from domain.message import Command
 from domain.provider_facts import NoticeKind, NoticeMethod
 from domain.times import Expected, Happened
-from domain.values import AmountMinor, Identifier, Text, Value
+from domain.values import AmountMinor, Identifier, OfFields, Text, Value
 
 SECRET_CHARACTERS_MIN = 16
 PARTS_MAX = 100  # payments that one refund gives back
@@ -58,9 +58,9 @@ class Notice(Value):
     def _complete(self) -> Notice:
         disputed = self.kind.startswith("chargeback_")
         if disputed and self.dispute is None:
-            raise ValueError(f"{self.kind} needs dispute")
+            raise OfFields(f"{self.kind} needs dispute", "dispute")
         if self.kind in {"failed", "refund_failed", "chargeback_opened"} and self.code is None:
-            raise ValueError(f"{self.kind} needs code")
+            raise OfFields(f"{self.kind} needs code", "code")
         return self
 
 

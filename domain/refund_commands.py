@@ -35,6 +35,7 @@ from domain.values import (
     AskedQuantity,
     Contact,
     Identifier,
+    OfFields,
     RateBp,
     Text,
     Value,
@@ -88,7 +89,8 @@ class RefundBody(Value):
     def _something(self) -> RefundBody:
         given = (self.amount_minor, self.lines, self.return_id)
         if all(one is None for one in given) and not self.shipping_minor:
-            raise ValueError("give amount_minor, lines or shipping_minor")
+            parts = ("amount_minor", "lines", "shipping_minor")
+            raise OfFields("give amount_minor, lines or shipping_minor", *parts)
         return self
 
 

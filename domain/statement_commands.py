@@ -11,7 +11,7 @@ from domain.command_types import CurrencyCode, Handle, LineNo, PaymentMethod
 from domain.message import Command
 from domain.statement_facts import LineKind, MovementKind
 from domain.times import Recordable
-from domain.values import AMOUNT_MINOR_MAX, Identifier, LongText, Text, Value
+from domain.values import AMOUNT_MINOR_MAX, Identifier, LongText, OfFields, Text, Value
 
 LINES_MAX = 50_000  # of one statement
 LINES_PER_COMMAND_MAX = 200
@@ -138,8 +138,10 @@ class MatchBody(Value):
     def _each_once(self) -> MatchBody:
         lines = [one.line_no for one in self.lines]
         movements = [(one.kind, one.owner, one.id) for one in self.movements]
-        if len({*lines}) != len(lines) or len({*movements}) != len(movements):
-            raise ValueError("a line or movement stands twice")
+        if len({*lines}) != len(lines):
+            raise OfFields("a line stands twice", "lines")
+        if len({*movements}) != len(movements):
+            raise OfFields("a movement stands twice", "movements")
         return self
 
 

@@ -23,6 +23,16 @@ AMOUNT_MINOR_MAX = 10**12
 LINES_MAX = 500
 
 
+class OfFields(ValueError):
+    """A rule over several fields was broken. Pydantic would name the whole: `fields` are those that
+    can be mended, by their path from the model that has the rule.
+    """
+
+    def __init__(self, message: str, *fields: str) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
 def _storable(text: str) -> str:
     """PostgreSQL cannot hold U+0000 in text, and UTF-8 cannot hold a lone surrogate."""
     if "\x00" in text:
@@ -77,6 +87,11 @@ def quantity_json(value: Decimal) -> int | str:
     """An integer where it is whole, else a decimal string without trailing zeros."""
     whole = int(value)
     return whole if whole == value else format(value.normalize(), "f")
+
+
+def percent(basis_points: int) -> str:
+    """Basis points as people say them: 1300 is 13 %."""
+    return f"{quantity_json(Decimal(basis_points) / 100)} %"
 
 
 # The bounds stand first, so that their errors speak of characters.

@@ -8,7 +8,7 @@ this is no `Projection`: a worker reads the streams and hands in what they come 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from projections import checkpoint
 from projections.engine import create_tables
 
 NAME = "deadlines"
-VERSION = 2
+VERSION = 3  # 2: the shop; 3: completion and papers
 LOOK_AGAIN_SECONDS = 5.0  # doubled with each look that found nothing to do, or failed
 LOOK_AGAIN_SECONDS_MAX = 3_600.0
 DOUBLINGS_MAX = 16
@@ -36,17 +36,18 @@ CREATE = """CREATE TABLE IF NOT EXISTS deadlines (
     next_at  timestamptz NOT NULL,
     tries    int NOT NULL DEFAULT 0,
     error    text,
+    shop     text,  -- of an order
     PRIMARY KEY (category, key, kind, subject)
 )"""
 INDEX = "CREATE INDEX IF NOT EXISTS deadlines_due ON deadlines (due_at)"
-OF_STREAMS = """SELECT category, key, kind, subject, due_at FROM deadlines
+OF_STREAMS = """SELECT category, key, kind, subject, due_at, shop FROM deadlines
 WHERE (category, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
 DROP = """DELETE FROM deadlines
 WHERE (category, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"""
-INSERT = """INSERT INTO deadlines (category, key, kind, subject, due_at, next_at)
+INSERT = """INSERT INTO deadlines (category, key, kind, subject, due_at, shop, next_at)
 SELECT *, due_at FROM
-unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
-    AS new (category, key, kind, subject, due_at)"""
+unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
+    AS new (category, key, kind, subject, due_at, shop)"""
 TAKE = f"""WITH taken AS (
     SELECT category, key, kind, subject FROM deadlines
     WHERE due_at <= %(now)s AND next_at <= %(now)s
@@ -55,7 +56,8 @@ UPDATE deadlines d SET tries = d.tries + 1, next_at = %(now)s + least(
     {LOOK_AGAIN_SECONDS} * 2 ^ least(d.tries, {DOUBLINGS_MAX}), {LOOK_AGAIN_SECONDS_MAX}
     ) * interval '1 second'
 FROM taken t WHERE (d.category, d.key, d.kind, d.subject) = (t.category, t.key, t.kind, t.subject)
-RETURNING d.category, d.key, d.kind, d.subject, d.due_at"""
+RETURNING d.category, d.key, d.kind, d.subject, d.due_at, d.shop"""
+ANEW = "UPDATE checkpoint SET version = %s, position = 0 WHERE name = %s"
 FAIL = """UPDATE deadlines SET error = %s
 WHERE (category, key) = (%s, %s) AND tries > 0"""
 BACKLOG = """SELECT count(*), min(due_at), count(*) FILTER (WHERE error IS NOT NULL)
@@ -65,6 +67,7 @@ FROM deadlines WHERE due_at <= %s"""
 class Row(NamedTuple):
     stream: StreamName
     deadline: Deadline
+    shop: str | None = None  # of an order
 
 
 class Backlog(NamedTuple):
@@ -82,17 +85,26 @@ def prepare(connection: Connection[Any], schema: str) -> None:
         connection.execute(CREATE)
         connection.execute(INDEX)
         connection.execute(checkpoint.START, [NAME, VERSION])
-        connection.execute(
-            "UPDATE checkpoint SET version = %(version)s, position = 0"
-            " WHERE name = %(name)s AND version <> %(version)s",
-            {"name": NAME, "version": VERSION},
-        )
+        if is_of_another_version(connection):
+            connection.execute("ALTER TABLE deadlines ADD COLUMN IF NOT EXISTS shop text")
+            connection.execute(ANEW, [VERSION, NAME])
 
 
-def replace(connection: Connection[Any], found: Mapping[StreamName, Sequence[Deadline]]) -> None:
+def is_of_another_version(connection: Connection[Any]) -> bool:
+    """Whether another version of the code has found out what is there."""
+    found = checkpoint.read(connection, NAME)
+    return found is not None and found[1] != VERSION
+
+
+def replace(
+    connection: Connection[Any], names: Iterable[StreamName], found: Collection[Row]
+) -> None:
     """All deadlines of these streams as they are now, in the transaction that is open."""
-    connection.execute(DROP, _names(found))
-    rows = [(*name, one.kind, one.of, one.due_at) for name, all_ in found.items() for one in all_]
+    connection.execute(DROP, _names(names))
+    rows = [
+        (*stream, one.kind, one.of, one.due_at, shop)
+        for stream, one, shop in sorted(found, key=lambda row: in_order(row.deadline))
+    ]
     if rows:
         connection.execute(INSERT, [list(column) for column in zip(*rows, strict=True)])
 
@@ -115,8 +127,10 @@ def take(connection: Connection[Any], now: datetime, limit: int) -> list[Row]:
     return sorted((_row(*row) for row in rows), key=lambda row: in_order(row.deadline))
 
 
-def _row(category: str, key: str, kind: str, subject: str, due_at: datetime) -> Row:
-    return Row(StreamName(category, key), Deadline(due_at, kind, subject))
+def _row(
+    category: str, key: str, kind: str, subject: str, due_at: datetime, shop: str | None = None
+) -> Row:
+    return Row(StreamName(category, key), Deadline(due_at, kind, subject), shop)
 
 
 def fail(connection: Connection[Any], stream: StreamName, error: Exception) -> None:

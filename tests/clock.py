@@ -75,7 +75,8 @@ class Clock:
     def due(self) -> list[model.Row]:
         """All rows, the first first."""
         found = self.connection.execute(
-            "SELECT category, key, kind, subject, due_at FROM deadlines ORDER BY due_at, kind"
+            "SELECT category, key, kind, subject, due_at FROM deadlines"
+            " ORDER BY due_at, kind, key, subject"
         )
         return [model._row(*row) for row in found]
 

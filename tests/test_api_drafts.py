@@ -214,7 +214,7 @@ def test_what_was_typed_can_be_read_changed_and_sent_back(api: Api) -> None:
         {
             "field": "",
             "code": "total_differs",
-            "message": "21000 sent, 21500 computed",
+            "message": "210.00 sent, 215.00 computed",
         }
     ]
     looks = rows(

@@ -346,7 +346,8 @@ def test_what_cannot_be_tried_is_told_by_field(api: Api, shop: str) -> None:
     body = free_for(24) | {"placed_from": in_hours(1), "placed_to": in_hours(-1)}
     answer = api.client.post(f"/v1/policies/{shop}/try", json=body)
     assert answer.status_code == 422
-    assert "placed_to must be after placed_from" in answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["message"]) == ("placed_to", "must be after placed_from")
     body = {"rules": {"payment": {"reminder_hours": [100]}}} | {
         "placed_from": in_hours(-1),
         "placed_to": in_hours(1),

@@ -16,7 +16,7 @@ from domain.policy import PublishPolicy
 from domain.policy_rules import CancellationRules, PolicyRules
 from tests.given import NOON, REFUNDED, Given, World, after, given
 from tests.given_money import pay
-from tests.given_orders import cancel, line, place
+from tests.given_orders import cancel, dispatch, line, pack, place
 from tests.given_returns import refund
 
 SECOND = timedelta(seconds=1)
@@ -143,3 +143,18 @@ def test_money_is_kept_owed_or_due_back(fee_bp: int, paid_minor: int, units: lis
         assert order.total_minor == event.total_minor
         assert event.refund_due_minor == max(0, order.paid_minor - order.total_minor)
         assert order.fees_minor <= order.paid_minor
+
+
+@pytest.mark.parametrize(
+    ("until", "code"),
+    [("dispatched", "packed_needs_warehouse_stop"), ("packed", "already_packed")],
+)
+def test_what_is_packed_is_stopped_first_or_not_cancelled_as_the_policy_says(
+    until: str, code: str
+) -> None:
+    """covers: A3: what is not packed is cancelled, what has left is not, under either rule."""
+    start = after(publish(until=until), place(), pay(10_000), pack((1, 1)))
+    start.when(cancel()).refused(code, packed=1, open=1)
+    start.when(cancel((1, 2))).refused(code, asked=2)
+    assert cancelled(start.when(cancel((1, 1))).world).goods_minor == 5_000
+    given(start.world, dispatch()).when(cancel((1, 2))).refused("already_dispatched", open=1)

@@ -1,6 +1,7 @@
 """The command `ledger`: what operators type, and what they read then."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -82,6 +83,42 @@ def test_a_ledger_that_is_whole_is_verified_and_has_a_root(settings: Settings, l
     assert f"events {count}\nroot " in first
     tamper(settings, "UPDATE ledger_event SET actor = 'else' WHERE position = 3")
     assert ledger("verify").stdout != first
+
+
+def told_of_root(result: Result) -> str:
+    found = re.search(r"root ([0-9a-f]{64})", result.stdout)
+    assert found is not None
+    return found[1]
+
+
+def test_a_root_of_before_is_compared_at_its_position(settings: Settings, ledger: Ledger):
+    """covers: A16, L34: what was written down once, whoever owns the database since."""
+    Desk(settings).dispatch(["SF1"])
+    head = number_of(settings, "SELECT count(*) FROM ledger_event")
+    noted = told_of_root(ledger("verify"))
+    Desk(settings).dispatch(["SF2"])
+    assert told_of_root(ledger("verify")) != noted
+    then = ledger("verify", "--position", str(head), "--root", noted.upper())
+    assert told_of_root(then) == noted
+    assert f"events {head}" in then.stdout
+    ledger("verify", "--root", noted, fails=True)  # It is not the root of the head.
+    tamper(settings, "UPDATE ledger_event SET actor = 'else' WHERE position = 3")
+    changed = ledger("verify", "--position", str(head), "--root", noted, fails=True)
+    line = changed.stderr.strip().replace("\n", " ")
+    assert line == f"the root at position {head} differs: {noted} was given"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--position", "1000000"), "the ledger ends at position"),
+        (("--root", "5a5a"), "64 hexadecimal digits"),
+    ],
+)
+def test_a_position_or_root_that_cannot_be_is_named(
+    ledger: Ledger, arguments: tuple[str, ...], told: str
+):
+    assert told in ledger("verify", *arguments, fails=True).stderr
 
 
 @pytest.mark.parametrize("position", [2, "(SELECT max(position) FROM ledger_event) - 1"])

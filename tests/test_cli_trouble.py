@@ -16,7 +16,9 @@ from commands.store import Store
 from domain.customer import RecordCustomer
 from domain.message import Attempt
 from tests import given
+from tests.api_server import serving
 from tests.servers import MASTER_KEY
+from workers import entry
 from workers.local import ports
 
 SECRET = "s3cret"
@@ -127,14 +129,49 @@ def test_a_projection_that_does_not_exist_is_named_with_those_that_do(tmp_path: 
 
 def test_another_master_key_than_the_ledgers_is_refused(tmp_path: Path, settings: Settings):
     """What it would seal, nobody who has the right key could read."""
+    sealed_something(settings)
+    line = refused(tmp_path, LEDGER_POSTGRES_URL=settings.postgres_url, LEDGER_MASTER_KEY="ab" * 32)
+    assert "LEDGER_MASTER_KEY is not the key of this ledger" in line
+
+
+def sealed_something(settings: Settings) -> None:
     runner = BatchRunner(Store(settings), Vault(settings.name, settings.master_key_bytes()))
     with Store(settings).connect() as connection:
         customer = RecordCustomer.model_validate(
             {"customer_id": "C-1", "contact": {"name": "Li Wei"}, "at": given.NOON}
         )
         runner.run(connection, [(customer, Attempt("a", "test", ID, ID, None, "k", b"d"))])
-    line = refused(tmp_path, LEDGER_POSTGRES_URL=settings.postgres_url, LEDGER_MASTER_KEY="ab" * 32)
+
+
+def test_up_ends_by_a_malformed_master_key_before_it_starts_anything(tmp_path: Path):
+    """Its workers would end by it one after the other, and be started again for ever."""
+    for key in ("5a", "zz" * 32):
+        line = refused(tmp_path, "up", LEDGER_MASTER_KEY=key)
+        assert line == "LEDGER_MASTER_KEY must be 64 hexadecimal digits (32 bytes)"
+    (tmp_path / "var" / "master.key").write_text("cut off\n")
+    line = refused(tmp_path, "up", LEDGER_MASTER_KEY="")
+    assert line.startswith(f"{tmp_path}/var/master.key: LEDGER_MASTER_KEY must be 64 hex")
+    assert {one.name for one in (tmp_path / "var").iterdir()} <= {"master.key", "lock"}
+
+
+def test_up_ends_by_the_master_key_of_another_ledger(tmp_path: Path, settings: Settings):
+    sealed_something(settings)
+    another = {"LEDGER_POSTGRES_URL": settings.postgres_url, "LEDGER_MASTER_KEY": "ab" * 32}
+    line = refused(tmp_path, "up", LEDGER_KAFKA_BOOTSTRAP=f"127.0.0.1:{ports.choose()}", **another)
     assert "LEDGER_MASTER_KEY is not the key of this ledger" in line
+    assert not (tmp_path / "var" / "logs").exists()
+
+
+def test_an_api_with_the_master_key_of_another_ledger_is_not_ready(
+    tmp_path: Path, settings: Settings
+):
+    sealed_something(settings)
+    wrong = entry.with_master_key(settings, "ab" * 32)
+    with serving(wrong, tmp_path) as (api,):
+        answer = api.get("/readyz")
+        assert answer.status_code == 503
+        told = "LEDGER_MASTER_KEY is not the key of this ledger"
+        assert answer.json()["failing"] == {"master_key": told}
 
 
 def test_a_burst_of_signals_ends_a_worker_once(tmp_path: Path, settings: Settings):

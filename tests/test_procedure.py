@@ -94,7 +94,7 @@ def test_a_rule_stands_under_who_sees_to_it() -> None:
         for block in chapter.blocks
         for line in block.lines
     }
-    assert by["cancellation.fee_bp"] == "system"
+    assert by["cancellation.fee_bp"] == by["cancellation.until"] == "system"
     assert by["tracking.silent_hours"] == "people"
     assert by["calendar.weekend"] == "settings"
     assert {path for path, who in by.items() if who == "system"} >= CARRIED_OUT

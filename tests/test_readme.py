@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from api.health import UNREAD
 from commands.settings import Settings
 from domain import desk_write
 from domain.message import EVENT_TYPES
@@ -85,8 +86,10 @@ def test_the_tour_runs_as_it_is_printed(api: str) -> None:
     assert (stock["on_hand"], stock["reserved"], stock["available"]) == (7, 0, 7)
     assert [row["units"] for row in sales["rows"]] == [3]
     assert [event["position"] for event in feed["events"]] == [1, 2, 3, 4, 5]
-    # Those that nobody waited for may be folding the last of the five events still.
-    assert all(one["lag_events"] <= 5 for one in lag["projections"]), lag
+    # Those that nobody waited for may be folding the last of the five events still; who acts on
+    # facts has begun behind the API.
+    read = [one for one in lag["projections"] if one["name"] not in UNREAD]
+    assert all(one["lag_events"] <= 5 for one in read), lag
     assert len(rest.split()) == 3
 
 

@@ -145,7 +145,9 @@ def test_named_discounts_are_the_order_discount() -> None:
 
 def test_names_and_their_sum_must_agree() -> None:
     given().when(place("A", discounts=[COUPON], discount_minor=300)).world.order()
-    refused("discounts", "sum to 300, discount_minor is 0", discounts=[COUPON], discount_minor=0)
+    refused(
+        "discounts", "sum to 3.00, discount_minor is 0.00", discounts=[COUPON], discount_minor=0
+    )
     given().when(place("A", discounts=[COUPON | {"amount_minor": 10_001}])).refused(
         "discount_exceeds_order", asked_minor=10_001, allowed_minor=10_000
     )

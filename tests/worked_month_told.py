@@ -18,6 +18,7 @@ from tests.worked_month_commands import commands
 
 Json = dict[str, Any]
 STATEMENTS = {"bank": "csv", "alipay": "alipay", "wechat": "wechat", "stripe": "stripe"}
+FILES = {"camt053": "bank.camt053.xml"}  # the others are called as their bank
 SHOPS = ("main", "depot")
 
 
@@ -26,14 +27,15 @@ class Told:
     """The month over, its statements matched, March and April closed."""
 
     api: Api
+    bank: str = "csv"  # the layout of the bank's statement
     month: Month = field(default_factory=Month)
     statements: dict[str, str] = field(default_factory=dict)  # bank -> statement id
     march: Json = field(default_factory=dict)  # both lists when March is closed
 
     def happens(self) -> None:
         Teller(self.api.settings).tell([*commands(self.month)])
-        for name, layout in STATEMENTS.items():
-            self._import(name, layout)
+        for name, layout in {**STATEMENTS, "bank": self.bank}.items():
+            self._import(name, layout, FILES.get(layout, f"{name}.csv"))
         self._match_by_hand()
         self.match()
         self._close("2025-03")
@@ -43,9 +45,9 @@ class Told:
         self.match()
         self._close("2025-04")
 
-    def _import(self, name: str, layout: str) -> None:
-        content = base64.b64encode((FOLDER / f"{name}.csv").read_bytes()).decode()
-        body: Json = {"layout": layout, "file_name": f"{name}.csv", "content": content}
+    def _import(self, name: str, layout: str, file_name: str) -> None:
+        content = base64.b64encode((FOLDER / file_name).read_bytes()).decode()
+        body: Json = {"layout": layout, "file_name": file_name, "content": content}
         if layout == "csv":
             body["mapping"] = json.loads((FOLDER / "bank.mapping.json").read_text("utf-8"))
         self.statements[name] = self.api.made("/v1/statements", body)["statement_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -302,20 +303,41 @@ def _release(given: Settings, name: str) -> None:
     err.print("released")
 
 
+def _root(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise typer.BadParameter("must be 64 hexadecimal digits, as `ledger verify` prints them")
+    return text and text.lower()
+
+
 @app.command()
-def verify() -> None:
-    """Check the whole ledger: no gap in positions and versions, and its Merkle root."""
-    from workers.inspection import PROBLEMS_MAX
+def verify(
+    position: Annotated[
+        int | None, typer.Option(min=0, help="only so far; the whole ledger when absent")
+    ] = None,
+    root: Annotated[
+        str | None, typer.Option(callback=_root, help="must be the root there: 64 hex digits")
+    ] = None,
+) -> None:
+    """Check the ledger: no gap in positions and versions, its Merkle root, and a root of before."""
+    from workers.inspection import PROBLEMS_MAX, NotThere
     from workers.inspection import verify as run
 
-    with err.status("Reading …") as status:
-        verdict = run(entry.settings(), lambda n, all_: status.update(f"{n:,} of {all_:,} events"))
+    given = entry.settings()
+    try:
+        with err.status("Reading …") as status:
+            verdict = run(
+                given, lambda n, all_: status.update(f"{n:,} of {all_:,} events"), position
+            )
+    except NotThere as error:
+        _refuse(str(error), 1)
     out.print(f"events {verdict.head}\nroot {verdict.root}", highlight=False)
     for problem in verdict.problems[:PROBLEMS_MAX]:
         err.print(problem, style="red", markup=False)
     if verdict.problems:
         err.print(f"[red]{len(verdict.problems)} problems[/]")
         raise typer.Exit(1)
+    if root not in {None, verdict.root}:
+        _refuse(f"the root at position {verdict.head} differs: {root} was given", 1)
     err.print("[green]positions and versions have no gap[/]")
 
 

@@ -83,6 +83,11 @@ def _policy(state: Order, loaded: Mapping[StreamName, Loaded]) -> PolicyVersion:
     return pinned(policy, state.policy_version)
 
 
+def _shop(name: StreamName, loaded: dict[StreamName, Loaded]) -> str | None:
+    _, state = loaded[name]
+    return state.shop if isinstance(state, Order) else None
+
+
 class DeadlineRows:
     """The target of a follower."""
 
@@ -135,11 +140,14 @@ class DeadlineRows:
         """In a savepoint of the open transaction; returns the rows that came or went."""
         with connection.transaction():
             loaded = self._streams.load(connection, names)
-            found = {name: self._streams.due(name, loaded) for name in names}
             before = model.of_streams(connection, names)
-            after = {model.Row(name, one) for name, all_ in found.items() for one in all_}
+            after = {
+                model.Row(name, one, _shop(name, loaded))
+                for name in names
+                for one in self._streams.due(name, loaded)
+            }
             if before != after:
-                model.replace(connection, found)
+                model.replace(connection, names, after)
             connection.execute(UNPARK, [NAME, ["/".join(name) for name in names]])
         return before ^ after
 

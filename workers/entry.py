@@ -56,11 +56,11 @@ def settings() -> Settings:
         complete.master_key_bytes()
     except ValueError as error:
         raise NotConfigured(str(error)) from None
-    _require_key_of_the_ledger(complete)
+    require_key_of_the_ledger(complete)
     return complete
 
 
-def _require_key_of_the_ledger(given: Settings) -> None:
+def require_key_of_the_ledger(given: Settings) -> None:
     """Raises NotConfigured for another master key than the ledger's, where it can be asked."""
     vault = Vault(given.name, given.master_key_bytes())
     try:

@@ -38,14 +38,24 @@ class Verdict:
         self.problems.append(problem)
 
 
-def verify(settings: Settings, progress: Callable[[int, int], None]) -> Verdict:
-    """Read the whole ledger: positions and versions without gap, and its Merkle root.
+class NotThere(Exception):
+    """The ledger does not reach to a position; the message says how far it does."""
+
+
+def verify(
+    settings: Settings, progress: Callable[[int, int], None], position: int | None = None
+) -> Verdict:
+    """Read the ledger, whole or up to `position`: positions and versions without gap, and the
+    Merkle root of these events. Raises NotThere.
 
     `progress` is told (events read, events there are).
     """
     verdict = Verdict()
     with Store(settings).connect(autocommit=True) as connection:
-        verdict.head = _one(connection, HEAD)
+        head = _one(connection, HEAD)
+        verdict.head = head if position is None else position
+        if verdict.head > head:
+            raise NotThere(f"the ledger ends at position {head}, {position} was asked for")
         leaves = _leaves(connection, verdict, progress)
         verdict.root = proof.tree_hash(leaves).hex()
         for category, key, count, last in connection.execute(VERSIONS):

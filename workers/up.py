@@ -26,7 +26,14 @@ from commands.migrate import migrate
 from commands.settings import Settings
 from domain.provider_commands import ProviderTerms
 from workers import kafka_topics, upkeep
-from workers.entry import ENDPOINTS, MASTER_KEY, NotConfigured, environment, with_master_key
+from workers.entry import (
+    ENDPOINTS,
+    MASTER_KEY,
+    NotConfigured,
+    environment,
+    require_key_of_the_ledger,
+    with_master_key,
+)
 from workers.local import endpoints, ports
 from workers.local.endpoints import Endpoints
 from workers.local.kafka import LocalKafka
@@ -80,6 +87,7 @@ def up(settings: Settings, *, simulate: bool) -> None:
         stack.callback(lock.release)
         settings = _with_key(settings)
         servers, found, settings = _servers(settings, stack)
+        require_key_of_the_ledger(settings)
         migrate(settings)
         fold_anew(settings)
         kafka_topics.ensure(settings)
@@ -138,9 +146,12 @@ def _interruptible() -> Iterator[None]:
 
 
 def _with_key(settings: Settings) -> Settings:
-    """The master key of the settings, or the one in var/master.key, made when there is none yet."""
+    """The master key of the settings, or the one in var/master.key, made when there is none yet.
+
+    Raises NotConfigured for one that is malformed: every worker would end by it, again and again.
+    """
     if settings.master_key.get_secret_value():
-        return settings
+        return _checked(settings, "LEDGER_MASTER_KEY")
     path = settings.var_path / MASTER_KEY
     if not path.exists():
         if (settings.var_path / "postgres").exists() or settings.postgres_url:
@@ -150,7 +161,16 @@ def _with_key(settings: Settings) -> Settings:
             )
         _write_secret(path, secrets.token_hex(32))
         console.print(f"Made a master key: {path}. Without it, personal data cannot be read.")
-    return with_master_key(settings, path.read_text().strip())
+    return _checked(with_master_key(settings, path.read_text().strip()), str(path))
+
+
+def _checked(settings: Settings, source: str) -> Settings:
+    try:
+        settings.master_key_bytes()
+    except ValueError as error:
+        where = "" if source in str(error) else f"{source}: "
+        raise NotConfigured(f"{where}{error}") from None
+    return settings
 
 
 def _write_secret(path: Path, content: str) -> None:

@@ -78,6 +78,8 @@ def outdated(settings: Settings) -> list[str]:
                 Engine(projection, settings.read_schema).prepare(connection)
             except VersionMismatch:
                 found.append(projection.name)
+        if deadline_model.is_of_another_version(connection):
+            found.append(deadline_model.NAME)
     return found
 
 
