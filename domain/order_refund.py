@@ -16,7 +16,6 @@ from domain.money import ratio_half_up
 from domain.order_facts import RefundApproved, RefundedLine, RefundRequested
 from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
-from domain.order_lowering import OF_SENT
 from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import Order
