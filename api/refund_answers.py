@@ -74,6 +74,8 @@ class PreviewedPart(BaseModel):
 class RefundPreview(BaseModel):
     """`amount_minor` = goods - fee + shipping goes back to `payments`; `tax_minor` is within goods
     and shipping. `shipping_refundable_minor`: what of shipping this reason may give back.
+    `owed_minor` falls by what the refund takes off the price; `due_minor` is still to be paid
+    then, `due_before_dispatch_minor` before goods leave.
     """
 
     version: int
@@ -88,5 +90,8 @@ class RefundPreview(BaseModel):
     needs_approval: bool
     decide_by: datetime | None
     pay_by: datetime
+    owed_minor: BeforeAfter
+    due_minor: int
+    due_before_dispatch_minor: int
     refundable_minor: BeforeAfter
     policy_version: int

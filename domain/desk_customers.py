@@ -83,6 +83,15 @@ def tell_customer(command: Command, before: Order, write: Write) -> None:
     """What became of an order, for its customer's account and service, where `streams` asked for
     them.
     """
+    tell_account(command, before, write)
+    after: Order = write.states[order_stream(before.order_id or target(command))]
+    name = customer_stream(after.customer_id)
+    if name in write.states:
+        rules, known = rules_of(after, write), write.states[name]
+        write.add(name, service_stop.follow(before, after, rules, known, command.at))
+
+
+def tell_account(command: Command, before: Order, write: Write) -> None:
     stream = order_stream(before.order_id or target(command))
     facts, after = write.events.get(stream, []), write.states[stream]
     name = account_stream(after.customer_id, after.currency)
@@ -92,10 +101,6 @@ def tell_customer(command: Command, before: Order, write: Write) -> None:
     else:
         needed = order_account.needs_account(before, after, facts)
         assert not needed, f"{type(command)} did not ask for the account"
-    name = customer_stream(after.customer_id)
-    if name in write.states:
-        rules, known = rules_of(after, write), write.states[name]
-        write.add(name, service_stop.follow(before, after, rules, known, command.at))
 
 
 def queue_message(command: QueueMessage, write: Write) -> None:

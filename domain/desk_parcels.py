@@ -6,9 +6,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from domain import order_lines, order_parcels, order_times, parcel, service_stop
+from domain import (
+    order_account,
+    order_lines,
+    order_parcels,
+    order_times,
+    parcel,
+    service_stop,
+)
+from domain.desk_customers import tell_account
 from domain.desk_names import (
     States,
+    account_stream,
     customer_stream,
     order_stream,
     parcel_stream,
@@ -46,6 +55,8 @@ def streams_of_parcel(parcel_id: str, loaded: States, *, leaves: bool = False) -
         line = bought.lines.get(item.line_no) if bought else None
         if bought is not None and bought.placed:
             names.add(customer_stream(bought.customer_id))
+            if order_account.rises_at_dispatch(bought):
+                names.add(account_stream(bought.customer_id, bought.currency))
         if line is not None:
             names.add(stock_stream(line.priced.sku, line.priced.location))
     return names
@@ -105,6 +116,7 @@ def _dispatch_order(command: DispatchParcel, order_id: str, write: Write) -> Non
         promised = {item.line_no: item.quantity for item in event.stock_shipped}
         for item in event.lines:
             ship(item, promised.get(item.line_no, ZERO), before, event, write)
+    tell_account(command, before, write)
 
 
 def deliver(command: DeliverParcel, write: Write) -> None:

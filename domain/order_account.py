@@ -59,6 +59,11 @@ def concerned(command: Command, state: Order) -> bool:
             return state.payment_method == ON_ACCOUNT
 
 
+def rises_at_dispatch(state: Order) -> bool:
+    """Whether goods that leave are owed again, since they were refunded in the house."""
+    return state.payment_method == ON_ACCOUNT and state.withheld_minor > 0
+
+
 def payment_at_placing(state: Order, at: datetime, payer: str) -> list[Event]:
     """The capture of what an order still costs that is paid out of the account. `payer`: whose key
     would seal one. The payment's id follows from the order's: a retry makes the same.

@@ -16,6 +16,7 @@ from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_commands import CancelOrder
 from domain.order_facts import LineQuantity, OrderCancelled
+from domain.order_fold import evolve
 from domain.order_line import OrderLine
 from domain.order_lines import known_line
 from domain.order_money import shown
@@ -61,7 +62,7 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
         fee_tax_minor=tax_of(fee, rate_bp, prices_include_tax=True),
         fee_tax_rate_bp=rate_bp,
         total_minor=owed,
-        refund_due_minor=max(0, state.net_paid_minor - owed + waived),
+        refund_due_minor=0,
         policy_version=policy.version,
         all=whole,
         at=command.at,
@@ -74,6 +75,9 @@ def cancel(command: CancelOrder, state: Order, policy: PolicyVersion) -> list[Ev
         at=command.at,
     )
     held = _held_no_longer(command, state) if whole else []
+    then = evolve(evolve(state, cancelled), late) if waived else evolve(state, cancelled)
+    due = {"refund_due_minor": max(0, -then.balance_minor)}
+    cancelled = cancelled.model_copy(update=due)
     return [cancelled, *([late] if waived else []), *held]
 
 

@@ -16,6 +16,7 @@ from domain import (
     order_outstanding,
     order_papers,
     order_parcel_state,
+    order_refund_later,
     order_refund_state,
     order_return_state,
 )
@@ -79,7 +80,7 @@ def evolve(state: Order, event: Event) -> Order:
         return _placed(event)
     after = _applied(_without_ended_overrides(state, event), event)
     after = order_outstanding.followed(state, after, event)
-    return order_money_state.credit_noted(state, after, event.at)
+    return order_money_state.credit_noted(after, event.at)
 
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
@@ -199,35 +200,35 @@ def _placed(event: OrderPlaced) -> Order:
 
 def _lines_amended(state: Order, event: LinesAmended) -> Order:
     removed = {line.line_no for line in event.before} - {line.line_no for line in event.after}
-    lines = _without(state.lines, removed)
+    after = replace(state, lines=_without(state.lines, removed))
     for line in event.after:
-        old = lines.get(line.line_no) or order_line(line, state.prices_include_tax)
-        lines[line.line_no] = repriced(old, line, state.prices_include_tax)
-    return replace(
-        state,
-        lines=lines,
-        last_line_no=max([state.last_line_no, *lines]),
+        old = after.lines.get(line.line_no)
+        if old is None:
+            new = order_line(line, state.prices_include_tax)
+            after = replace(after, lines={**after.lines, line.line_no: new})
+        else:
+            new = repriced(old, line, state.prices_include_tax)
+            after = order_refund_later.line_amended(after, old, new)
+    after = replace(
+        after,
+        last_line_no=max([state.last_line_no, *after.lines]),
         total_minor=state.total_minor + event.total_minor - event.total_before_minor,
-        advances_used_minor=_used(state, event.total_before_minor - event.total_minor),
     )
-
-
-def _used(state: Order, fallen_minor: int) -> int:
-    """What was given back before for goods that are not bought any more is not given twice."""
-    return state.advances_used_minor + max(0, min(fallen_minor, state.withheld_minor))
+    return order_refund_later.cheaper(state, after)
 
 
 def _cancelled(state: Order, event: OrderCancelled) -> Order:
-    state = released(counted(state, "cancelled", event.lines), event.released)
-    return replace(
-        state,
+    after = released(counted(state, "cancelled", event.lines), event.released)
+    after = order_refund_later.units_freed(after, event.lines, "advanced")
+    after = replace(
+        after,
         fees=(*state.fees, _fee(event)) if event.fee_minor else state.fees,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor + event.fee_minor,
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         cancelled=state.cancelled or event.all,
-        advances_used_minor=_used(state, event.goods_minor + event.shipping_minor),
         money=order_money.cancelled(state.money, event),
     )
+    return order_refund_later.cheaper(state, after, event.fee_minor)
 
 
 def _fee(event: OrderCancelled) -> Fee:

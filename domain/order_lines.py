@@ -14,7 +14,7 @@ from typing import Any
 
 from domain import discount, exemption
 from domain.message import Rejected
-from domain.money import Currency, minor_digits, shown_minor
+from domain.money import Currency, minor_digits, shown_minor, split
 from domain.order_facts import Discount, Exemption, Line
 from domain.order_line import ZERO, OrderLine, gross_minor, order_line, repriced
 from domain.order_state import Order
@@ -219,11 +219,8 @@ def _changed(item: AmendLineBody, old: OrderLine, state: Order, kept: Kept) -> L
     before = old.priced
     price = _amended_price(item, state.currency, Decimal(before.unit_price_minor))
     discount = before.discount_minor if item.discount_minor is None else item.discount_minor
-    amounts = price_line(
-        _priced_input(before.line_no, quantity, price, discount, before.tax_rate_bp),
-        order_discount_minor=before.order_discount_minor,
-        prices_include_tax=state.prices_include_tax,
-    )
+    asked = _priced_input(before.line_no, quantity, price, discount, before.tax_rate_bp)
+    amounts = _at_its_share(asked, old.as_sold or before, state.prices_include_tax)
     cost = before.unit_cost_minor if item.unit_cost_minor is None else item.unit_cost_minor
     return before.model_copy(
         update={
@@ -233,9 +230,26 @@ def _changed(item: AmendLineBody, old: OrderLine, state: Order, kept: Kept) -> L
             "unit_price_minor": price_text(price),
             "unit_cost_minor": cost,
             "reserved": _reserved(old, quantity, kept),
+            "discount_shares": _named(amounts.order_discount_minor, old.as_sold or before),
             **_amounts(amounts),
         }
     )
+
+
+def _at_its_share(asked: PricedInput, sold: Line, prices_include_tax: bool) -> PricedLine:
+    """With its share of the order discount as it was sold, as far as the line costs so much: what
+    does not fit goes to no other line, and is there again once the line costs more.
+    """
+    whole = price_line(asked, order_discount_minor=0, prices_include_tax=prices_include_tax)
+    share = min(sold.order_discount_minor, whole.base_minor)
+    return price_line(asked, order_discount_minor=share, prices_include_tax=prices_include_tax)
+
+
+def _named(share_minor: int, sold: Line) -> list[int] | None:
+    """What each of the order's discounts gave of a line's share."""
+    if sold.discount_shares is None or share_minor == sold.order_discount_minor:
+        return sold.discount_shares
+    return split(share_minor, sold.discount_shares)
 
 
 def _reserved(old: OrderLine, quantity: Decimal, kept: Kept) -> Decimal:

@@ -185,7 +185,8 @@ class Settlement:
 
 def settlement(order: Order) -> Settlement:
     owed, net = order.owed_minor, order.net_paid_minor
-    total = 0 if order.void else order.total_minor
+    # What was kept of a refund may be more than its goods cost by now.
+    total = 0 if order.void else max(order.total_minor, owed)
     fees = 0 if order.void else order.fees_minor + order.money.late_fees_minor
     kept = min(net, owed - fees)
     paid_fees = min(max(0, net - kept), fees)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from domain import order_refund_state
+from domain import order_refund_later
 from domain.frozen import replace
 from domain.order_facts import PaymentCaptured
 from domain.order_money import Authorisation, Capture, Chargeback, Money, Payment
@@ -85,15 +85,10 @@ def evolve(state: Order, event: PaymentFact | PaymentCaptured) -> Order:  # noqa
             return _refused(state, event)
 
 
-def credit_noted(before: Order, after: Order, at: datetime) -> Order:
+def credit_noted(after: Order, at: datetime) -> Order:
     """Since when more is here than is owed, without a break."""
-    money, known = after.money, before.money
-    if (
-        after.paid_minor == before.paid_minor
-        and after.total_minor == before.total_minor
-        and after.refunded_minor == before.refunded_minor
-        and money.written_off_minor == known.written_off_minor
-    ):
+    money = after.money
+    if money.credit_since is None and after.net_paid_minor <= 0:
         return after
     has_credit = after.balance_minor < 0
     if has_credit == (money.credit_since is not None):
@@ -271,7 +266,7 @@ def _reinstated(state: Order, event: OrderReinstated) -> Order:
         line = lines.get(item.line_no)
         if line is not None:
             lines[item.line_no] = replace(line, reserved=line.reserved + item.quantity)
-    state = order_refund_state.undone(replace(state, lines=lines))
+    state = order_refund_later.undone(replace(state, lines=lines))
     state = replace(
         state,
         cancelled=False,
@@ -303,6 +298,7 @@ def _refused(state: Order, event: DeliveryRefused) -> Order:
         shipping_cancelled=state.shipping_cancelled or event.shipping_minor != 0,
         total_minor=state.total_minor - event.goods_minor - event.shipping_minor,
     )
+    state = order_refund_later.units_freed(state, event.lines, "lowered")
     freight = state.money.freight_minor + event.freight_minor
     refused = (*state.money.refused, event.parcel_id)
     return _settled(_with(state, freight_minor=freight, refused=refused))

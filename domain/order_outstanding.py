@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from domain.frozen import replace
 from domain.message import Event
-from domain.order_facts import LinesAmended
+from domain.order_facts import LinesAmended, OrderDispatched
 from domain.order_state import Order
 from domain.payment_facts import OrderReinstated
 
@@ -31,11 +31,13 @@ def followed(before: Order, after: Order, event: Event) -> Order:
 
 
 def _is_new_debt(before: Order, after: Order, event: Event, due: datetime) -> bool:
-    """An order that is brought back, or that was settled and is amended to cost more."""
+    """An order that is brought back; or that was settled and is amended to cost more, or is sent
+    though it was refunded in the house.
+    """
     match event:
         case OrderReinstated():
             return after.balance_minor > 0
-        case LinesAmended() if event.at > due:
+        case LinesAmended() | OrderDispatched() if event.at > due:
             return _asked_minor(before) <= 0 < _asked_minor(after)
         case _:
             return False
@@ -80,7 +82,8 @@ def to_cover_minor(order: Order) -> int:
     """
     money = order.money
     held = money.authorised_minor if money.counts_as_paid == "authorised" else 0
-    goods = order.owed_minor - money.late_fees_minor - money.written_off_minor
+    owed = 0 if order.void else order.asked_minor
+    goods = owed - money.late_fees_minor - money.written_off_minor
     lost = sum(payment.lost_minor for payment in order.payments.values())
     gone = sum(refund.given_back_minor for refund in order.refunds.values())
     return goods - money.collected_minor - held + gone + lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from domain import order_refund_later
 from domain.frozen import replace
 from domain.order_facts import DeliveryTroubled, LineQuantity, OrderDelivered, OrderDispatched
 from domain.order_state import Order, OrderParcel
@@ -31,7 +32,7 @@ def _left(state: Order, parcel_id: str, units: Iterable[LineQuantity]) -> Order:
     parcel = state.parcels[parcel_id]
     if parcel.dispatched:
         return state
-    state = counted(state, "dispatched", parcel.lines)
+    state = order_refund_later.units_left(counted(state, "dispatched", parcel.lines), parcel.lines)
     return _with_parcel(state, parcel_id, replace(parcel, dispatched=True))
 
 

@@ -10,6 +10,7 @@ from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
 from domain.order_fold import evolve
 from domain.order_line import ZERO
+from domain.order_lowering import left_minor
 from domain.order_refund import known_return
 from domain.order_return_closing import closed_when_done, require_status
 from domain.order_return_state import Return, goods_owed_minor, unrefunded_units, worth_minor
@@ -127,9 +128,11 @@ def _refund(
     lines = [
         LineQuantityBody(line_no=no, quantity=units)
         for no, units in left.items()
-        if units > 0 and state.lines[no].left_minor(units) > 0
+        if units > 0 and left_minor(state.lines[no], units, sent_first=True) > 0
     ]
-    worth = sum(state.lines[item.line_no].left_minor(item.quantity) for item in lines)
+    worth = sum(
+        left_minor(state.lines[item.line_no], item.quantity, sent_first=True) for item in lines
+    )
     worth = min(worth, state.refundable_minor)
     if worth <= order_refund.restocking_fee_minor(back.reason, back, worth, policy.rules):
         return []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from domain import refund_terms
+from domain import order_lowering, refund_terms
 from domain.message import Event, Rejected
 from domain.money import ratio_half_up
 from domain.order_facts import RefundApproved, RefundedLine, RefundRequested
@@ -161,7 +161,8 @@ def _goods(
     if units is None:
         free = command.amount_minor or 0
         return Goods([], free, _tax_within(free, state), 0)
-    lines = [_refunded_line(no, asked, state) for no, asked in units.items()]
+    sent_first = order_lowering.of_sent(command.reason, command.return_id)
+    lines = [_refunded_line(no, asked, sent_first, state) for no, asked in units.items()]
     by_lines = sum(line.amount_minor or 0 for line in lines)
     if command.amount_minor not in {None, by_lines}:
         raise Rejected(
@@ -240,15 +241,15 @@ def _exceeds_return(line_no: int, asked: Decimal, left: Decimal) -> Rejected:
     )
 
 
-def _refunded_line(line_no: int, units: Decimal, state: Order) -> RefundedLine:
+def _refunded_line(line_no: int, units: Decimal, sent_first: bool, state: Order) -> RefundedLine:
+    """With the tax of what goes back, where a part of its price went back before."""
     line = known_line(state, line_no)
     require_line_left(line, units)
-    return RefundedLine(
-        line_no=line_no,
-        quantity=units,
-        amount_minor=line.left_minor(units),
-        tax_minor=_line_tax_minor(line, units),
-    )
+    whole, tax = line.left_minor(units), line.left_tax_minor(units)
+    amount_minor = order_lowering.left_minor(line, units, sent_first)
+    if amount_minor < whole:
+        tax = ratio_half_up(tax * amount_minor, whole)
+    return RefundedLine(line_no=line_no, quantity=units, amount_minor=amount_minor, tax_minor=tax)
 
 
 def require_line_left(line: OrderLine, asked: Decimal) -> None:
@@ -263,11 +264,6 @@ def require_line_left(line: OrderLine, asked: Decimal) -> None:
             asked=quantity_json(asked),
             refundable=quantity_json(left),
         )
-
-
-def _line_tax_minor(line: OrderLine, units: Decimal) -> int:
-    tax = line.share(line.priced.tax_minor, line.given_back + units)
-    return max(0, tax - line.refunded_tax_minor - line.relieved_tax_minor)
 
 
 def _tax_within(amount_minor: int, state: Order) -> int:

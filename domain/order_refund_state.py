@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from domain import order_papers
+from domain import order_lowering, order_papers
 from domain.frozen import replace
 from domain.order_facts import (
-    LineQuantity,
     RefundApproved,
     RefundDenied,
     RefundedLine,
@@ -26,8 +24,8 @@ from domain.order_facts import (
     RefundRequested,
     RefundRetried,
 )
-from domain.order_line import OrderLine
-from domain.pricing import running_share
+from domain.order_line import OrderLine, Reduction
+from domain.order_lowering import Effect, Part
 
 if TYPE_CHECKING:
     from domain.order_state import Order
@@ -42,22 +40,7 @@ RefundEvent = (
     | RefundFailed
     | RefundRetried
 )
-ZERO = Decimal(0)
-# Reasons that only goods that were sent can have.
-OF_SENT = frozenset({"quality_problem", "wrong_item", "damaged", "not_as_described", "lost"})
 RefundStatus = Literal["requested", "approved", "paid", "failed", "denied"]
-
-
-class Part(NamedTuple):
-    """What a refund takes of one line."""
-
-    units: Decimal
-    amount_minor: int
-    tax_minor: int
-    lowered: Decimal = ZERO  # of the units: those that were sent, whose price falls
-    lowered_minor: int = 0
-    advanced: Decimal = ZERO  # those still in the house, which do not leave for nothing
-    advanced_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,8 +50,9 @@ class Refund:
     status: RefundStatus = "requested"
     shipping_minor: int = 0
     fee_minor: int = 0  # kept of the goods
-    lowers_minor: int = 0  # of what is owed, for what was sent
-    advances_minor: int = 0  # of what is owed, for what is in the house; the rest was a credit
+    beside_minor: int = 0  # lowers what is owed beside the units of its lines
+    advances_minor: int = 0  # by amount for goods in the house that are not wanted
+    reduces: Mapping[int, Reduction] = field(default_factory=dict)  # by line_no, by amount
     undone: bool = False  # the order that it was for was brought back: it is owed again
     reason: str = ""
     requested_by: str = ""  # actor
@@ -84,6 +68,11 @@ class Refund:
     pauses: tuple[tuple[datetime, datetime], ...] = ()
     decide_by: datetime | None = None
     pay_by: datetime | None = None
+
+    @property
+    def lowers_minor(self) -> int:
+        """Of what is owed, at the prices in force; beside what it reduces."""
+        return self.beside_minor + sum(part.lowered_minor for part in self.lines.values())
 
     @property
     def paid(self) -> bool:
@@ -131,7 +120,7 @@ def evolve(state: Order, event: RefundEvent) -> Order:
         case RefundFailed():
             refund = replace(refund, status="failed", paid_by=_arrived(refund, event))
         case RefundRetried():
-            refund = replace(refund, status="approved")
+            refund = replace(_anew(state, refund), status="approved")
     return _with(state, event.refund_id, refund)
 
 
@@ -142,18 +131,31 @@ def _with(state: Order, refund_id: str, refund: Refund) -> Order:
     state = replace(state, refunds={**state.refunds, refund_id: refund})
     if held == refund.counts:
         return state
-    return _held(state, refund, 1 if refund.counts else -1)
+    return _held(state, refund_id, refund, 1 if refund.counts else -1)
 
 
-def _held(state: Order, refund: Refund, sign: int) -> Order:
+def instead(state: Order, refund_id: str, refund: Refund) -> Order:
+    """The same refund, holding something else."""
+    before = state.refunds[refund_id]
+    if before.counts:
+        state = _held(state, refund_id, before, -1)
+        state = _held(state, refund_id, refund, 1)
+    return replace(state, refunds={**state.refunds, refund_id: refund})
+
+
+def _held(state: Order, refund_id: str, refund: Refund, sign: int) -> Order:
     lines, payments = dict(state.lines), dict(state.payments)
     advanced = state.advanced_minor + sign * refund.advances_minor
     for line_no in refund.lines.keys() & lines.keys():
         lines[line_no] = _taken(lines[line_no], refund.lines[line_no], sign)
+    for line_no in refund.reduces.keys() & lines.keys():
+        lines[line_no] = _reduced(lines[line_no], refund_id, refund.reduces[line_no], sign)
     for payment_id in refund.payments.keys() & payments.keys():
         payment, amount = payments[payment_id], refund.payments[payment_id]
         given_back = payment.refunded_minor + sign * amount
         payments[payment_id] = replace(payment, refunded_minor=given_back)
+    awaited = sum(part.advanced_minor for part in refund.lines.values())
+    reducing = {refund_id} if refund.reduces else set()
     return replace(
         state,
         lines=lines,
@@ -162,8 +164,10 @@ def _held(state: Order, refund: Refund, sign: int) -> Order:
         shipping_refunded_minor=state.shipping_refunded_minor + sign * refund.shipping_minor,
         kept_minor=state.kept_minor + sign * refund.fee_minor,
         lowered_minor=state.lowered_minor + sign * refund.lowers_minor,
+        awaited_minor=state.awaited_minor + sign * awaited,
         advanced_minor=advanced,
         advances_used_minor=min(advanced, state.advances_used_minor),
+        reducing=state.reducing | reducing if sign > 0 else state.reducing - reducing,
     )
 
 
@@ -172,93 +176,44 @@ def _taken(line: OrderLine, part: Part, sign: int) -> OrderLine:
         line,
         refunded=line.refunded + sign * part.units,
         refunded_minor=line.refunded_minor + sign * part.amount_minor,
-        refunded_tax_minor=line.refunded_tax_minor + sign * part.tax_minor,
+        settled_minor=line.settled_minor + sign * part.worth_minor,
+        settled_tax_minor=line.settled_tax_minor + sign * part.worth_tax_minor,
         lowered=line.lowered + sign * part.lowered,
         advanced=line.advanced + sign * part.advanced,
     )
 
 
-# -- what is owed less --------------------------------------------------------------------------
+def _reduced(line: OrderLine, refund_id: str, by: Reduction, sign: int) -> OrderLine:
+    others = {name: one for name, one in line.reductions.items() if name != refund_id}
+    return replace(line, reductions=others | ({refund_id: by} if sign > 0 else {}))
 
 
-def _split(line: OrderLine, part: Part, of_sent: bool) -> Part:
-    """A part with what it takes of units that were sent, and of those still in the house. Units
-    that nothing is owed for come first, unless the refund is `of_sent` ones: with a fault, or lost.
-    """
-    gone = max(ZERO, line.gone - (line.refunded - line.lowered - line.advanced))
-    sent = max(ZERO, line.sent - line.lowered - line.relieved)
-    first = min(part.units, sent) if of_sent else ZERO
-    free = min(gone, part.units - first)
-    lowered = min(part.units - free, sent)
-    advanced = part.units - free - lowered
-    lowered_minor = _share(part, lowered)
-    return part._replace(
-        lowered=lowered,
-        lowered_minor=lowered_minor,
-        advanced=advanced,
-        advanced_minor=_share(part, lowered + advanced) - lowered_minor,
-    )
-
-
-def _share(part: Part, units: Decimal) -> int:
-    return running_share(part.amount_minor, part.units, units) if units else 0
-
-
-def _lowers(state: Order, event: RefundRequested, parts: Mapping[int, Part]) -> tuple[int, int]:
-    """By how much less is owed: for what was sent, and for goods that are still in the house."""
-    if not parts:
-        return _lowers_by_amount(state, event.amount_minor, event.reason)
-    goods = sum(part.lowered_minor for part in parts.values())
-    advanced = sum(part.advanced_minor for part in parts.values())
-    shipping = 0 if state.shipping_cancelled else event.shipping_minor
-    if goods > 0:
-        return max(0, goods + shipping - event.fee_minor), advanced
-    return 0, max(0, advanced + shipping - event.fee_minor)
-
-
-def _lowers_by_amount(state: Order, amount_minor: int, reason: str) -> tuple[int, int]:
-    """Beyond a credit it is goodwill: for what was sent first, up to what that is worth."""
-    credit = max(0, state.net_paid_minor - state.owed_minor)
-    rest = max(0, amount_minor - credit)
-    worth = sum(line.share(line.gross_minor, line.sent) for line in state.lines.values())
-    sent = max(0, min(rest, worth - state.lowered_minor - state.relieved_minor))
-    return (0, 0) if reason == "overpayment" else (sent, rest - sent)
-
-
-def undone(state: Order) -> Order:
-    """An order is brought back: what was given back for what had not been sent stands for money
-    only, not for units, so that it is owed again, and they can be refunded once they are paid.
-    """
-    for refund_id, refund in state.refunds.items():
-        if refund.status == "denied":
-            continue
-        bare = _of_sent_only(refund)
-        if refund.counts:
-            state = _held(_held(state, refund, -1), bare, 1)
-        state = replace(state, refunds={**state.refunds, refund_id: bare})
-    return state
-
-
-def _of_sent_only(refund: Refund) -> Refund:
+def _anew(state: Order, refund: Refund) -> Refund:
+    """What is tried once more, for the goods as they are by now."""
+    if refund.counts or refund.undone:
+        return refund
+    if not refund.lines:
+        effect = order_lowering.by_amount(state, refund.amount_minor, refund.reason)
+        return _effected(refund, effect)
+    sent_first = order_lowering.of_sent(refund.reason, refund.return_id)
     lines = {
-        no: part._replace(
-            units=part.lowered,
-            amount_minor=part.lowered_minor,
-            tax_minor=running_share(part.tax_minor, part.units, part.lowered),
-            advanced=ZERO,
-            advanced_minor=0,
-        )
+        no: order_lowering.placed(state.lines[no], part, sent_first) if no in state.lines else part
         for no, part in refund.lines.items()
-        if part.lowered
     }
-    none = not refund.lowers_minor
+    beside = order_lowering.beside(state, lines, refund.shipping_minor, refund.fee_minor)
+    return replace(refund, lines=lines, beside_minor=beside)
+
+
+def _effected(refund: Refund, effect: Effect) -> Refund:
     return replace(
         refund,
-        lines=lines,
-        shipping_minor=0 if none else refund.shipping_minor,
-        advances_minor=0,
-        undone=none,
+        beside_minor=effect.lowers_minor,
+        advances_minor=effect.advances_minor,
+        reduces=effect.reduces,
     )
+
+
+# -- facts of a refund ---------------------------------------------------------------------------
 
 
 def _requested(state: Order, event: RefundRequested) -> Order:
@@ -267,28 +222,28 @@ def _requested(state: Order, event: RefundRequested) -> Order:
     payments = {} if known else _payments(state, event)
     parts = _parts(state, event)
     refund = Refund(
-        event.amount_minor,
-        _by_method(state, event),
-        "requested" if event.needs_approval else "approved",
-        event.shipping_minor,
-        event.fee_minor,
-        *_lowers(state, event, parts),
-        False,
-        event.reason,
-        event.requested_by,
-        "",
-        event.return_id,
-        tuple(event.evidence),
-        parts,
-        payments,
-        {},
-        event.at,
-        event.starts_at,
-        None,
-        (),
-        event.decide_by,
-        event.pay_by,
+        amount_minor=event.amount_minor,
+        parts=_by_method(state, event),
+        status="requested" if event.needs_approval else "approved",
+        shipping_minor=event.shipping_minor,
+        fee_minor=event.fee_minor,
+        reason=event.reason,
+        requested_by=event.requested_by,
+        return_id=event.return_id,
+        evidence=tuple(event.evidence),
+        lines=parts,
+        payments=payments,
+        requested_at=event.at,
+        starts_at=event.starts_at,
+        decide_by=event.decide_by,
+        pay_by=event.pay_by,
     )
+    if parts:
+        beside = order_lowering.beside(state, parts, event.shipping_minor, event.fee_minor)
+        refund = replace(refund, beside_minor=beside)
+    else:
+        effect = order_lowering.by_amount(state, event.amount_minor, event.reason)
+        refund = _effected(refund, effect)
     return state if known else _with(state, event.refund_id, refund)
 
 
@@ -320,48 +275,45 @@ def first_method(payment_id: str, state: Order) -> str:
 
 def _parts(state: Order, event: RefundRequested) -> dict[int, Part]:
     """What it takes of the lines that are known. A line that stands twice adds up."""
-    taken = dict(state.lines)
+    sent_first = order_lowering.of_sent(event.reason, event.return_id)
+    items: dict[int, RefundedLine] = {}
     for item in event.lines:
-        line = taken.get(item.line_no)
-        if line is not None:
-            taken[item.line_no] = _taken(line, _part(line, item), 1)
-    of_sent = event.return_id is not None or event.reason in OF_SENT
-    return {
-        no: _split(
-            before,
-            Part(
-                line.refunded - before.refunded,
-                line.refunded_minor - before.refunded_minor,
-                line.refunded_tax_minor - before.refunded_tax_minor,
-            ),
-            of_sent,
-        )
-        for no, line in taken.items()
-        if line is not (before := state.lines[no])
-    }
+        if item.line_no in state.lines:
+            known = items.get(item.line_no)
+            items[item.line_no] = item if known is None else _both(known, item)
+    return {no: _part(state.lines[no], item, sent_first) for no, item in items.items()}
 
 
-def _part(line: OrderLine, item: LineQuantity) -> Part:
-    refunded = line.refunded + item.quantity
+def _both(one: RefundedLine, other: RefundedLine) -> RefundedLine:
+    return RefundedLine(
+        line_no=one.line_no,
+        quantity=one.quantity + other.quantity,
+        amount_minor=_sum(one.amount_minor, other.amount_minor),
+        tax_minor=_sum(one.tax_minor, other.tax_minor),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _part(line: OrderLine, item: RefundedLine, sent_first: bool) -> Part:
+    off = order_lowering.reduction_minor(line, item.quantity, sent_first)
     amount = item.amount_minor
     if amount is None:  # Imports know the units, not what they were worth.
-        amount = line.left_minor(item.quantity)
-    tax = item.tax_minor if isinstance(item, RefundedLine) else None
-    if tax is None:
-        tax = line.share(line.priced.tax_minor, refunded) - line.refunded_tax_minor
-    return Part(item.quantity, amount, tax)
+        amount = max(0, line.left_minor(item.quantity) - off)
+    whole = line.left_tax_minor(item.quantity)
+    tax = whole if item.tax_minor is None else item.tax_minor
+    part = Part(item.quantity, amount, tax, amount + off, whole if off else tax)
+    return order_lowering.placed(line, part, sent_first)
 
 
 def _paid(state: Order, event: RefundPaid) -> Order:
     refund = state.refunds.get(event.refund_id)
     if refund is None:  # Imports know refunds that nobody asked for.
-        lowers, advances = _lowers_by_amount(state, event.amount_minor, "")
-        refund = Refund(
-            event.amount_minor,
-            {event.method: event.amount_minor},
-            lowers_minor=lowers,
-            advances_minor=advances,
-        )
+        refund = Refund(event.amount_minor, {event.method: event.amount_minor})
+        effect = order_lowering.by_amount(state, event.amount_minor, "")
+        refund = _effected(refund, effect)
     before = 0 if refund.paid else refund.paid_by.get(event.method, 0)
     paid_by = {**refund.paid_by, event.method: before + event.amount_minor}
     return _with(state, event.refund_id, replace(refund, status="paid", paid_by=paid_by))

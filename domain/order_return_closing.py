@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.message import Event, Rejected
+from domain.order_lowering import left_minor
 from domain.order_refund import known_return
 from domain.order_return_state import Return, refunded_units, unrefunded_units
 from domain.order_state import Order
@@ -68,7 +69,9 @@ def _is_left(line_no: int, came: Decimal, return_id: str, state: Order) -> bool:
     if came <= refunded_units(state, return_id, line_no):
         return False
     line = state.lines.get(line_no)
-    return line is None or line.left_minor(unrefunded_units(state, return_id, line_no)) > 0
+    if line is None:
+        return True
+    return left_minor(line, unrefunded_units(state, return_id, line_no), sent_first=True) > 0
 
 
 def close(command: CloseReturn, state: Order) -> list[Event]:

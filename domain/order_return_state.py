@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from domain.frozen import replace
 from domain.money import ratio_half_up
 from domain.order_line import OrderLine
+from domain.order_lowering import left_minor, reduction_minor
 from domain.return_facts import (
     OrderExchanged,
     ReturnApproved,
@@ -136,24 +137,27 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
     back = state.returns[event.return_id]
     owed = goods_owed_minor(state) + event.fee_minor
     lines, units_of = dict(state.lines), dict(back.relieved)
-    relieved = 0
+    relieved = worth = 0
     for no, units in _units(state, event).items():
         line = lines[no]
-        whole = line.left_minor(units)
+        whole = left_minor(line, units, sent_first=True)
         part = min(whole, max(0, owed - relieved))
         done = units if part == whole > 0 else ZERO
+        # What was given back of their price by amount goes with the units.
+        off = reduction_minor(line, units, sent_first=True) if done else 0
         lines[no] = replace(
             line,
             relieved=line.relieved + done,
-            relieved_minor=line.relieved_minor + part,
-            relieved_tax_minor=line.relieved_tax_minor + _tax_of(line, part),
+            relieved_minor=line.relieved_minor + part + off,
+            relieved_tax_minor=line.relieved_tax_minor + _tax_of(line, part + off),
         )
         units_of[no] = units_of.get(no, ZERO) + done
         relieved += part
+        worth += part + off
     if not relieved:
         return state
     one = replace(back, relieved=units_of)
-    less = relieved - event.fee_minor + event.shipping_minor
+    less = worth - event.fee_minor + event.shipping_minor
     state = replace(
         state,
         lines=lines,
@@ -190,7 +194,7 @@ def worth_minor(state: Order, event: ReturnReceived) -> int:
     """What the goods of a receipt cost that is still to come into the state."""
     came = _came(state, event, state.returns[event.return_id])
     units = _units(came, event)
-    return sum(came.lines[no].left_minor(came_back) for no, came_back in units.items())
+    return sum(left_minor(came.lines[no], back, sent_first=True) for no, back in units.items())
 
 
 def goods_owed_minor(state: Order) -> int:

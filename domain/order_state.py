@@ -88,8 +88,10 @@ class Order:
     discounts: tuple[Discount, ...] = ()  # by name, as they were given
     total_minor: int = 0  # as sold, less what was cancelled or refused, and with fees
     lowered_minor: int = 0  # of it, by refunds that lower the price of what was sent
-    advanced_minor: int = 0  # of it, by refunds for goods that are still in the house
-    advances_used_minor: int = 0  # of these, since the total fell after them
+    awaited_minor: int = 0  # of it, by refunds for units that are still in the house
+    advanced_minor: int = 0  # of it, by amounts for goods in the house that are not wanted
+    advances_used_minor: int = 0  # of these amounts, since the total fell after them
+    reducing: frozenset[str] = frozenset()  # refunds by amount that lower the price of lines
     relieved_minor: int = 0  # of it, for goods that came back before they were paid
     restocking_minor: int = 0  # of what is owed: fees for goods that came back unpaid
     paid_minor: int = 0  # came in and is here: not voided, moved away or charged back
@@ -134,24 +136,48 @@ class Order:
 
     @property
     def owed_minor(self) -> int:
-        """What the customer owes in all, before payments: the one sum that all others follow from.
+        """What the customer owes in all: the one sum that all others follow from.
 
         The total less what refunds lowered the price by, and less goods that came back unpaid. A
         refund of what was paid too much or for what was cancelled only gives money back: it lowers
-        what is paid, and nothing of what is owed. A voided order only shows what it was.
+        what is paid, and nothing of what is owed. What was given back for goods in the house is not
+        asked for, and is no credit either once it has come again. A voided order only shows what it
+        was.
         """
         if self.void:
             return 0
+        asked = self.asked_minor
+        if not self.withheld_minor:
+            return asked
+        return max(asked, min(self.net_paid_minor, self.owed_at_dispatch_minor))
+
+    @property
+    def asked_minor(self) -> int:
+        """What is owed without goods that are in the house and were paid back."""
+        return self._owed_but(self.withheld_minor)
+
+    @property
+    def owed_at_dispatch_minor(self) -> int:
+        """What has to be paid before all that is in the house may leave."""
+        return self._owed_but(0)
+
+    def _owed_but(self, withheld_minor: int) -> int:
         fees = self.fees_minor + self.money.late_fees_minor
-        lowered = self.lowered_minor + self.relieved_minor + self.withheld_minor
+        lowered = self.lowered_minor + self.relieved_minor + self.reduced_minor + withheld_minor
         return max(0, self.total_minor - fees - lowered) + fees
+
+    @property
+    def reduced_minor(self) -> int:
+        if not self.reducing:
+            return 0
+        return sum(line.reduced_minor for line in self.lines.values())
 
     @property
     def withheld_minor(self) -> int:
         """Given back for goods that are still in the house: they do not leave for nothing, though
         the money is not asked for.
         """
-        return max(0, self.advanced_minor - self.advances_used_minor)
+        return self.awaited_minor + max(0, self.advanced_minor - self.advances_used_minor)
 
     @property
     def late_fees_paid_minor(self) -> int:
@@ -186,7 +212,7 @@ class Order:
     @property
     def missing_minor(self) -> int:
         """What has to come before goods leave: also what was given back for them."""
-        owed = self.owed_minor + self.withheld_minor - self.money.written_off_minor
+        owed = 0 if self.void else self.owed_at_dispatch_minor - self.money.written_off_minor
         return self._without_authorised(max(0, owed - self.net_paid_minor))
 
     def _without_authorised(self, minor: int) -> int:

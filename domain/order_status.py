@@ -212,8 +212,11 @@ def headline(dimensions: Dimensions, state: Order) -> str:
 
 
 def _awaits_payment(shown: Dimensions, state: Order) -> bool:
-    prepaid = state.payment_method not in PAYS_LATER
-    return prepaid and shown.payment in {"unpaid", "authorised", "partially_paid", "overdue"}
+    if state.payment_method in PAYS_LATER:
+        return False
+    if shown.payment == "partially_refunded":
+        return state.balance_minor > 0
+    return shown.payment in {"unpaid", "authorised", "partially_paid", "overdue"}
 
 
 def _is_prepared(shown: Dimensions, state: Order) -> bool:

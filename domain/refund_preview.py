@@ -47,6 +47,9 @@ def told(
         "needs_approval": event.needs_approval,
         "decide_by": event.decide_by,
         "pay_by": event.pay_by,
+        "owed_minor": {"before": before.owed_minor, "after": after.owed_minor},
+        "due_minor": max(0, after.balance_minor),
+        "due_before_dispatch_minor": after.missing_minor,
         "refundable_minor": {"before": before.refundable_minor, "after": after.refundable_minor},
         "policy_version": event.policy_version,
     }

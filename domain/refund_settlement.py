@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
-from domain import order_return_closing, refund_terms
+from domain import order_lowering, order_return_closing, refund_terms
 from domain.message import Event, Rejected
 from domain.order_facts import (
     CompensationPaid,
@@ -20,6 +20,8 @@ from domain.order_facts import (
     RefundRetried,
 )
 from domain.order_fold import evolve
+from domain.order_line import OrderLine
+from domain.order_lowering import Part
 from domain.order_money import ACCOUNT_METHODS, EXCHANGE, shown
 from domain.order_refund import require_line_left, require_return_left, require_shipping_left
 from domain.order_refund_state import Refund
@@ -303,16 +305,26 @@ def _require_still_there(refund: Refund, state: Order) -> None:
         if line is None:
             raise Rejected("unknown_line", f"line {line_no} was removed", line_no=line_no)
         require_line_left(line, part.units)
-        left = line.gross_minor - line.refunded_minor
+        left = _still_worth(line, part, refund)
         if part.amount_minor > left:
             raise Rejected(
                 "refund_exceeds_line",
                 f"line {line_no}: {shown(part.amount_minor, state)} asked, "
-                f"{shown(max(0, left), state)} refundable",
+                f"{shown(left, state)} refundable",
                 line_no=line_no,
                 asked_minor=part.amount_minor,
-                refundable_minor=max(0, left),
+                refundable_minor=left,
             )
+
+
+def _still_worth(line: OrderLine, part: Part, refund: Refund) -> int:
+    """What the units of a refund would give back now: their price may have fallen since, and others
+    may have taken of the line.
+    """
+    sent_first = order_lowering.of_sent(refund.reason, refund.return_id)
+    off = order_lowering.reduction_minor(line, part.units, sent_first)
+    left = line.gross_minor - line.settled_minor - line.relieved_minor
+    return max(0, min(part.worth_minor, left) - off)
 
 
 def _ask_evidence(command: AskEvidence, state: Order) -> list[Event]:

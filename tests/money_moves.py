@@ -34,6 +34,7 @@ PARTS = st.sampled_from([1, 7, 50, 99, 100, 101])  # per cent of what there is
 PAID_BY = ("alipay", "bank_transfer", "credit_card", "wechat_pay", "store_credit", "on_account")
 WAIVED = st.sampled_from([0, None, 1, 40, 500])
 REASON: dict[str, Any] = {"reason": "r"}
+AMOUNT_FOR = st.sampled_from(["late", "other", "changed_mind", "cancellation", "overpayment"])
 BY = st.sampled_from([None, None, "store_credit", "alipay", "on_account"])
 REFUND_STEPS = {  # step -> the statuses that it leads on from
     "approve": ("requested",),
@@ -210,13 +211,13 @@ class MoneyMoves(Moves):
     def paid_order(self, which: int) -> list[Order]:
         return pick(which, (one for one in self.orders() if one.net_paid_minor > 0))
 
-    @rule(which=WHICH, part=PARTS, chosen=st.booleans())
-    def refund(self, which: int, part: int, chosen: bool) -> None:
+    @rule(which=WHICH, part=PARTS, chosen=st.booleans(), reason=AMOUNT_FOR)
+    def refund(self, which: int, part: int, chosen: bool, reason: str) -> None:
         for order in self.paid_order(which):
             amount = max(1, order.net_paid_minor * part // 100)
             names = pick(which // 3, order.payments) if chosen else []
             parts = [{"payment_id": name, "amount_minor": amount} for name in names]
-            more: dict[str, Any] = {"payments": parts} if parts else {}
+            more: dict[str, Any] = {"reason": reason} | ({"payments": parts} if parts else {})
             ids = {"refund_id": self.name(), "order_id": order.order_id}
             self.run(given_returns.refund(amount, **ids, **more))
 

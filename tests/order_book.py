@@ -103,6 +103,7 @@ class Book:
                 _count(order, "packed", fact.lines)
             case order_facts.OrderDispatched():
                 _count(order, "dispatched", fact.lines)
+                _change(order, (one.line_no for one in fact.lines))
                 _count(order, "reserved", fact.stock_shipped, -1)
                 self._shipped(order, fact.lines, -1)
             case order_facts.OrderDelivered():
@@ -129,6 +130,7 @@ class Book:
                     order.came_back[name] = units
 
     def _amended(self, order: Order, fact: order_facts.LinesAmended) -> None:
+        _change(order, (one.line_no for one in fact.before))
         after = {one.line_no: line_of(one, order.inclusive) for one in fact.after}
         for one in fact.before:
             old = order.lines.pop(one.line_no)
@@ -137,6 +139,7 @@ class Book:
                 new.cancelled, new.refused, new.packed = old.cancelled, old.refused, old.packed
                 new.dispatched, new.delivered = old.dispatched, old.delivered
                 new.returned, new.short = old.returned, old.short
+                new.changed = old.changed
         order.lines |= after
 
     def _cancelled(self, order: Order, fact: order_facts.OrderCancelled) -> None:
@@ -152,7 +155,7 @@ class Book:
         if fact.fee_minor:
             order.fees.append(fact.fee_minor)
         assert goods - sum(line.owed() for line in order.lines.values()) == fact.goods_minor
-        assert fact.refund_due_minor >= max(0, order.net() - order.total())
+        assert fact.refund_due_minor >= max(0, order.net() - order.owed()[1])
 
     def _shipped(self, order: Order, units: Iterable[Any], sign: int) -> None:
         for one in units:
@@ -210,7 +213,7 @@ class Book:
             case payment_facts.CashCollected():
                 order.receivable += fact.amount_minor
                 settled = order.net() + order.written_off + order.receivable
-                assert settled <= order.total()
+                assert settled <= order.owed()[1]
 
     def _till(self, method: str, amount: int) -> None:
         if method not in WITHIN:
@@ -239,14 +242,7 @@ class Book:
 
     def _asked(self, order: Order, fact: order_facts.RefundRequested) -> None:
         for line in fact.lines:
-            units, worth = order.refunded_line(line.line_no)
-            sold = order.lines[line.line_no]
-            assert units + milli(line.quantity) <= sold.quantity
-            part = share(sold.gross, sold.quantity, units + milli(line.quantity)) - worth
-            given = line.amount_minor or 0
-            # Not what was never paid of it, since it was forgiven or came back.
-            less = fact.return_id is not None or order.written_off or sold.returned
-            assert given == max(0, part) or (less and 0 <= given < part)
+            self._given_back(order, fact, line)
         parts = {part.payment_id: part.amount_minor for part in fact.payments}
         assert sum(parts.values()) == fact.amount_minor > 0
         order.refunds[fact.refund_id] = Refund(
@@ -257,6 +253,22 @@ class Book:
             fact.return_id,
         )
         assert order.net() >= order.kept_back()
+
+    def _given_back(
+        self, order: Order, fact: order_facts.RefundRequested, line: order_facts.RefundedLine
+    ) -> None:
+        """What the units cost, or less where a part of it was never paid, or went back before."""
+        units, worth = order.refunded_line(line.line_no)
+        sold, more, given = order.lines[line.line_no], milli(line.quantity), line.amount_minor or 0
+        if sold.changed:
+            cents = len(order.refunds) + 1
+            assert 0 <= given <= share(sold.gross, sold.quantity, more) + cents
+            return
+        assert units + more <= sold.quantity
+        part = share(sold.gross, sold.quantity, units + more) - worth
+        less = fact.return_id is not None or order.written_off or sold.returned
+        less = less or any(not one.lines for one in order.refunds.values())
+        assert given == max(0, part) or (less and 0 <= given < part)
 
     # -- papers ----------------------------------------------------------------------------------
 
@@ -303,6 +315,12 @@ def _count(order: Order, counter: str, units: Iterable[Any], sign: int = 1) -> N
     for one in units:
         line = order.lines[one.line_no]
         setattr(line, counter, getattr(line, counter) + sign * milli(one.quantity))
+
+
+def _change(order: Order, touched: Iterable[int]) -> None:
+    """Lines of which something was refunded have another price, or leave the house after all."""
+    for no in touched:
+        order.lines[no].changed |= any(no in refund.lines for refund in order.refunds.values())
 
 
 def sum_of(parts: Iterable[account_facts.GiftPart]) -> int:

@@ -44,6 +44,7 @@ class Line:
     dispatched: int = 0
     delivered: int = 0
     returned: int = 0
+    changed: bool = False  # in price or units, after some of it was refunded
 
     def owed(self) -> int:
         return self.gross - share(self.gross, self.quantity, self.cancelled + self.refused)
@@ -96,9 +97,9 @@ class Order:
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
     came_back: dict[tuple[str, int], int] = field(default_factory=dict)  # return, line -> units
+    invoiced: dict[str, int] = field(default_factory=dict)  # by number, less what was credited
     restocking: int = 0  # fees for goods that came back unpaid
     shipping_relieved: int = 0  # not owed, since they came back for the seller's fault
-    invoiced: dict[str, int] = field(default_factory=dict)  # by number, less what was credited
     void: bool = False
 
     def late_fees(self) -> int:
@@ -112,13 +113,37 @@ class Order:
         return sum(line.owed() for line in self.lines.values()) + shipping + self.all_fees()
 
     def owed(self) -> tuple[int, int]:
-        """At least and at most: the total, less what was given back or came back, as far as it was
-        for that. Of a voided order nothing, whatever its total shows.
+        """At least and at most: the total, less what units that were given back or came back cost
+        at today's prices, and what was given back by amount, as far as it was for that; and what
+        was kept of refunds. A cent for the rounding of each. Of a voided order nothing, whatever
+        its total shows.
         """
         back = sum(share(one.gross, one.quantity, one.returned) for one in self.lines.values())
-        gone = self.refunded() + back + self.shipping_relieved
-        least = max(self.all_fees(), self.total() - gone)
-        return (0, 0) if self.void else (least, self.total())
+        refunds = self.counting()
+        less = sum(self.worth_now(one) for one in refunds) + back
+        rounded = sum(len(one.lines) for one in refunds if any(map(self.is_changed, one.lines)))
+        least = max(self.all_fees(), self.total() - less - rounded - self.shipping_relieved)
+        return (0, 0) if self.void else (least, self.total() + self.kept_of_refunds())
+
+    def is_changed(self, line_no: int) -> bool:
+        """Whether its units may take off something else by now than was given back for them."""
+        line = self.lines.get(line_no)
+        return line is None or line.changed or any(not x.lines for x in self.refunds.values())
+
+    def worth_now(self, refund: Refund) -> int:
+        """At most what it may take off: as it was, or at the prices in force."""
+        goods, beside = 0, refund.amount
+        for no, (units, worth) in refund.lines.items():
+            line, beside = self.lines.get(no), beside - worth
+            if line is None or not self.is_changed(no):
+                goods += worth
+            else:
+                goods += share(line.gross, line.quantity, units)
+        return goods + beside
+
+    def kept_of_refunds(self) -> int:
+        """And of goods that came back unpaid."""
+        return self.restocking + sum(refund.fee for refund in self.counting())
 
     def paid(self) -> int:
         return sum(payment.here() for payment in self.payments.values())
@@ -144,8 +169,9 @@ class Order:
 
     def kept_back(self) -> int:
         """What no refund may touch: fees, as far as they were paid, and what a bank asks back."""
-        late = min(self.late_fees(), max(0, self.net() - (self.total() - self.late_fees())))
         restocking = sum(refund.fee for refund in self.counting())
+        goods = self.total() + self.kept_of_refunds() - self.late_fees()
+        late = min(self.late_fees(), max(0, self.net() - goods))
         disputed = sum(
             min(payment.disputed, max(0, payment.here() - self.given_back(name)))
             for name, payment in self.payments.items()

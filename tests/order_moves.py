@@ -205,8 +205,6 @@ class Moves(RuleBasedStateMachine):
 
     def amendment(self, which: int, units: int | str, price: int, how: str) -> AmendOrder:
         [(order, no)] = self.a_line(which)
-        if how == "price" and order.lines[no].given_back:
-            how = "quantity"  # What was given back at another price: see test_order_refund.
         change: Mapping[str, Any] = {
             "quantity": {"line_no": no, "quantity": units},
             "price": {"line_no": no, "unit_price_minor": price, "discount_minor": which % 2},
@@ -218,6 +216,16 @@ class Moves(RuleBasedStateMachine):
     @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=HOW)
     def amend(self, which: int, units: int | str, price: int, how: str) -> None:
         self.run(self.amendment(which, units, price, how))
+
+    @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=st.sampled_from(["quantity", "price"]))
+    def amend_after_refund(self, which: int, units: int | str, price: int, how: str) -> None:
+        """A line of an order that something was given back of is made dearer, cheaper, smaller."""
+        for order in pick(which, (one for one in self.orders() if one.refunds)):
+            lines = {no: one for no, one in order.lines.items() if one.given_back}
+            for no in pick(which // 3, lines or order.lines):
+                change: dict[str, Any] = {"line_no": no}
+                change |= {"unit_price_minor": price} if how == "price" else {"quantity": units}
+                self.run(given_orders.amend(change, order_id=order.order_id))
 
     @rule(which=WHICH, units=UNITS, price=AMOUNTS, how=HOW)
     def preview(self, which: int, units: int | str, price: int, how: str) -> None:

@@ -248,6 +248,36 @@ def test_a_refund_by_amount_goes_to_lines_by_their_worth(empty: Shop, analyst: A
     assert {row["group"]: row["refunded_minor"] for row in rows} == {"TEA": 751, "CUP": 250}
 
 
+def test_sales_are_what_is_kept_of_a_reduced_and_of_a_cheaper_order(
+    empty: Shop, analyst: Analytics
+) -> None:
+    """covers: R5: 500 off two at 1000, then one is cancelled: 750. One of two at 1000 is refunded,
+    then both cost 600: 600.
+    """
+    empty.run(
+        given_orders.place(A, given_orders.line("TEA", 2, 1000)),
+        given_money.pay(2000, order_id=A),
+        given_returns.refund(500, refund_id="R1", order_id=A, reason="late"),
+        given_returns.pay_refund("R1", A),
+    )
+    assert analyst.sales("sku")["rows"][0]["net_minor"] == 1500
+    empty.run(
+        given_orders.cancel((1, 1), order_id=A),
+        given_returns.refund(750, refund_id="R2", order_id=A, reason="cancellation"),
+        given_returns.pay_refund("R2", A),
+        given_orders.place(B, given_orders.line("CUP", 2, 1000)),
+        given_money.pay(2000, "P2", B),
+        given_returns.refund(None, (1, 1), refund_id="R3", order_id=B),
+        given_returns.pay_refund("R3", B),
+        given_orders.cancel((1, 1), order_id=B),
+        given_orders.amend({"line_no": 1, "unit_price_minor": 600}, order_id=B),
+        given_returns.refund(400, refund_id="R4", order_id=B, reason="overpayment"),
+        given_returns.pay_refund("R4", B),
+    )
+    rows = {row["group"]: row["net_minor"] for row in analyst.sales("sku")["rows"]}
+    assert rows == {"TEA": 750, "CUP": 600}
+
+
 def test_taxes_are_within_the_amounts_whether_prices_include_them(
     empty: Shop, analyst: Analytics
 ) -> None:

@@ -88,7 +88,7 @@ def test_refunds_captures_and_cancellations_of_one_order_come_to_exactly_what_th
         card = {"method": "credit_card", "amount_minor": 20_000, "reference": "H"}
         held = api.made(f"{at}/payments/authorise", card)["payment_id"]
         part = [{"payment_id": paid, "amount_minor": 1_000}]
-        refund = {"reason": "late", "amount_minor": 1_000, "payments": part}
+        refund = {"reason": "cancellation", "amount_minor": 1_000, "payments": part}
         one = {"reason_code": "changed_mind", "lines": [{"line_no": 1, "quantity": 1}]}
         asked = [
             *calls(34, f"{at}/refunds", refund),
@@ -158,6 +158,6 @@ def test_goods_received_by_many_hands_at_once_come_back_once(
         answers = crowd(apis, calls(40, f"{back}/receive", one))
         stock = api.made("/v1/stock/TEA/adjust", {"delta": 0, "reason": "To see it."})
         told = events(api, at.rpartition("/")[2])
-    assert outcomes(answers) == {(200, ""): 3, (409, "return_exceeds_request"): 37}
+    assert outcomes(answers) == {(200, ""): 3, (409, "return_is_received"): 37}
     assert stock["on_hand"] == 3
     assert summed(told, "order.refund_requested.v2") == (3, 3 * 1_001)

@@ -292,9 +292,34 @@ def test_discount_allocation_is_frozen() -> None:
         kept = {no: state.lines[no].priced.order_discount_minor for no in shares}
         assert kept == shares
         assert state.lines[1].gross_minor == 9000
-    start.when(amend({"line_no": 2, "unit_price_minor": 499})).refused(
-        "discount_exceeds_line", asked_minor=500, allowed_minor=499
-    )
+
+
+def test_a_line_that_costs_less_than_its_discount_costs_nothing() -> None:
+    """covers: R11: what does not fit goes to no other line, and is there again afterwards."""
+    coupons = [
+        {"kind": "coupon", "code": "TEA", "title": "Tea", "amount_minor": 900},
+        {"kind": "promotion", "title": "Spring", "amount_minor": 600},
+    ]
+    start = after(place("A", line(), line("CUP", 1, 5000), discounts=coupons))
+    world = start.when(amend({"line_no": 2, "unit_price_minor": 499})).world
+    small = world.order().lines[2]
+    assert (small.gross_minor, small.priced.order_discount_minor) == (0, 499)
+    assert (small.priced.discount_shares, world.order().total_minor) == ([299, 200], 9_000)
+    back = given(world).when(amend({"line_no": 2, "unit_price_minor": 9_000})).world.order()
+    assert back.lines[2].priced.discount_shares == [300, 200]
+    assert (back.lines[2].gross_minor, back.total_minor) == (8_500, 17_500)
+
+
+def test_an_order_shrinks_below_its_discount_line_by_line() -> None:
+    """covers: R11: a line that is removed takes its share with it."""
+    start = after(place("A", line(quantity=10, price=100), line("CUP", 1, 500), discount_minor=900))
+    one = start.when(amend({"line_no": 1, "quantity": 1})).world.order()
+    assert [(x.gross_minor, x.priced.order_discount_minor) for x in one.lines.values()] == [
+        (0, 100),
+        (200, 300),
+    ]
+    gone = start.when(amend({"line_no": 1, "quantity": 0})).world.order()
+    assert (gone.total_minor, gone.lines[2].priced.order_discount_minor) == (200, 300)
 
 
 def test_tax_frozen_at_placement() -> None:

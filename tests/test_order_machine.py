@@ -105,6 +105,7 @@ class Orders(MoneyMoves, ReturnMoves):
         self.parts_add_up(told, order)
         self.nothing_is_used_twice(told, order)
         self.units_go_one_way(told, order)
+        self.refunds_hold_what_the_order_counts(order)
         assert shown(order).dimensions.payment in DIMENSIONS["payment"]
         assert shown(order).code in LABELS
 
@@ -114,7 +115,8 @@ class Orders(MoneyMoves, ReturnMoves):
         owed, net, settled = order.owed_minor, told.net(), settlement(order)
         fees = 0 if told.void else told.all_fees()
         kept = min(net, owed - fees)
-        assert least <= owed <= most == settled.total_minor
+        assert least <= owed <= most
+        assert settled.total_minor == (0 if told.void else max(told.total(), owed))
         assert (settled.paid_minor, settled.refunded_minor) == (told.paid(), told.refunded())
         assert settled.kept_minor == kept
         assert settled.fees_minor == min(max(0, net - kept), fees)
@@ -160,7 +162,7 @@ class Orders(MoneyMoves, ReturnMoves):
             left = 0 if order.void else live - line.dispatched
             short = line.short or line.sku not in KEPT
             assert line.reserved == left or (short and 0 <= line.reserved < left)
-            assert told.refunded_line(no)[0] <= line.quantity
+            assert line.changed or told.refunded_line(no)[0] <= line.quantity
             assert milli(order.lines[no].reserved) == line.reserved
             assert order.lines[no].owed_minor == line.owed()
             self.nothing_comes_back_twice(no, line, order)
@@ -172,6 +174,22 @@ class Orders(MoneyMoves, ReturnMoves):
                 assert came <= milli(back.lines[no])
                 assert units <= came or back.exchange_order_id
                 assert not given or back.parcel_id not in order.money.refused
+
+    def refunds_hold_what_the_order_counts(self, order: Order) -> None:
+        """Units are refunded once: as gone, sent or in the house; the sums are those of refunds."""
+        refunds = [one for one in order.refunds.values() if one.counts]
+        assert order.lowered_minor == sum(one.lowers_minor for one in refunds)
+        assert order.awaited_minor >= 0
+        assert order.reduced_minor >= 0
+        for no, line in order.lines.items():
+            parts = [one.lines[no] for one in refunds if no in one.lines]
+            assert line.settled_minor == sum(part.worth_minor for part in parts)
+            assert line.refunded == sum(part.units for part in parts)
+            assert line.refunded + line.relieved <= line.quantity
+            assert 0 <= line.advanced <= line.in_house
+            assert 0 <= line.lowered + line.relieved <= line.sent
+            assert line.refunded >= line.lowered + line.advanced
+            assert line.gone + line.lowered + line.advanced + line.relieved <= line.quantity
 
     def nothing_comes_back_twice(self, no: int, line: Line, order: Order) -> None:
         """Of what was delivered, or with parcels that were not."""

@@ -143,14 +143,6 @@ def test_item_refund_takes_discount_share() -> None:
     assert world.order().refunds["R1"].amount_minor == 4000
 
 
-def test_an_amended_price_never_gives_back_more_than_the_line() -> None:
-    world = after(
-        place(), pay(10000), refund(None, (1, 1)), amend({"line_no": 1, "unit_price_minor": 3000})
-    ).world
-    rest = given(world).when(refund(None, (1, 1), refund_id="R2")).world
-    assert rest.order().refunds["R2"].amount_minor == 1000
-
-
 def test_refunded_units_stay_on_the_line() -> None:
     world = after(place(), pay(10000), refund(None, (1, 1)))
     world.when(amend({"line_no": 1, "quantity": 0})).refused("line_cannot_shrink", least=1)

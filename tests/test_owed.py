@@ -182,9 +182,9 @@ def test_goods_that_come_back_are_received_though_a_remainder_was_written_off() 
         world = given(sent.world, *back, pay_refund("R-T1")).world
         assert world.order().refunds["R-T1"].amount_minor == 9_950
         owes(world, 0)
-    given(sent.world, pay(50, "P2"), refund(51)).when(refund(None, (1, 2), refund_id="R2")).refused(
-        "refund_exceeds_paid", asked_minor=10_000, refundable_minor=9_949
-    )
+    given(sent.world, pay(50, "P2"), refund(51, reason="overpayment")).when(
+        refund(None, (1, 2), refund_id="R2")
+    ).refused("refund_exceeds_paid", asked_minor=10_000, refundable_minor=9_949)
 
 
 def test_goods_that_come_back_are_refunded_as_far_as_they_were_not() -> None:

@@ -203,7 +203,7 @@ def refunds(priced_line: PricedLine, steps: list[Decimal]) -> list[int]:
         line = replace(
             line,
             refunded=line.refunded + units,
-            refunded_minor=line.refunded_minor + given_back[-1],
+            settled_minor=line.settled_minor + given_back[-1],
         )
     return given_back
 
