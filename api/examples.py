@@ -160,6 +160,13 @@ EXCHANGE = {
         }
     ],
 }
+RECEIPT_CONFIRMATION = {"by": "customer"}
+REPLACEMENT = {
+    "reason": "damaged",
+    "lines": [{"line_no": 1, "quantity": 1}],
+    "text": "The tin was crushed.",
+    "evidence": EVIDENCE_ADDED["evidence"],
+}
 NOTE = {"text": "Rang the customer; the parcel may stay with the neighbour."}
 OVERRIDE = {
     "dimension": "fulfilment",

@@ -18,6 +18,7 @@ from fastapi.routing import APIRouter
 from api import (
     accounts,
     analytics,
+    arrivals,
     authorisations,
     body_fields,
     cases,
@@ -75,6 +76,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     cases.router,
     refunds.router,
     returns.router,
+    arrivals.router,
     evidence.router,
     parcels.router,
     stock.router,

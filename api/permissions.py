@@ -25,6 +25,8 @@ class Permission(StrEnum):
     ORDER_NOTE = "order.note"
     ORDER_OVERRIDE = "order.override"
     ORDER_VOID = "order.void"
+    ORDER_CONFIRM_RECEIPT = "order.confirm_receipt"
+    ORDER_REPLACE = "order.replace"
     ORDER_REINSTATE = "order.reinstate"
     ORDER_SHIP_UNPAID = "order.ship_unpaid"
     PAYMENT_RECORD = "payment.record"

@@ -58,6 +58,24 @@ class ExchangeRecorded(ReturnRecorded):
     new_order: NewOrder
 
 
+class CompletionRecorded(OrderRecorded):
+    completed_at: datetime
+
+
+class ReplacementOrder(BaseModel):
+    order_id: str
+    number: str
+    version: int
+    status: str
+    total_minor: int
+
+
+class ReplacementRecorded(OrderRecorded):
+    """`new_order`: what goes out at no price."""
+
+    new_order: ReplacementOrder
+
+
 class PreviewedRefundLine(BaseModel):
     line_no: int
     quantity: int | str

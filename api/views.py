@@ -110,6 +110,7 @@ class LineShown(BaseModel):
     refused: Units
     refunded: Units
     returned: Units
+    replaced: Units
 
 
 class PaymentShown(BaseModel):
@@ -251,6 +252,16 @@ class ReturnShown(BaseModel):
     exchange_order_id: str | None
 
 
+class ReplacementShown(BaseModel):
+    """Units that another order stands for; without those that were cancelled or came back there."""
+
+    order_id: str
+    reason: str
+    parcel_id: str | None
+    at: datetime
+    lines: list[UnitsOfLine]
+
+
 class ParcelShown(BaseModel):
     parcel_id: str
     carrier: str | None
@@ -289,6 +300,7 @@ class Times(BaseModel):
     shipped: Told | None
     estimated: Told | None
     delivered: Told | None
+    completed: Told | None
 
 
 class EarlierEstimate(BaseModel):
@@ -349,6 +361,8 @@ class OrderShown(BaseModel):
     compensations: list[CompensationShown]
     alerts: list[AlertShown]
     exchange_of: str | None
+    replacement_of: str | None = Field(description="The order whose units it stands for")
+    replacements: list[ReplacementShown]
     parcels: list[ParcelShown]
     contact: Personal
     shipping_address: Personal

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
-from domain import order_alerts, order_reminding
+from domain import deadline_papers, order_alerts, order_completion, order_reminding
 from domain.account import Account
 from domain.account_commands import ExpireGifts
+from domain.completion_commands import CompleteOrder
+from domain.deadline_papers import Sellers
 from domain.message import Command, StreamName
 from domain.order_lateness import needs_person, owes, spared
 from domain.order_state import Order
@@ -33,6 +36,7 @@ from domain.working_calendar import end_of_day
 ACTOR = "deadlines"
 # A term that includes its last instant is over at the next one; the ledger keeps microseconds.
 TICK = timedelta(microseconds=1)
+_NOBODY: Sellers = MappingProxyType({})
 
 
 Kind = Literal[
@@ -45,6 +49,10 @@ Kind = Literal[
     "gift_expiry",
     "refund_undecided",
     "refund_overdue",
+    "completion",
+    "credit_note",
+    "red_letter",
+    "invoice",
 ]
 
 
@@ -59,10 +67,11 @@ class Deadline:
     of: str = ""
 
 
-def due(state: Order, policy: PolicyVersion) -> list[Deadline]:
+def due(state: Order, policy: PolicyVersion, sellers: Sellers = _NOBODY) -> list[Deadline]:
     """All that the clock will bring about if nothing else happens to the order, the first first.
 
-    `policy`: of the order's placement. Steps that it wants confirmed are a person's.
+    `policy`: of the order's placement. Steps that it wants confirmed are a person's. `sellers`:
+    who issues papers, by shop; where nobody does, none are due.
     """
     if not state.placed or state.void:
         return []
@@ -73,6 +82,8 @@ def due(state: Order, policy: PolicyVersion) -> list[Deadline]:
         *_authorisations(state),
         *_alerts(state),
         *_overpayment(state, policy),
+        *_completion(state, policy),
+        *_papers(state, policy, sellers),
     ]
     return sorted(found, key=in_order)
 
@@ -122,14 +133,37 @@ def _overpayment(state: Order, policy: PolicyVersion) -> Iterator[Deadline]:
         yield Deadline(found[0] + TICK, "overpayment")
 
 
+def _completion(state: Order, policy: PolicyVersion) -> Iterator[Deadline]:
+    at = order_completion.due(state, policy)
+    if at is not None:
+        yield Deadline(at + TICK, "completion")
+
+
+def _papers(state: Order, policy: PolicyVersion, sellers: Sellers) -> Iterator[Deadline]:
+    paper = deadline_papers.first_due(state, policy) if state.shop in sellers else None
+    if paper is not None:
+        kind, of = deadline_papers.named(paper, state)
+        assert state.changed_at is not None, "it was placed"
+        yield Deadline(state.changed_at, kind, of)
+
+
 def due_of_account(state: Account) -> list[Deadline]:
     """Gifts are good before their expiry, not at it."""
     open_gifts = [gift.expires_at for gift in state.gifts.values() if gift.left_minor > 0]
     return [Deadline(min(open_gifts), "gift_expiry")] if open_gifts else []
 
 
+def paper(
+    deadline: Deadline, state: Order, policy: PolicyVersion, sellers: Sellers, at: datetime
+) -> Command:
+    """What issues a paper that `due` named of this very state, at that time."""
+    found = deadline_papers.first_due(state, policy)
+    assert found is not None, deadline
+    return deadline_papers.command(found, state, policy, sellers, at)
+
+
 def command(stream: StreamName, deadline: Deadline, at: datetime) -> Command:
-    """What does it, at that time."""
+    """What does it, at that time; papers are made by `paper`."""
     return _COMMANDS[deadline.kind](stream.key, deadline, at)
 
 
@@ -156,5 +190,7 @@ _COMMANDS: dict[str, Callable[[str, Deadline, datetime], Command]] = {
     "gift_expiry": _expire_gifts,
     order_alerts.REFUND_UNDECIDED: _raise_alert,
     order_alerts.REFUND_OVERDUE: _raise_alert,
+    "completion": lambda key, _, at: CompleteOrder(order_id=key, at=at),
 }
-KINDS = tuple(_COMMANDS)
+PAPERS = frozenset(deadline_papers.KINDS)
+KINDS = (*_COMMANDS, *deadline_papers.KINDS)

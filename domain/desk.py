@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from domain import (
     customer,
+    desk_arrivals,
     desk_customers,
     desk_drafts,
     desk_orders,
@@ -30,6 +31,7 @@ from domain import (
 )
 from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
 from domain.case_commands import CASE_CHANGES
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import RecordCustomer
 from domain.customer_messages import QueueMessage
 from domain.desk_answers import answer
@@ -49,6 +51,7 @@ from domain.policy import PublishPolicy, policy_stream
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 
 __all__ = [
@@ -108,6 +111,10 @@ def _run(command: Command, write: Write) -> None:  # noqa: C901, PLR0915 - a tab
             desk_customers.queue_message(command, write)
         case ExchangeOrder():
             desk_returns.exchange(command, write)
+        case ReplaceOrder():
+            desk_arrivals.replace(command, write)
+        case CompleteOrder() | ConfirmReceipt():
+            desk_arrivals.complete(command, write)
         case PublishPolicy():
             stream = policy_stream(command.shop)
             write.add(stream, policy.decide(command, write.states[stream]))

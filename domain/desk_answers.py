@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain import (
+    desk_arrivals,
     desk_customers,
     desk_drafts,
     desk_orders,
@@ -23,6 +24,7 @@ from domain import (
 )
 from domain.account_commands import ExpireGifts, GrantCredit, IssueGift, SetCreditLimit
 from domain.case_commands import CASE_CHANGES
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import RecordCustomer
 from domain.customer_messages import QueueMessage
 from domain.desk_names import (
@@ -69,6 +71,7 @@ from domain.refund_commands import (
     RequestReturn,
     RetryRefund,
 )
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 
 
@@ -125,6 +128,12 @@ def answer(  # noqa: C901 - a table
                 **desk_orders.order_answer(states_after[stream], versions[stream]),
                 **desk_returns.exchange_answer(command, states_after, versions),
             }
+        case ReplaceOrder():
+            stream = order_stream(command.order_id)
+            return {
+                **desk_orders.order_answer(states_after[stream], versions[stream]),
+                **desk_arrivals.replacement_answer(command, states_after, versions),
+            }
         case _:
             stream = order_stream(target(command))
             return {
@@ -140,7 +149,9 @@ def _placed_answer(state: Order, version: int) -> dict[str, Any]:
     return {**desk_orders.order_answer(state, version), "lines": lines, **_handling(state)}
 
 
-def _made(command: Command, state: Order) -> dict[str, Any]:
+def _made(  # noqa: C901 - a table
+    command: Command, state: Order
+) -> dict[str, Any]:
     """The ids that a command made, and the amounts of the lines that it placed."""
     match command:
         case (
@@ -173,6 +184,9 @@ def _made(command: Command, state: Order) -> dict[str, Any]:
             }
         case RequestIntercept(parcel_id=parcel_id):
             return {"parcel_id": parcel_id, "intercept": state.parcels[parcel_id].intercept}
+        case CompleteOrder() | ConfirmReceipt():
+            at = state.completed_at
+            return {"completed_at": at and at.isoformat()}
         case AddNote(note_id=note_id):
             return {"note_id": note_id}
         case IssueInvoice() | IssueCreditNote():

@@ -19,6 +19,7 @@ from domain.policy import PublishPolicy
 from domain.procedure import AcknowledgeProcedure, IssueProcedure
 from domain.provider_commands import PROVIDER_COMMANDS
 from domain.refund_commands import ExchangeOrder
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 
 States = Mapping[StreamName, Any]  # of a claim, its owner or None
@@ -120,7 +121,7 @@ def fresh(command: Command) -> frozenset[StreamName]:
             return frozenset({parcel_stream(command.parcel_id)})
         case StartDraft():
             return frozenset({draft_stream(command.draft_id), *map(number_claim, command.numbers)})
-        case ExchangeOrder():
+        case ExchangeOrder() | ReplaceOrder():
             return frozenset(
                 {order_stream(command.new_order_id), *map(number_claim, command.numbers)}
             )

@@ -29,6 +29,7 @@ from domain.desk_names import (
     order_stream,
     stock_stream,
 )
+from domain.desk_replaced import first_order_of, withdraw
 from domain.desk_stock import add_to_order, free_units, kept_stock
 from domain.desk_write import Write, claim_of, pinned_rules, placed_order, rules_of
 from domain.intake_checks import CheckOrder
@@ -38,7 +39,7 @@ from domain.order_line import OrderLine
 from domain.order_state import Order
 from domain.payout import payout_stream
 from domain.placement_commands import AmendOrder, PlaceOrder
-from domain.policy import policy_stream
+from domain.policy import PolicyVersion, policy_stream
 from domain.refund_commands import ApproveRefund, PayRefund, RequestRefund
 
 NUMBERS_TAKEN = "numbers_taken"  # the one refusal that chance decides
@@ -62,6 +63,8 @@ def streams_of_change(
         return {stream}
     lines = [line for line in state.lines.values() if _stock_may_change(command, line)]
     names = {stream} | {stock_stream(line.priced.sku, line.priced.location) for line in lines}
+    if not isinstance(command, AmendOrder):
+        names |= first_order_of(state)
     if isinstance(command, CancelOrder | RejectOrder):
         names.add(policy_stream(state.shop))
     if isinstance(command, AmendOrder):
@@ -91,9 +94,15 @@ def sell(command: PlaceOrder, write: Write, region: str | None = None) -> None:
 
 
 def place(
-    command: PlaceOrder, write: Write, region: str | None = None, paid: Iterable[Event] = ()
+    command: PlaceOrder,
+    write: Write,
+    region: str | None = None,
+    paid: Iterable[Event] = (),
+    rules: PolicyVersion | None = None,
 ) -> None:
-    """`paid`: what is known of the new order at once, such as what it stands for."""
+    """`paid`: what is known of the new order at once, such as what it stands for. `rules`: where
+    others hold for it than those in force.
+    """
     stream = order_stream(command.order_id)
     if write.states[stream].placed:
         return
@@ -101,7 +110,7 @@ def place(
         _claim_external_ref(command, command.external_ref, write)
     number = free_number(command.numbers, command.order_id, write)
     before: Order = write.states[stream]
-    rules = policy.in_force(write.states[policy_stream(command.shop)], command.at)
+    rules = rules or policy.in_force(write.states[policy_stream(command.shop)], command.at)
     of_account = write.states.get(account_stream(command.customer_id, command.currency))
     placed = order.place(command, number, free_units(write), rules, region, of_account)
     add_to_order(stream, [*placed, *paid], write)
@@ -143,6 +152,7 @@ def change_order(command: OrderChange, write: Write) -> None:
     add_to_order(stream, facts, write)
     if isinstance(command, RequestRefund | PayRefund) and facts:
         require_covered(command, write)
+    withdraw(state, facts, command.at, write)
     tell_customer(command, state, write)
 
 
@@ -157,6 +167,7 @@ def change_case(command: CaseChange, write: Write) -> None:
     state = placed_order(write, command.order_id)
     facts = order_case.decide(command, state, rules_of(state, write))
     add_to_order(order_stream(command.order_id), facts, write)
+    withdraw(state, facts, command.at, write)
     tell_customer(command, state, write)
 
 

@@ -26,6 +26,7 @@ from domain.desk_names import (
 )
 from domain.desk_orders import order_answer, place, require_covered
 from domain.desk_parcels import parcel_came_back, streams_of_parcel
+from domain.desk_replaced import first_order_of, withdraw
 from domain.desk_stock import restock
 from domain.desk_write import Write, placed_order, rules_of
 from domain.message import StreamName
@@ -63,6 +64,7 @@ def streams_by_policy(
     if isinstance(command, RequestRefund):
         names |= with_sources(command.order_id, loaded)
     if isinstance(command, ReceiveReturn):
+        names |= first_order_of(state)
         numbers = {item.line_no for item in command.lines if item.restocked}
         lines = [state.lines[no].priced for no in numbers & state.lines.keys()]
         names |= {stock_stream(line.sku, line.location) for line in lines}
@@ -111,6 +113,7 @@ def take_back(command: ReturnChange, write: Write) -> None:
         if isinstance(event, ReturnReceived):
             restock(event, state, write)
             parcel_came_back(event, state.returns[event.return_id].parcel_id, write)
+    withdraw(state, events, command.at, write)
     tell_customer(command, state, write)
 
 

@@ -18,8 +18,10 @@ from domain.account_commands import (
     SetCreditLimit,
 )
 from domain.case_commands import CloseCase, RejectOrder
+from domain.completion_commands import CompleteOrder, ConfirmReceipt
 from domain.customer import RecordCustomer
 from domain.customer_messages import QueueMessage
+from domain.desk_arrivals import streams_of_completion, streams_of_replacing
 from domain.desk_customers import customers_of
 from domain.desk_drafts import streams_of_ordering
 from domain.desk_names import (
@@ -75,6 +77,7 @@ from domain.refund_commands import (
     RequestRefund,
     RequestReturn,
 )
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 
 
@@ -148,6 +151,10 @@ def streams(  # noqa: C901 - a table
             return frozenset(streams_by_policy(command, loaded))
         case ExchangeOrder():
             return frozenset(streams_of_exchange(command, loaded))
+        case ReplaceOrder():
+            return frozenset(streams_of_replacing(command, loaded))
+        case CompleteOrder() | ConfirmReceipt():
+            return frozenset(streams_of_completion(command, loaded))
         case _:
             return frozenset({order_stream(target(command))}) | customers_of(command, loaded)
 

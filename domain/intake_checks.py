@@ -96,8 +96,9 @@ def may_be_held(state: Order) -> bool:
 
 
 def stands(state: Order) -> bool:
-    """Whether it is an order of its own. An exchange repeats another on purpose."""
-    return state.placed and not state.void and not state.cancelled and state.exchange_of is None
+    """Whether it is an order of its own: what was exchanged or replaced is repeated on purpose."""
+    on_purpose = state.exchange_of is not None or state.replacement_of is not None
+    return state.placed and not state.void and not state.cancelled and not on_purpose
 
 
 def _duplicates(

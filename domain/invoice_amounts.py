@@ -77,7 +77,7 @@ def charges(state: Order) -> dict[str, Charge]:
     """All that the order costs, by ref. A cancellation fee is one more entry of one unit."""
     found = {f"{LINE}{no}": _of_line(line) for no, line in state.lines.items()}
     if state.shipping_minor and not state.shipping_cancelled:
-        owed = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
+        owed = _shipping_owed(state)
         rate = state.papers.shipping_tax_rate_bp
         why = None if rate else state.exemption  # History may tax what it calls exempt.
         found[SHIPPING] = Charge(SHIPPING, SHIPPING, rate, owed, exemption=why)
@@ -89,21 +89,51 @@ def charges(state: Order) -> dict[str, Charge]:
 
 def _of_line(line: OrderLine) -> Charge:
     priced = line.priced
-    discount = priced.discount_minor + priced.order_discount_minor
+    owed = _owed(line)
     return Charge(
         ref=f"{LINE}{priced.line_no}",
         name=priced.name,
         tax_rate_bp=priced.tax_rate_bp,
-        owed=Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor),
+        owed=owed,
         sku=priced.sku,
         unit=priced.unit,
         unit_price_minor=priced.unit_price_minor,
-        discount_minor=discount - line.share(discount, line.gone),
+        discount_minor=_left_of(priced.discount_minor + priced.order_discount_minor, line, owed),
         discount_shares=tuple(
-            share - line.share(share, line.gone) for share in priced.discount_shares or ()
+            _left_of(share, line, owed) for share in priced.discount_shares or ()
         ),
         exemption=priced.exemption,
     )
+
+
+def _owed(line: OrderLine) -> Amount:
+    """Less what came back before it was paid: it is owed no longer, nothing was given back. What is
+    kept for restocking is still its price.
+    """
+    whole = Amount(line.quantity - line.gone, line.owed_minor, line.owed_tax_minor)
+    if not line.relieved_minor:
+        return whole
+    fallen = line.relieved_minor - line.restocking_minor
+    tax = ratio_half_up(line.relieved_tax_minor * fallen, line.relieved_minor)
+    if fallen >= whole.gross:
+        return Amount(max(ZERO, whole.units - line.relieved))
+    return whole - Amount(line.relieved, fallen, tax)
+
+
+def _shipping_owed(state: Order) -> Amount:
+    whole = Amount(ONE, state.shipping_minor, state.shipping_tax_minor)
+    fallen = min(state.shipping_relieved_minor, whole.gross)
+    if not fallen:
+        return whole
+    units = ONE if fallen == whole.gross else ZERO
+    return whole - Amount(units, fallen, ratio_half_up(whole.tax * fallen, whole.gross))
+
+
+def _left_of(discount: int, line: OrderLine, owed: Amount) -> int:
+    """Of a discount, what lies within what is still owed."""
+    left = discount - line.share(discount, line.gone)
+    whole = line.owed_minor
+    return ratio_half_up(left * owed.gross, whole) if line.relieved_minor and whole > 0 else left
 
 
 def amount(line: PaperLine) -> Amount:
@@ -128,8 +158,17 @@ def given_minor(state: Order) -> int:
 
 
 def billable_minor(state: Order) -> int:
-    """What is owed by now and stands on papers: all but the fee for lateness."""
-    return state.total_minor - state.money.late_fees_minor
+    """What is owed by now and stands on papers: all but the fee for lateness, and but for goods
+    that came back unpaid.
+    """
+    return state.total_minor - state.money.late_fees_minor - relieved_minor(state)
+
+
+def relieved_minor(state: Order) -> int:
+    """By how much less is owed for what came back unpaid, and for sending it."""
+    goods = sum(line.owed_minor - _owed(line).gross for line in state.lines.values())
+    charged = state.shipping_minor and not state.shipping_cancelled
+    return goods + (state.shipping_minor - _shipping_owed(state).gross if charged else 0)
 
 
 def standing(state: Order) -> dict[str, Amount]:

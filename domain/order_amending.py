@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain import order_preview
+from domain import order_preview, order_replacement
 from domain.message import Event, Rejected
 from domain.order_facts import (
     BillingAddressAmended,
@@ -11,7 +11,8 @@ from domain.order_facts import (
     PromiseAmended,
     ShippingAddressAmended,
 )
-from domain.order_lines import Kept, amended
+from domain.order_line import ZERO
+from domain.order_lines import Amendment, Kept, amended
 from domain.order_state import Order
 from domain.placement_commands import AmendOrder
 from domain.values import Address
@@ -44,10 +45,18 @@ def _require_as_previewed(command: AmendOrder, events: list[Event]) -> None:
         )
 
 
+def _sells_more(amendment: Amendment) -> bool:
+    before = {line.line_no: line.quantity for line in amendment.before}
+    return any(line.quantity > before.get(line.line_no, ZERO) for line in amendment.after)
+
+
 def _amend_lines(command: AmendOrder, state: Order, kept: Kept) -> Event | None:
     amendment = amended(command, state, kept)
     if amendment is None:
         return None
+    order_replacement.require_none(state, "its lines stay")
+    if state.completed_at is not None and _sells_more(amendment):
+        raise Rejected("order_completed", "nothing more is sold with it: place another order")
     return LinesAmended(
         person=state.person,
         reason=command.reason,

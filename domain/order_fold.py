@@ -18,10 +18,12 @@ from domain import (
     order_parcel_state,
     order_refund_later,
     order_refund_state,
+    order_replacement_state,
     order_return_state,
 )
 from domain.alert_facts import AlertRaised, PaymentReminded
 from domain.case_facts import CASE_FACTS, HoldReleased, OrderHeld, OrderReviewed, UnitsBackordered
+from domain.completion_facts import OrderCompleted
 from domain.frozen import replace
 from domain.message import Event
 from domain.order_facts import (
@@ -58,6 +60,7 @@ from domain.order_papers import PaperFact
 from domain.order_parcel_state import counted, released
 from domain.order_state import Fee, Order, Override
 from domain.payment_facts import PAYMENT_FACTS, DeliveryRefused, OrderReinstated
+from domain.replacement_facts import OrderReplaced, PlacedAsReplacement, ReplacementWithdrawn
 from domain.return_facts import (
     InterceptRequested,
     OrderExchanged,
@@ -80,7 +83,8 @@ def evolve(state: Order, event: Event) -> Order:
         return _placed(event)
     after = _applied(_without_ended_overrides(state, event), event)
     after = order_outstanding.followed(state, after, event)
-    return order_money_state.credit_noted(after, event.at)
+    after = order_money_state.credit_noted(after, event.at)
+    return replace(after, changed_at=event.at)
 
 
 def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
@@ -132,6 +136,10 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             | OrderExchanged()
         ):
             return order_return_state.evolve(state, event)
+        case OrderReplaced() | ReplacementWithdrawn() | PlacedAsReplacement():
+            return order_replacement_state.evolve(state, event)
+        case OrderCompleted():
+            return replace(state, completed_at=event.at)
         case PlacedInExchange():
             parts = {one.payment_id: one for one in event.parts}
             return replace(state, exchange_of=event.of_order_id, exchanged=parts)
@@ -170,6 +178,7 @@ def _placed(event: OrderPlaced) -> Order:
     return Order(
         placed=True,
         placed_at=event.at,
+        changed_at=event.at,
         policy_version=event.policy_version,
         order_id=event.order_id,
         number=event.number,
@@ -242,6 +251,7 @@ _DIMENSIONS: dict[type[Event], frozenset[str]] = {
     UnitsBackordered: frozenset({"fulfilment"}),
     OrderCancelled: frozenset({"stage"}),
     OrderVoided: frozenset({"stage"}),
+    OrderCompleted: frozenset({"stage"}),
     OrderPacked: frozenset({"stage", "fulfilment"}),
     OrderDispatched: frozenset({"stage", "fulfilment"}),
     OrderDelivered: frozenset({"fulfilment"}),

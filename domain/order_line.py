@@ -41,7 +41,9 @@ class OrderLine:
     advanced: Decimal = ZERO  # of the refunded: units that were still in the house
     relieved: Decimal = ZERO  # of the returned: units that are owed no longer instead of refunded
     relieved_minor: int = 0  # also for parts of units, whose rest is refunded
+    restocking_minor: int = 0  # of it, what is owed all the same: the fee for restocking
     relieved_tax_minor: int = 0
+    replaced: Decimal = ZERO  # another order stands for them
     returned: Decimal = ZERO  # came back, delivered before or not
     reductions: Mapping[str, Reduction] = field(default_factory=dict)  # by refund_id
     as_sold: Line | None = None  # its share of the order discount is fixed

@@ -16,6 +16,7 @@ from domain.money import ratio_half_up
 from domain.order_facts import RefundApproved, RefundedLine, RefundRequested
 from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
+from domain.order_lowering import OF_SENT
 from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import Order
@@ -160,6 +161,7 @@ def _goods(
     units = _units(command, back, state, in_advance)
     if units is None:
         free = command.amount_minor or 0
+        require_not_replaced(command.reason, free, state)
         return Goods([], free, _tax_within(free, state), 0)
     sent_first = order_lowering.of_sent(command.reason, command.return_id)
     lines = [_refunded_line(no, asked, sent_first, state) for no, asked in units.items()]
@@ -253,16 +255,35 @@ def _refunded_line(line_no: int, units: Decimal, sent_first: bool, state: Order)
 
 
 def require_line_left(line: OrderLine, asked: Decimal) -> None:
-    """Raises Rejected `refund_exceeds_line`."""
-    left = max(line.quantity - line.given_back, ZERO)
+    """Raises Rejected `refund_exceeds_line`. What another order stands for is made good by it."""
+    left = max(line.quantity - line.given_back - line.replaced, ZERO)
     if asked > left:
-        line_no = line.priced.line_no
+        line_no, replaced = line.priced.line_no, quantity_json(line.replaced)
+        why = f" ({replaced} replaced)" if line.replaced else ""
         raise Rejected(
             "refund_exceeds_line",
-            f"line {line_no}: {quantity_json(asked)} asked, {quantity_json(left)} refundable",
+            f"line {line_no}: {quantity_json(asked)} asked, {quantity_json(left)} refundable{why}",
             line_no=line_no,
             asked=quantity_json(asked),
             refundable=quantity_json(left),
+            **({"replaced": replaced} if line.replaced else {}),
+        )
+
+
+def require_not_replaced(reason: str, asked_minor: int, state: Order) -> None:
+    """Raises Rejected `units_are_replaced`: nobody says which units an amount is for, but for what
+    another order stands for it is not.
+    """
+    replaced = sum(line.share(line.gross_minor, line.replaced) for line in state.lines.values())
+    left = max(0, state.refundable_minor - replaced)
+    if reason in OF_SENT and replaced and asked_minor > left:
+        raise Rejected(
+            "units_are_replaced",
+            f"{shown(asked_minor, state)} asked, {shown(left, state)} refundable as {reason}: for "
+            f"{shown(replaced, state)} other goods go out",
+            asked_minor=asked_minor,
+            refundable_minor=left,
+            replacements=[*state.replacements],
         )
 
 

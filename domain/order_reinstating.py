@@ -38,6 +38,8 @@ def reinstated_by_payment(
     gone, due = state.money.cancellation, due_of(state, policy)
     if not state.cancelled or gone is None or gone.reason_code != OVERDUE or due is None:
         return []
+    if state.replacement_of is not None:
+        return []
     confirmed = "reinstate" not in policy.rules.status.confirm
     payments = (one for one in state.payments.values() if in_time(one, due, policy.calendar))
     paid = sum(one.here_minor for one in payments) - state.refunded_minor
@@ -55,6 +57,12 @@ def reinstate(at: datetime, state: Order, free: Free) -> list[Event]:
     gone = state.money.cancellation
     if not state.cancelled:
         return []
+    if state.replacement_of is not None:
+        raise Rejected(
+            "is_a_replacement",
+            f"it stood for units of order {state.replacement_of}: replace or refund them there",
+            replacement_of=state.replacement_of,
+        )
     if gone is None or not gone.lines:
         raise Rejected(
             "not_reinstatable", "nothing is known of the order that could be brought back"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from domain.frozen import replace
-from domain.money import ratio_half_up
+from domain.money import ratio_half_up, split
 from domain.order_line import OrderLine
 from domain.order_lowering import left_minor, reduction_minor
 from domain.return_facts import (
@@ -156,6 +156,7 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
         worth += part + off
     if not relieved:
         return state
+    lines = _with_fee(lines, state.lines, event.fee_minor)
     one = replace(back, relieved=units_of)
     less = worth - event.fee_minor + event.shipping_minor
     state = replace(
@@ -166,6 +167,16 @@ def _relieved(state: Order, event: ReturnReceived) -> Order:
         shipping_relieved_minor=state.shipping_relieved_minor + event.shipping_minor,
     )
     return _with(state, event.return_id, one)
+
+
+def _with_fee(
+    lines: dict[int, OrderLine], before: Mapping[int, OrderLine], fee_minor: int
+) -> dict[int, OrderLine]:
+    """The fee stays the price of the goods that came back, by what each of them was worth."""
+    worth = {no: one.relieved_minor - before[no].relieved_minor for no, one in lines.items()}
+    for no, fee in zip(worth, split(fee_minor, [*worth.values()]), strict=True):
+        lines[no] = replace(lines[no], restocking_minor=lines[no].restocking_minor + fee)
+    return lines
 
 
 def _tax_of(line: OrderLine, part_minor: int) -> int:
@@ -213,8 +224,8 @@ def unrefunded_units(state: Order, return_id: str, line_no: int) -> Decimal:
     """Units of a return that came and for which something may still go back."""
     came = state.returns[return_id].received.get(line_no, ZERO)
     line = state.lines[line_no]
-    left = min(came - refunded_units(state, return_id, line_no), line.quantity - line.given_back)
-    return max(ZERO, left)
+    open_ = line.quantity - line.given_back - line.replaced
+    return max(ZERO, min(came - refunded_units(state, return_id, line_no), open_))
 
 
 def undelivered(one: Return, state: Order) -> bool:

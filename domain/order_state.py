@@ -15,6 +15,7 @@ from domain.order_line import OrderLine
 from domain.order_money import Money, Payment
 from domain.order_papers import Papers
 from domain.order_refund_state import Refund
+from domain.order_replacement_state import Replacement
 from domain.order_return_state import Return
 from domain.return_facts import ExchangedPart
 from domain.values import Address, Contact
@@ -102,6 +103,8 @@ class Order:
     returns: Mapping[str, Return] = field(default_factory=dict)
     exchange_of: str | None = None  # the order whose goods this one stands for
     exchanged: Mapping[str, ExchangedPart] = field(default_factory=dict)  # by payment_id
+    replacements: Mapping[str, Replacement] = field(default_factory=dict)  # by the new order's id
+    replacement_of: str | None = None  # the order whose units this one stands for, at no price
     compensations: Mapping[str, int] = field(default_factory=dict)  # minor units, beyond the price
     parcels: Mapping[str, OrderParcel] = field(default_factory=dict)
     contact: Contact | Sealed | None = None
@@ -111,6 +114,8 @@ class Order:
     promised_at: datetime | None = None
     approved: bool = False
     cancelled: bool = False  # as a whole
+    completed_at: datetime | None = None
+    changed_at: datetime | None = None  # by its last fact
     void: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by dimension
     notes: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.order_line import ZERO
+from domain.order_replacement_state import LOST, losses_are_made_good, made_good, replaced_at
 from domain.order_return_state import back_undelivered, parcel_is_back
 from domain.order_state import Order
 from domain.parcel_facts import TROUBLES
@@ -106,6 +107,8 @@ def stage(state: Order) -> str:
         return "void"
     if state.cancelled:
         return "rejected" if state.rejected else "cancelled"
+    if state.completed_at is not None:
+        return "completed"
     if state.cases.holds:
         return "on_hold"
     if state.parcels:
@@ -149,11 +152,9 @@ def _covered_minor(state: Order) -> int:
 def fulfilment(state: Order) -> str:
     troubles = _troubles(state)
     if troubles:
-        return "lost" if "lost" in troubles else "delivery_exception"
-    if delivered_everything(state):
-        return "delivered"
+        return LOST if LOST in troubles else "delivery_exception"
     if any(parcel.delivered for parcel in state.parcels.values()):
-        return "partially_delivered"
+        return "delivered" if arrived_everything(state) else "partially_delivered"
     if dispatched_everything(state):
         return "shipped"
     if any(parcel.dispatched for parcel in state.parcels.values()):
@@ -165,10 +166,15 @@ def fulfilment(state: Order) -> str:
     return "reserved" if any(line.reserved > 0 for line in state.lines.values()) else "unallocated"
 
 
-def _troubles(state: Order) -> set[str | None]:
-    """Of parcels: that one came back is none any more when its units were taken back."""
+def _troubles(state: Order) -> set[str]:
+    """Of parcels: that one came back is none any more when its units were taken back, that one was
+    lost when they were replaced or given back.
+    """
     troubled = {no: one.milestone for no, one in state.parcels.items() if one.milestone in TROUBLES}
-    return {told for no, told in troubled.items() if not parcel_is_back(state, no)}
+    settled: set[str | None] = (
+        {LOST} if LOST in troubled.values() and losses_are_made_good(state) else set()
+    )
+    return {told for no, told in troubled.items() if not parcel_is_back(state, no)} - settled
 
 
 def _short(state: Order) -> bool:
@@ -192,6 +198,15 @@ def delivered_everything(state: Order) -> bool:
     arrived = any(parcel.delivered for parcel in state.parcels.values())
     return arrived and all(
         line.delivered + back_undelivered(state, no) >= line.live
+        for no, line in state.lines.items()
+    )
+
+
+def arrived_everything(state: Order) -> bool:
+    """As far as it is waited for: what was lost and replaced, or given back, is not any more."""
+    arrived = any(parcel.delivered for parcel in state.parcels.values()) or bool(replaced_at(state))
+    return arrived and all(
+        line.delivered + back_undelivered(state, no) + made_good(state, no) >= line.live
         for no, line in state.lines.items()
     )
 
@@ -223,14 +238,14 @@ def _is_prepared(shown: Dimensions, state: Order) -> bool:
     return shown.fulfilment == "packed" or state.payment_method in PAYS_LATER
 
 
-_TROUBLED = frozenset({"delivery_exception", "lost"})
+TROUBLED = frozenset({"delivery_exception", "lost"})
 _SHIPPED = frozenset({"partially_shipped", "shipped", "partially_delivered"})
 _UNREVIEWED = frozenset({"draft", "received", "in_review", "on_hold"})
 
 # A void order stands before all: it is hidden from lists, and nothing else matters of it.
 _HEADLINES: tuple[tuple[str, Callable[[Dimensions, Order], bool]], ...] = (
     ("void", lambda shown, _: shown.stage == "void"),
-    ("exception", lambda shown, state: state.cases.blocked or shown.fulfilment in _TROUBLED),
+    ("exception", lambda shown, state: state.cases.blocked or shown.fulfilment in TROUBLED),
     ("refunding", lambda _, state: refund_is_open(state)),
     ("refunded", lambda shown, _: shown.payment == "refunded"),
     ("cancelled", lambda shown, _: shown.stage in {"cancelled", "rejected"}),

@@ -8,7 +8,6 @@ from decimal import Decimal
 from domain.fapiao import due_red_letters
 from domain.invoice_amounts import LINE, excess, given_back_minor, open_amounts
 from domain.invoice_credit import refund_parts
-from domain.invoice_facts import SHIPPING
 from domain.order_line import OrderLine
 from domain.order_state import Order
 
@@ -87,7 +86,7 @@ def _invoices_due(state: Order, trigger: str) -> tuple[InvoiceDue, ...]:
         return (InvoiceDue(),) if state.unpaid_minor == 0 else ()
     if trigger == "completion":
         return (InvoiceDue(),)
-    return _dispatched(state, due.keys() - {SHIPPING})
+    return _dispatched(state, {ref for ref in due if ref.startswith(LINE)})
 
 
 def _dispatched(state: Order, refs: set[str]) -> tuple[InvoiceDue, ...]:
@@ -101,8 +100,12 @@ def _dispatched(state: Order, refs: set[str]) -> tuple[InvoiceDue, ...]:
             lines[no] = min(gone, one.units)
     if not lines:  # What else is owed (a fee, a price that rose) waits for no parcel any more.
         return () if any(_to_leave(line) for line in state.lines.values()) else (InvoiceDue(),)
-    whole = all(lines.get(int(ref.removeprefix(LINE))) == left[ref].units for ref in refs)
+    whole = all(lines.get(_line_no(ref)) == left[ref].units for ref in refs)
     return (InvoiceDue(None if whole else lines),)
+
+
+def _line_no(ref: str) -> int:
+    return int(ref.removeprefix(LINE))
 
 
 def _to_leave(line: OrderLine) -> bool:

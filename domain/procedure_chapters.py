@@ -52,6 +52,7 @@ CARRIED_OUT = frozenset(
         "payment.on_overdue",
         "payment.overpayment_days",
         "payment.reminder_hours",
+        "status.completed_days",
         "status.counts_as_paid",
         "status.confirm",
         "cancellation.free_hours",
@@ -68,6 +69,7 @@ CARRIED_OUT = frozenset(
         "returns.quality_days",
         "returns.excluded_categories",
         "returns.restocking_fee_bp",
+        "invoices.trigger",
     }
 )
 INTAKE = "intake."  # all of its rules, by channel, are carried out as well

@@ -211,6 +211,11 @@ PERMISSIONS: dict[str, Pair] = {
     "order.note": ("add notes", "添加备注"),
     "order.override": ("override what status is shown", "人工覆盖显示状态"),
     "order.void": ("void orders that nothing happened to", "作废未处理的订单"),
+    "order.confirm_receipt": ("confirm that all has arrived", "确认收货"),
+    "order.replace": (
+        "send lost, short or damaged goods once more at no price",
+        "免费补发丢失、短少或损坏的商品",
+    ),
     "order.reinstate": ("reinstate orders that were cancelled", "恢复已取消的订单"),
     "order.ship_unpaid": ("dispatch what is not paid, with a reason", "注明原因后发出未付款订单"),
     "payment.record": ("record payments", "登记付款"),

@@ -41,6 +41,7 @@ from domain.payment_facts import (
     PaymentMovedOut,
     PaymentVoided,
 )
+from domain.replacement_facts import OrderReplaced, PlacedAsReplacement, ReplacementWithdrawn
 from projections.analytics_tables import LINE_FACT, PARCEL_FACT, PAYMENT_FACT, REFUND_FACT
 
 TOPICS = frozenset(
@@ -63,6 +64,9 @@ TOPICS = frozenset(
         ChargebackLost,
         OrderReinstated,
         DeliveryRefused,
+        OrderReplaced,
+        ReplacementWithdrawn,
+        PlacedAsReplacement,
     )
 )
 Facts = list[tuple[str, tuple[Any, ...]]]  # (table, row in the order of its columns)
@@ -73,6 +77,10 @@ _KINDS: dict[type[Event], str] = {
     OrderReinstated: "reinstated",
     DeliveryRefused: "refused",
     OrderVoided: "voided",
+    # What goes out at no price is a cost of the order whose units were lost, short or damaged.
+    OrderReplaced: "replaced",
+    ReplacementWithdrawn: "replacement_withdrawn",
+    PlacedAsReplacement: "replacement",
 }
 _MONEY_KINDS: dict[type[Event], tuple[str, int]] = {  # what it is called, and its sign
     PaymentCaptured: ("captured", 1),
@@ -216,7 +224,7 @@ def selling(order: Order) -> dict[LineKey, Selling]:
     weights = [max(0, line.gross_minor) for line in order.lines.values()]
     shares = zip(split(shipping, weights), split(tax, weights), strict=True)
     return {
-        _key(line): _selling(line, *share)
+        _key(line): _selling(line, *share, bears_cost=order.replacement_of is None)
         for line, share in zip(order.lines.values(), shares, strict=True)
     }
 
@@ -225,13 +233,14 @@ def _key(line: OrderLine) -> LineKey:
     return line.priced.line_no, line.priced.sku, line.priced.category
 
 
-def _selling(line: OrderLine, shipping: int, shipping_tax: int) -> Selling:
+def _selling(line: OrderLine, shipping: int, shipping_tax: int, *, bears_cost: bool) -> Selling:
     """Units that are gone take their running share of each amount, as everywhere (ADR 0002)."""
     priced = line.priced
     discount = priced.discount_minor + priced.order_discount_minor
     discount -= line.share(discount, line.gone)
     sold = priced.quantity - line.gone
-    cost, of = (sold * (priced.unit_cost_minor or 0)).as_integer_ratio()
+    sent = (sold if bears_cost else ZERO) + line.replaced
+    cost, of = (sent * (priced.unit_cost_minor or 0)).as_integer_ratio()
     return Selling(
         lines=1 if sold > 0 or line.gone == 0 else 0,
         quantity=sold,

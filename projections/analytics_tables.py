@@ -26,7 +26,7 @@ TABLES: dict[str, dict[str, str]] = {
     # order without lines. Amounts as `Selling` defines them.
     LINE_FACT: COMMON
     | {
-        "kind": "VARCHAR",  # placed, amended, cancelled, reinstated, refused, voided
+        "kind": "VARCHAR",  # as `_KINDS` of the facts names them
         "line_no": "INTEGER",
         "sku": "VARCHAR",
         "category": "VARCHAR",

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from domain import order_fold, order_state
 from domain.case_facts import CASE_FACTS
+from domain.completion_facts import OrderCompleted
 from domain.frozen import replace
 from domain.message import Recorded
 from domain.order_facts import (
@@ -40,6 +41,7 @@ from domain.order_facts import (
     RefundRetried,
     StatusOverridden,
 )
+from domain.order_replacement_state import ReplacementEvent
 from domain.order_return_state import ReturnEvent
 from domain.order_state import Order
 from domain.order_status import LABELS, shown
@@ -73,6 +75,8 @@ TOPICS = frozenset(kind.TOPIC for kind in PAYMENT_FACTS + CASE_FACTS) | frozense
         RefundRetried,
         *get_args(ReturnEvent),
         PlacedInExchange,
+        OrderCompleted,
+        *get_args(ReplacementEvent),
         StatusOverridden,
         OverrideEnded,
         FeedbackGiven,

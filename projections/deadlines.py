@@ -20,7 +20,7 @@ from projections import checkpoint
 from projections.engine import create_tables
 
 NAME = "deadlines"
-VERSION = 3
+VERSION = 3  # 2: the shop; 3: completion and papers
 LOOK_AGAIN_SECONDS = 5.0  # doubled with each look that found nothing to do, or failed
 LOOK_AGAIN_SECONDS_MAX = 3_600.0
 DOUBLINGS_MAX = 16

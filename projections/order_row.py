@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from domain import order_fold, order_papers, parcel
 from domain.case_facts import CASE_FACTS
+from domain.completion_facts import OrderCompleted
 from domain.frozen import replace
 from domain.message import EVENT_TYPES, Recorded, Sealed
 from domain.order_facts import (
@@ -76,6 +77,7 @@ class OrderStatus:
     tax_minor: int = 0  # at placement
     shipped: Told | None = None  # the first parcel that left
     delivered: Told | None = None  # the last that arrived
+    completed: Told | None = None
     estimates: tuple[Estimate, ...] = ()  # all that were given, in the order they were recorded
     parcels: Mapping[str, Parcel] = field(default_factory=dict)
     payments: Mapping[str, PaymentTold] = field(default_factory=dict)
@@ -185,6 +187,8 @@ def _told(  # noqa: C901 - a table
             return _dispatched(row, event, position)
         case OrderDelivered():
             return _delivered(row, event, position)
+        case OrderCompleted():
+            return {"completed": Told(event.at, position)}
         case RefundRequested():
             refund = RefundTold(
                 event.amount_minor, event.reason, event.at, position, text=event.text

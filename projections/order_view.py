@@ -9,6 +9,7 @@ from domain import order_alerts
 from domain.order_facts import Exemption
 from domain.order_line import OrderLine
 from domain.order_money import settlement
+from domain.order_replacement_state import Replacement
 from domain.order_state import Order
 from domain.order_status import facts, shown
 from domain.parcel import Parcel
@@ -70,6 +71,8 @@ def view(row: OrderStatus) -> dict[str, Any]:
         ],
         "alerts": [alert._asdict() for alert in order_alerts.standing(order)],
         "exchange_of": order.exchange_of,
+        "replacement_of": order.replacement_of,
+        "replacements": [_replacement(key, one) for key, one in order.replacements.items()],
         "parcels": [_parcel(row, key, told) for key, told in row.parcels.items()],
         "contact": order.contact,
         "shipping_address": order.shipping_address,
@@ -177,6 +180,7 @@ def _line(line: OrderLine, includes_tax: bool) -> dict[str, Any]:
                 "refused",
                 "refunded",
                 "returned",
+                "replaced",
             )
         },
     }
@@ -236,6 +240,20 @@ def _return(row: OrderStatus, return_id: str, told: ReturnTold) -> dict[str, Any
     }
 
 
+def _replacement(order_id: str, one: Replacement) -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "reason": one.reason,
+        "parcel_id": one.parcel_id,
+        "at": one.at,
+        "lines": [
+            {"line_no": no, "quantity": quantity_json(units)}
+            for no, units in one.units.items()
+            if units > 0
+        ],
+    }
+
+
 def _parcel(row: OrderStatus, parcel_id: str, parcel: Parcel) -> dict[str, Any]:
     known = row.order.parcels.get(parcel_id)
     return {
@@ -261,6 +279,7 @@ def _times(row: OrderStatus) -> dict[str, dict[str, Any] | None]:
         "shipped": _told(row.shipped),
         "estimated": _estimated(row, row.estimated_at),
         "delivered": _told(row.delivered),
+        "completed": _told(row.completed),
     }
 
 

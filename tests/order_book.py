@@ -15,6 +15,7 @@ from domain import (
     invoice_facts,
     order_facts,
     payment_facts,
+    replacement_facts,
     return_facts,
     stock_item,
 )
@@ -119,6 +120,13 @@ class Book:
                     refund.lines = {}
                 if fact.fee_minor:
                     assert order.fees.pop() == fact.fee_minor
+            case replacement_facts.OrderReplaced():
+                _count(order, "replaced", fact.lines)
+                for no in {item.line_no for item in fact.lines}:
+                    line, given = order.lines[no], order.refunded_line(no)[0]
+                    assert given + line.replaced <= line.quantity
+            case replacement_facts.ReplacementWithdrawn():
+                _count(order, "replaced", fact.lines, -1)
             case return_facts.ReturnReceived():
                 _count(order, "returned", fact.lines)
                 self._shipped(order, [one for one in fact.lines if one.restocked], 1)
@@ -140,6 +148,7 @@ class Book:
                 new.dispatched, new.delivered = old.dispatched, old.delivered
                 new.returned, new.short = old.returned, old.short
                 new.changed = old.changed
+                new.replaced = old.replaced
         order.lines |= after
 
     def _cancelled(self, order: Order, fact: order_facts.OrderCancelled) -> None:
@@ -264,7 +273,7 @@ class Book:
             cents = len(order.refunds) + 1
             assert 0 <= given <= share(sold.gross, sold.quantity, more) + cents
             return
-        assert units + more <= sold.quantity
+        assert units + more + sold.replaced <= sold.quantity
         part = share(sold.gross, sold.quantity, units + more) - worth
         less = fact.return_id is not None or order.written_off or sold.returned
         less = less or any(not one.lines for one in order.refunds.values())

@@ -45,6 +45,7 @@ class Line:
     delivered: int = 0
     returned: int = 0
     changed: bool = False  # in price or units, after some of it was refunded
+    replaced: int = 0  # another order stands for them
 
     def owed(self) -> int:
         return self.gross - share(self.gross, self.quantity, self.cancelled + self.refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis.stateful import rule
 
 from domain.order_state import Order
 from domain.parcel import Parcel
-from tests import given_orders, given_returns
+from tests import arrivals, given_orders, given_returns
 from tests.order_moves import AMOUNTS, UNITS, WHICH, Moves, pick, several
 
 RETURN_STEPS = {  # step -> the statuses that it leads on from
@@ -100,6 +102,34 @@ class ReturnMoves(Moves):
             ids = {"return_id": name, "order_id": order.order_id, "refund_id": self.name()}
             if came:
                 self.run(given_returns.take_back(*came, **ids, refund=refunded))
+
+    @rule(which=WHICH, units=st.none() | UNITS, how=st.sampled_from(["short", "damaged"]))
+    def replace(self, which: int, units: int | str | None, how: str) -> None:
+        for order, no, asked in self.delivered(which, units):
+            self.run(self.replacement(order, (no, asked), reason=how))
+
+    @rule(which=WHICH, units=st.none() | UNITS)
+    def lose(self, which: int, units: int | str | None) -> None:
+        """A parcel is lost, and some units of it are sent once more, or all."""
+        for parcel in pick(which, self.on_the_way()):
+            self.run(given_orders.scan("lost", self.now, parcel.parcel_id))
+            for item in pick(which // 3, parcel.contents):
+                lines = [] if units is None else [(item.line_no, units)]
+                of: dict[str, Any] = {"reason": "lost", "parcel_id": parcel.parcel_id}
+                self.run(self.replacement(item.order_id, *lines, **of))
+
+    def replacement(self, order: str, *lines: tuple[int, int | str], **more: Any) -> Any:
+        new = self.name()
+        ids: dict[str, Any] = {"order_id": order, "numbers": (f"number-{new}",)}
+        return arrivals.replace(*lines, new=new, **(ids | more))
+
+    @rule(which=WHICH, days=st.sampled_from([0, 1, 9]), said=st.booleans())
+    def complete(self, which: int, days: int, said: bool) -> None:
+        self.now += timedelta(days=days)
+        arrived = (one for one in self.orders() if any(p.delivered for p in one.parcels.values()))
+        for order in pick(which, arrived if which % 4 else self.orders()):
+            one = arrivals.confirm if said else partial(arrivals.complete, self.now)
+            self.run(one(order_id=order.order_id))
 
     @rule(which=WHICH, units=st.none() | UNITS, price=AMOUNTS)
     def exchange(self, which: int, units: int | str | None, price: int) -> None:

@@ -111,6 +111,8 @@ INTERFACE = {
     "POST /v1/orders/{}/returns/{}/receive",
     "POST /v1/orders/{}/returns/{}/close",
     "POST /v1/orders/{}/exchanges",
+    "POST /v1/orders/{}/replacements",
+    "POST /v1/orders/{}/confirm-receipt",
     "POST /v1/evidence",
     "GET /v1/evidence/{}",
     "POST /v1/orders/{}/notes",
@@ -319,6 +321,16 @@ def send_example_of_exchange(api: Api, examples: Examples) -> None:
     examples.send(f"{ORDER}/exchanges", order_id=third)
 
 
+def send_examples_of_arrivals(api: Api, examples: Examples) -> None:
+    one = f"/v1/orders/{examples.send('/v1/orders')['order_id']}"
+    api.made(f"{one}/payments", {"method": "alipay", "amount_minor": 21_000, "reference": "all"})
+    lines = {"lines": [{"line_no": 1, "quantity": 2}, {"line_no": 2, "quantity": 1}]}
+    parcel = api.made(f"{one}/parcels", lines)["parcel_id"]
+    api.made(f"/v1/parcels/{parcel}/dispatch", {"carrier": "sf", "tracking_number": "SF-ARRIVES"})
+    examples.send(f"{ORDER}/confirm-receipt", order_id=one.rsplit("/", 1)[1])
+    examples.send(f"{ORDER}/replacements", order_id=one.rsplit("/", 1)[1])
+
+
 def test_every_example_runs(api: Api, described: Json) -> None:
     examples = Examples(api, described)
     order = ORDER
@@ -371,6 +383,7 @@ def test_every_example_runs(api: Api, described: Json) -> None:
     send_examples_of_money(api, examples)
     send_examples_of_cases(api, examples)
     send_example_of_exchange(api, examples)
+    send_examples_of_arrivals(api, examples)
 
     with_example = {
         (method, path)

@@ -12,6 +12,7 @@ import pytest
 from commands.settings import Settings
 from commands.store import Store
 from domain import deadlines, desk
+from domain.completion_commands import CompleteOrder
 from domain.deadlines import TICK, Deadline, in_order
 from domain.desk_names import order_stream
 from domain.message import Command, Event, Rejected
@@ -31,6 +32,7 @@ from tests import given_money, given_orders
 from tests.clock import Clock
 from tests.given import NOON, World
 from tests.histories import History, write
+from tests.papers import SELLERS
 from tests.scale import scale
 from workers.deadline_rows import Streams
 
@@ -79,6 +81,7 @@ def probes(order: Order, policy: PolicyVersion, at: datetime) -> Iterator[Comman
         yield ChargeLateFee(**body)
     if "refund_overpayment" not in confirm:
         yield RefundOverpayment(actor="deadlines", **body)
+    yield CompleteOrder(**body)
     for hours in policy.rules.payment.reminder_hours:
         yield RemindPayment(hours_before=hours, **body)
     for name in order.money.authorisations:
@@ -97,7 +100,9 @@ def would(world: World, command: Command) -> list[Event]:
     return [event for events in decision.events.values() for event in events]
 
 
-def named(order: Order, one: Deadline, at: datetime) -> Command:
+def named(world: World, order: Order, one: Deadline, at: datetime) -> Command:
+    if one.kind in deadlines.PAPERS:
+        return deadlines.paper(one, order, policy_of(world, order), SELLERS, at)
     return deadlines.command(order_stream(order.order_id), one, at)
 
 
@@ -106,7 +111,7 @@ def key(command: Command) -> tuple[Any, ...]:
 
 
 def due(world: World, order: Order) -> list[Deadline]:
-    return deadlines.due(order, policy_of(world, order))
+    return deadlines.due(order, policy_of(world, order), SELLERS)
 
 
 def catch_up(world: World, order_id: str, at: datetime) -> int:
@@ -114,8 +119,9 @@ def catch_up(world: World, order_id: str, at: datetime) -> int:
     rounds = 0
     while todo := [one for one in due(world, world.order(order_id)) if one.due_at <= at]:
         before = len(world.events[order_stream(order_id)])
-        for one in todo:
-            world.run(named(world.order(order_id), one, at))
+        order = world.order(order_id)
+        for command in [named(world, order, one, at) for one in todo]:
+            world.run(command)
         assert len(world.events[order_stream(order_id)]) > before, todo
         rounds += 1
     return rounds
@@ -130,13 +136,16 @@ def test_each_deadline_can_be_met_at_its_time_and_not_before(rules: dict[str, An
         for deadline in todo:
             seen.add(deadline.kind)
             if deadline.due_at >= one.now:  # What is long due may have been overtaken.
-                assert would(one.world, named(order, deadline, deadline.due_at)), deadline
-            early = named(order, deadline, deadline.due_at - TICK)
-            assert not would(one.world, early), deadline
+                assert would(one.world, named(one.world, order, deadline, deadline.due_at)), (
+                    deadline
+                )
+            early = named(one.world, order, deadline, deadline.due_at - TICK)
+            # Papers wait for a fact, not for a time.
+            assert deadline.kind in deadlines.PAPERS or not would(one.world, early), deadline
     assert {"payment_reminder", "payment_overdue", "authorisation_expiry"} <= seen
     assert {"refund_overdue"} <= seen
     if not rules:
-        assert {"cancel_overdue", "overpayment"} <= seen
+        assert {"cancel_overdue", "overpayment", "completion", "invoice"} <= seen
 
 
 @pytest.mark.parametrize("rules", POLICIES)
@@ -145,7 +154,8 @@ def test_the_clock_brings_about_nothing_that_is_not_named(rules: dict[str, Any])
         policy = policy_of(one.world, order)
         todo = due(one.world, order)
         at = one.now + timedelta(days=one.random.randint(0, 400))
-        allowed = {key(named(order, d, at)) for d in todo if d.due_at <= at}
+        timed = [d for d in todo if d.due_at <= at and d.kind not in deadlines.PAPERS]
+        allowed = {key(named(one.world, order, d, at)) for d in timed}
         for command in probes(order, policy, at):
             assert key(command) in allowed or not would(one.world, command), command
 
@@ -198,7 +208,7 @@ def test_on_a_real_ledger_the_rows_are_what_is_due(settings: Settings, rules: An
             if not state.placed:
                 continue
             policy = streams[policy_stream("main")][1].versions[state.policy_version]
-            found |= {(order_id, d) for d in deadlines.due(state, policy)}
+            found |= {(order_id, d) for d in deadlines.due(state, policy, settings.sellers)}
             world = World(states={name: state for name, (_, state) in streams.items()})
             for command in probes(state, policy, at):
                 assert not would_on(world, clock, command), command

@@ -15,6 +15,7 @@ from domain import desk_names
 from domain.account_commands import ACCOUNT_CHANGES
 from domain.account_facts import ExposureTaken
 from domain.case_commands import HoldOrder, RejectOrder, ReleaseHold
+from domain.completion_commands import COMPLETION_COMMANDS
 from domain.invoice_commands import IssueCreditNote, IssueInvoice
 from domain.message import Command, Decision
 from domain.order_commands import DIMENSIONS, ORDER_CHANGES, AddNote, ApproveOrder, EndOverride
@@ -34,6 +35,7 @@ from domain.payment_commands import (
 from domain.placement_commands import AmendOrder, PlaceOrder
 from domain.policy import PublishPolicy
 from domain.refund_commands import REFUND_CHANGES, RETURN_CHANGES, ExchangeOrder
+from domain.replacement_commands import ReplaceOrder
 from domain.stock_item import AdjustStock, ReceiveStock
 from tests.money_moves import MoneyMoves
 from tests.order_counts import Line, milli
@@ -62,6 +64,7 @@ COMMANDS = {
     *get_args(ParcelCommand),
     *(PlaceOrder, ExchangeOrder, MovePayment, ReceiveStock, AdjustStock, PublishPolicy),
     *(ApproveOrder, RejectOrder, HoldOrder, ReleaseHold),
+    *(ReplaceOrder, *COMPLETION_COMMANDS),
 }.difference(NO_MONEY)
 
 
@@ -163,6 +166,7 @@ class Orders(MoneyMoves, ReturnMoves):
             short = line.short or line.sku not in KEPT
             assert line.reserved == left or (short and 0 <= line.reserved < left)
             assert line.changed or told.refunded_line(no)[0] <= line.quantity
+            assert 0 <= line.replaced == milli(order.lines[no].replaced) <= line.dispatched
             assert milli(order.lines[no].reserved) == line.reserved
             assert order.lines[no].owed_minor == line.owed()
             self.nothing_comes_back_twice(no, line, order)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 
 import psycopg
 import structlog
@@ -17,9 +18,9 @@ from commands.settings import Settings
 from commands.store import Store
 from domain import deadlines
 from domain.deadlines import Deadline
-from domain.message import Recorded, StreamName
+from domain.message import Command, Recorded, StreamName
 from domain.order_state import Order
-from domain.policy import pinned, policy_stream
+from domain.policy import PolicyVersion, pinned, policy_stream
 from projections import checkpoint
 from projections import deadlines as model
 from projections.deadlines import NAME
@@ -41,6 +42,7 @@ class Streams:
 
     def __init__(self, settings: Settings) -> None:
         self.store = Store(settings)
+        self.sellers = settings.sellers
         vault = Vault(settings.name, settings.master_key_bytes())
         self.runner = BatchRunner(self.store, vault)
 
@@ -58,16 +60,27 @@ class Streams:
         imported = connection.execute(IMPORTED, [ids]).fetchall() if ids else []
         return names - {StreamName(*row) for row in imported}
 
+    def due(self, name: StreamName, loaded: Mapping[StreamName, Loaded]) -> list[Deadline]:
+        """What is and becomes due of one stream that was loaded."""
+        _, state = loaded.get(name, (0, None))
+        if state is None:
+            return []
+        if isinstance(state, Order):
+            return deadlines.due(state, _policy(state, loaded), self.sellers)
+        return deadlines.due_of_account(state)
 
-def due(name: StreamName, loaded: dict[StreamName, Loaded]) -> list[Deadline]:
-    """What is and becomes due of one stream that was loaded."""
-    _, state = loaded.get(name, (0, None))
-    if state is None:
-        return []
-    if isinstance(state, Order):
-        _, policy = loaded[policy_stream(state.shop)]
-        return deadlines.due(state, pinned(policy, state.policy_version))
-    return deadlines.due_of_account(state)
+    def command(self, row: model.Row, loaded: Mapping[StreamName, Loaded], at: datetime) -> Command:
+        """What does it on the state that was loaded."""
+        if row.deadline.kind not in deadlines.PAPERS:
+            return deadlines.command(row.stream, row.deadline, at)
+        state: Order = loaded[row.stream][1]
+        policy = _policy(state, loaded)
+        return deadlines.paper(row.deadline, state, policy, self.sellers, at)
+
+
+def _policy(state: Order, loaded: Mapping[StreamName, Loaded]) -> PolicyVersion:
+    _, policy = loaded[policy_stream(state.shop)]
+    return pinned(policy, state.policy_version)
 
 
 def _shop(name: StreamName, loaded: dict[StreamName, Loaded]) -> str | None:
@@ -131,7 +144,7 @@ class DeadlineRows:
             after = {
                 model.Row(name, one, _shop(name, loaded))
                 for name in names
-                for one in due(name, loaded)
+                for one in self._streams.due(name, loaded)
             }
             if before != after:
                 model.replace(connection, names, after)

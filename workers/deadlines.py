@@ -23,12 +23,11 @@ from commands.planning import Outcome
 from commands.runner import Conflict, digest
 from commands.settings import Settings
 from commands.store import Store, notify
-from domain import deadlines
 from domain.deadlines import ACTOR, in_order
 from domain.message import Attempt, Command, StreamName
 from projections import deadlines as model
 from projections.deadlines import Row
-from workers.deadline_rows import DeadlineRows, Streams, due
+from workers.deadline_rows import DeadlineRows, Streams
 from workers.following import RETRY_SECONDS, followed
 
 ROWS_MAX = 100  # in one transaction
@@ -109,12 +108,12 @@ class Clerk:
         at a stream, and after however long a time, its facts come in the same order.
         """
         loaded = self._streams.load(connection, streams)
-        rows = [Row(name, one) for name in streams for one in due(name, loaded)]
+        rows = [Row(name, one) for name in streams for one in self._streams.due(name, loaded)]
         rows = [row for row in rows if row.deadline.due_at <= now]
         return [
             Sent(
                 row,
-                deadlines.command(row.stream, row.deadline, now),
+                self._streams.command(row, loaded, now),
                 self._attempt(row, loaded[row.stream][0]),
             )
             for row in sorted(rows, key=lambda row: in_order(row.deadline))

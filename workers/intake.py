@@ -33,6 +33,7 @@ from domain.payment_facts import OrderReinstated
 from domain.phone import reaches_one_person
 from domain.policy import pinned, policy_stream
 from domain.policy_rules import ExceptionRules
+from domain.replacement_facts import PlacedAsReplacement
 from domain.return_facts import PlacedInExchange
 from projections import checkpoint
 from projections import intake as model
@@ -50,7 +51,14 @@ TRIES_MAX = 5
 
 CHANGES = frozenset(
     kind.TOPIC
-    for kind in (LinesAmended, OrderCancelled, OrderReinstated, OrderVoided, PlacedInExchange)
+    for kind in (
+        LinesAmended,
+        OrderCancelled,
+        OrderReinstated,
+        OrderVoided,
+        PlacedInExchange,
+        PlacedAsReplacement,
+    )
 )
 SUSPECTED = Counter("ledger_intake_suspected", "Orders that looked wrong, of those it compared")
 
