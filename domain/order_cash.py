@@ -8,6 +8,7 @@ from datetime import datetime
 from domain.message import Event, Rejected
 from domain.order_facts import LineQuantity, OrderDelivered
 from domain.order_line import OrderLine
+from domain.order_lines import known_parcel
 from domain.order_payment import Decider, not_void
 from domain.order_reinstating import Free
 from domain.order_state import Order
@@ -51,9 +52,7 @@ def refuse(
 ) -> list[Event]:
     """The parcel's goods are owed no longer; they are on their way back. Raises Rejected."""
     not_void(state)
-    parcel = state.parcels.get(command.parcel_id)
-    if parcel is None:
-        raise Rejected("parcel_not_found", parcel_id=command.parcel_id)
+    parcel = known_parcel(command.parcel_id, state)
     if command.parcel_id in state.money.refused:
         return []
     if state.payment_method != CASH_ON_DELIVERY:

@@ -17,7 +17,7 @@ from domain.message import Rejected
 from domain.money import Currency, minor_digits, shown_minor, split
 from domain.order_facts import Discount, Exemption, Line
 from domain.order_line import ZERO, OrderLine, gross_minor, order_line, repriced
-from domain.order_state import Order
+from domain.order_state import Order, OrderParcel
 from domain.placement_commands import AmendLineBody, AmendOrder, LineBody, PlaceOrder
 from domain.pricing import (
     AMOUNT_MINOR_MAX,
@@ -188,6 +188,14 @@ def known_line(state: Order, line_no: int) -> OrderLine:
             "unknown_line", f"line {line_no}; the order has {known}", line_no=line_no, lines=known
         )
     return line
+
+
+def known_parcel(parcel_id: str, state: Order) -> OrderParcel:
+    """Raises Rejected `parcel_not_found`."""
+    parcel = state.parcels.get(parcel_id)
+    if parcel is None:
+        raise Rejected("parcel_not_found", parcel_id=parcel_id)
+    return parcel
 
 
 def _require_removable(line: OrderLine) -> None:

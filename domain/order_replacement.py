@@ -17,7 +17,7 @@ from domain.message import Event, Rejected
 from domain.order_facts import LineQuantity, OrderCancelled, OrderVoided
 from domain.order_hold import not_disputed, not_held
 from domain.order_line import ZERO
-from domain.order_lines import known_line
+from domain.order_lines import known_line, known_parcel
 from domain.order_payment import not_void
 from domain.order_refund import require_evidence, require_line_left
 from domain.order_replacement_state import LOST, lost_units, refunded_as_lost, replaced_units
@@ -71,13 +71,6 @@ def replaced(command: ReplaceOrder, state: Order, policy: PolicyVersion) -> list
     ]
 
 
-def _known(parcel_id: str, state: Order) -> OrderParcel:
-    parcel = state.parcels.get(parcel_id)
-    if parcel is None:
-        raise Rejected("parcel_not_found", parcel_id=parcel_id)
-    return parcel
-
-
 def _require_room(no: int, asked: Decimal, left: Decimal, what: str) -> None:
     if asked > left:
         raise Rejected(
@@ -96,7 +89,7 @@ def _require_room(no: int, asked: Decimal, left: Decimal, what: str) -> None:
 def _of_lost(command: ReplaceOrder, state: Order) -> Units:
     """Units of a lost parcel: those named, or all that nobody has made good yet."""
     assert command.parcel_id is not None, "a body without it is refused"
-    parcel = _known(command.parcel_id, state)
+    parcel = known_parcel(command.parcel_id, state)
     _require_lost(command.parcel_id, parcel)
     if state.payment_method == CASH_ON_DELIVERY:
         raise Rejected(
@@ -159,7 +152,7 @@ def _of_arrived(command: ReplaceOrder, state: Order) -> Units:
     """Units that were delivered, by what the carrier says: damaged, or missing in the parcel."""
     asked = {item.line_no: item.quantity for item in command.lines or []}
     parcel_id = command.parcel_id
-    if parcel_id is not None and not _known(parcel_id, state).delivered:
+    if parcel_id is not None and not known_parcel(parcel_id, state).delivered:
         raise Rejected(
             "parcel_not_delivered", "its units have not arrived yet", parcel_id=parcel_id
         )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from domain.command_types import LineQuantityBody
 from domain.message import Event, Rejected
 from domain.order_line import ZERO
-from domain.order_lines import known_line
+from domain.order_lines import known_line, known_parcel
 from domain.order_payment import not_void
 from domain.order_state import COMING_BACK, Order, OrderParcel
 from domain.payment_terms import CASH_ON_DELIVERY
@@ -22,7 +22,7 @@ from domain.values import quantity_json
 def request_intercept(command: RequestIntercept, state: Order) -> list[Event]:
     """Raises Rejected for a parcel that has not left, has arrived, or is back already."""
     not_void(state)
-    parcel = _known(command.parcel_id, state)
+    parcel = known_parcel(command.parcel_id, state)
     if parcel.intercept_requested:
         return []
     if not parcel.on_its_way:
@@ -36,13 +36,6 @@ def request_intercept(command: RequestIntercept, state: Order) -> list[Event]:
             at=command.at,
         )
     ]
-
-
-def _known(parcel_id: str, state: Order) -> OrderParcel:
-    parcel = state.parcels.get(parcel_id)
-    if parcel is None:
-        raise Rejected("parcel_not_found", parcel_id=parcel_id)
-    return parcel
 
 
 def _not_on_its_way(parcel_id: str, parcel: OrderParcel) -> Rejected:
@@ -59,7 +52,7 @@ def require_coming_back(parcel_id: str, asked: Iterable[LineQuantityBody], state
     """Raises Rejected unless the parcel comes back undelivered with these units in it. What was
     refused at the door comes back, whatever the carrier tells.
     """
-    parcel = _known(parcel_id, state)
+    parcel = known_parcel(parcel_id, state)
     if parcel_id not in state.money.refused:
         _require_paid_before(parcel_id, state)
         _require_returning(parcel_id, parcel)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import structlog
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import dict_row
 
+from domain.message import Recorded
+
 ERROR_CHARACTERS_MAX = 500
+
+log = structlog.get_logger()
 
 # `event_at`: recorded_at of the last event folded in. `parked`: the first event of a key that could
 # not be folded; that key's later events wait in the ledger, in order.
@@ -88,6 +93,16 @@ def move(
 def park(connection: Connection[Any], name: str, key: str, position: int, error: Exception) -> None:
     text = f"{type(error).__name__}: {error}".replace("\x00", "")[:ERROR_CHARACTERS_MAX]
     connection.execute(PARK, [name, key, position, text])
+
+
+def pass_over(
+    connection: Connection[Any], name: str, one: Recorded, after: int, error: Exception
+) -> None:
+    """Go on behind a fact that could not be worked on: it is parked under its key and position."""
+    log.error("parked", projection=name, key=one.key, error=repr(error)[:ERROR_CHARACTERS_MAX])
+    with connection.transaction():
+        move(connection, name, after, one.position, one.recorded_at)
+        park(connection, name, f"{one.key}/{one.position}", one.position, error)
 
 
 def parked_keys(connection: Connection[Any], name: str) -> set[str]:

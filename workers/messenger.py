@@ -121,10 +121,7 @@ class MessageQueue:
         self, connection: Connection, one: Recorded, after: int, error: Exception
     ) -> int:
         """Its message is not sent. Who looks at what is parked finds the order and the position."""
-        log.error("parked", projection=NAME, key=one.key, error=repr(error)[:500])
-        with connection.transaction():
-            checkpoint.move(connection, NAME, after, one.position, one.recorded_at)
-            checkpoint.park(connection, NAME, f"{one.key}/{one.position}", one.position, error)
+        checkpoint.pass_over(connection, NAME, one, after, error)
         return one.position
 
     def release(self, connection: Connection, key: str) -> None:
