@@ -15,6 +15,7 @@ from domain.message import StreamName
 from domain.order_same_payment import Reveal, as_it_is
 from domain.order_state import Order
 from domain.payment_commands import (
+    AuthorisePayment,
     CancelOverdue,
     MovePayment,
     OpenChargeback,
@@ -114,12 +115,21 @@ def money_answer(command: Any, state: Order, reveal: Reveal = as_it_is) -> dict[
 
 def _known_before(command: Any, state: Order, reveal: Reveal) -> dict[str, Any]:
     """Of money that may be told twice: whether it was, and the id that it is known by."""
+    if isinstance(command, AuthorisePayment):
+        return _held_before(command, state)
     if not isinstance(command, RecordPayment | RecordRemittance):
         return {}
     known = order_same_payment.known_as(command, state, reveal)
     if known is None:
         return {}
     return {"payment_id": known, "outcome": _outcome(known, state), "already_recorded": True}
+
+
+def _held_before(command: AuthorisePayment, state: Order) -> dict[str, Any]:
+    if not order_same_payment.is_held(command, state):
+        return {}
+    held = order_same_payment.held_as(command.method, command.reference, state) or ""
+    return {"payment_id": held, "outcome": _outcome(held, state), "already_recorded": True}
 
 
 def _outcome(payment_id: str, state: Order) -> str:

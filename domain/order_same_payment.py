@@ -1,8 +1,8 @@
 """Whether money that a person or a shop records is known already: the same payment, told twice.
 
 Only who records it can know; so what looks alike is taken for the same, is answered with the first
-one's id, and `another_than` says that it is another one. What a provider tells has ids of its own
-and never comes by here.
+one's id, and `another_than` says that it is another one. What a provider tells has ids of its own;
+only a charge that a person has typed before is looked for by its reference.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import date, datetime
 from typing import Any, TypeAlias
 
 from domain.message import Command, Rejected
-from domain.order_money import Payment, shown
+from domain.order_money import Authorisation, Payment, shown
 from domain.order_state import Order
-from domain.payment_commands import RecordPayment, RecordRemittance
+from domain.payment_commands import AuthorisePayment, RecordPayment, RecordRemittance
 
 # Whose reference names one payment for ever. Elsewhere people write an order's number there, or the
 # batch of a carrier, so that several payments have one reference.
@@ -31,6 +31,8 @@ def as_it_is(value: Any) -> Any:
 
 def is_known(command: Command, state: Order, reveal: Reveal) -> bool:
     """Whether it is money that was recorded before. Raises Rejected."""
+    if isinstance(command, AuthorisePayment):
+        return is_held(command, state)
     if not isinstance(command, RecordPayment | RecordRemittance):
         return False
     return known_as(command, state, reveal) is not None
@@ -54,6 +56,52 @@ def known_as(command: Told, state: Order, reveal: Reveal = as_it_is) -> str | No
         return None
     found = (one for one, known in alike.items() if _agrees(command, known, reveal))
     return next((one for one in found if _same_day(command, alike[one])), None)
+
+
+def held_as(method: str, reference: str, state: Order) -> str | None:
+    """The id that money under a reference of its own is held by, whoever has said so."""
+    found = (
+        payment_id
+        for payment_id, held in state.money.authorisations.items()
+        if method in OWN_REFERENCES and _is_of(held, method, reference)
+    )
+    return next(found, None)
+
+
+def is_held(command: AuthorisePayment, state: Order) -> bool:
+    """Whether it is held, or taken, already. Raises Rejected where that has another amount."""
+    if command.payment_id in state.payments or command.payment_id in state.money.authorisations:
+        return False
+    held = held_as(command.method, command.reference, state)
+    if held is None:
+        return False
+    known = state.money.authorisations[held]
+    if known.amount_minor != command.amount_minor:
+        raise _reference_used(held, known, state)
+    return True
+
+
+def typed_as(method: str, reference: str, amount_minor: int, state: Order) -> str | None:
+    """The id of the payment that a person has recorded of a charge before its provider told of it.
+    Raises Rejected `payment_reference_used` where only other amounts were.
+    """
+    if method not in OWN_REFERENCES:
+        return None
+    typed = {
+        payment_id: known
+        for payment_id, known in state.payments.items()
+        if not known.voided and _is_of(known, method, reference)
+    }
+    for payment_id, known in typed.items():
+        if known.amount_minor == amount_minor:
+            return payment_id
+    for payment_id, known in typed.items():
+        raise _reference_used(payment_id, known, state)
+    return None
+
+
+def _is_of(known: Payment | Authorisation, method: str, reference: str) -> bool:
+    return (known.method, known.reference) == (method, reference)
 
 
 def _is_own(command: Told) -> bool:
@@ -112,7 +160,7 @@ def _day(time: datetime | None) -> date | None:
     return time and time.date()
 
 
-def _reference_used(payment_id: str, known: Payment, state: Order) -> Rejected:
+def _reference_used(payment_id: str, known: Payment | Authorisation, state: Order) -> Rejected:
     return Rejected(
         "payment_reference_used",
         f"{known.method} {known.reference} is payment {payment_id} of "

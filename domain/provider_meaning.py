@@ -8,6 +8,7 @@ from typing import Any
 from domain.message import Command, Rejected
 from domain.order_money import ACCOUNT_METHODS
 from domain.order_refund_state import Refund
+from domain.order_same_payment import OWN_REFERENCES, held_as, typed_as
 from domain.order_state import Order
 from domain.payment_commands import (
     AuthorisePayment,
@@ -49,6 +50,13 @@ def _charge_id(notice: NoticeReceived) -> str:
     return their_id(notice.provider, notice.payment)
 
 
+def _held_id(notice: NoticeReceived, state: Order) -> str:
+    """The id that the charge is held by, which a person may have recorded before it was told."""
+    known = state.money.authorisations
+    own = _charge_id(notice)
+    return own if own in known else held_as(notice.method, notice.payment, state) or own
+
+
 def _authorised(command: ApplyNotice, notice: NoticeReceived, _state: Order) -> list[Command]:
     held = AuthorisePayment(
         order_id=command.order_id,
@@ -67,7 +75,11 @@ def _captured(command: ApplyNotice, notice: NoticeReceived, state: Order) -> lis
     payment of its own where the authorisation is closed, or has not come in time.
     """
     payment_id = _capture_id(notice, state)
-    authorisation_id = _charge_id(notice)
+    if payment_id in state.money.authorisations:  # The hold has the charge's id already.
+        payment_id = their_id(notice.provider, notice.payment, notice.payment)
+    if _is_typed(payment_id, notice, state):
+        return []
+    authorisation_id = _held_id(notice, state)
     held = state.money.authorisations.get(authorisation_id)
     if notice.capture is not None and held is None and not command.final:
         raise Rejected("authorisation_not_found", payment_id=authorisation_id)
@@ -102,6 +114,15 @@ def _captured(command: ApplyNotice, notice: NoticeReceived, state: Order) -> lis
     ]
 
 
+def _is_typed(payment_id: str, notice: NoticeReceived, state: Order) -> bool:
+    """Whether a person has recorded the whole charge before. Captures of one share its reference,
+    so they are known by their own ids only. Raises Rejected `payment_reference_used`.
+    """
+    if notice.capture is not None or notice.key is not None or payment_id in state.payments:
+        return False
+    return typed_as(notice.method, notice.payment, notice.amount_minor, state) is not None
+
+
 def _capture_id(notice: NoticeReceived, state: Order) -> str:
     """Our own id where we asked for the capture."""
     if _asked_for(notice, state):
@@ -123,11 +144,11 @@ def _asked_for(notice: NoticeReceived, state: Order) -> bool:
     return notice.key is not None and any(notice.key in ids for ids in known)
 
 
-def _voided(command: ApplyNotice, notice: NoticeReceived, _state: Order) -> list[Command]:
+def _voided(command: ApplyNotice, notice: NoticeReceived, state: Order) -> list[Command]:
     return [
         VoidAuthorisation(
             order_id=command.order_id,
-            payment_id=_charge_id(notice),
+            payment_id=_held_id(notice, state),
             reason=f"voided at {notice.provider}",
             at=notice.at,
         )
@@ -146,7 +167,7 @@ def _failed(command: ApplyNotice, notice: NoticeReceived, state: Order) -> list[
             amount_minor=notice.amount_minor,
             reference=notice.payment,
             code=notice.code or "failed",
-            authorisation_id=_charge_id(notice) if _asked_for(notice, state) else None,
+            authorisation_id=_held_id(notice, state) if _asked_for(notice, state) else None,
             occurred_at=notice.at,
             at=command.at,
         )
@@ -175,16 +196,29 @@ def _disputed(command: ApplyNotice, notice: NoticeReceived, state: Order) -> lis
 
 def _disputed_payment(notice: NoticeReceived, state: Order) -> str:
     """Providers name the charge; of several captures it is the first that the sum fits in."""
-    charge = _charge_id(notice)
+    charge, held = _charge_id(notice), _held_id(notice, state)
     found = [
         payment_id
         for payment_id, payment in state.payments.items()
-        if charge in {payment_id, payment.authorisation_id}
+        if payment_id == charge or payment.authorisation_id == held
     ]
+    if not found:
+        found = _typed(notice, state)
     fits = [one for one in found if state.payments[one].here_minor >= notice.amount_minor]
     if not found:
         raise Rejected("payment_not_found", payment_id=charge)
     return (fits or found)[0]
+
+
+def _typed(notice: NoticeReceived, state: Order) -> list[str]:
+    """Payments that a person has recorded of the charge."""
+    return [
+        payment_id
+        for payment_id, payment in state.payments.items()
+        if not payment.voided
+        and notice.method in OWN_REFERENCES
+        and (payment.method, payment.reference) == (notice.method, notice.payment)
+    ]
 
 
 def _won(command: ApplyNotice, notice: NoticeReceived, _state: Order) -> list[Command]:

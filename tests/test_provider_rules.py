@@ -160,6 +160,18 @@ def test_the_same_fact_under_another_id_is_superseded() -> None:
     assert world.events[notice_stream("acme", "n-other")][-1].outcome == "superseded"  # type: ignore[attr-defined]
 
 
+def test_a_charge_that_was_held_is_taken_under_an_id_of_its_own() -> None:
+    """Also where the provider names no capture; nothing is held any more, and nothing paid twice"""
+    held, taken = told("authorised"), told("captured", minutes=5)
+    start = after(place("A", line()), *both(held, taken))
+    assert start.world.order().paid_minor == TOTAL
+    assert start.world.order().money.authorised_minor == 0
+    again = given(start.world, *both(told("captured", minutes=6))).world
+    assert again.order().paid_minor == TOTAL
+    other = after(place("A", line()), *both(taken, held)).world.order()
+    assert (other.paid_minor, other.money.authorised_minor) == (TOTAL, 0)
+
+
 def test_a_failure_told_after_the_success_changes_nothing() -> None:
     late = told("failed", "n-9", 0, code="card_declined")
     given(paid().world, late).when(apply(late)).topics("provider_notice.applied.v1")

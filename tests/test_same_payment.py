@@ -13,7 +13,8 @@ from domain.message import Rejected
 from domain.order_money import Payment
 from domain.payment_commands import RecordRemittance, RefuseDelivery, RequestCapture
 from domain.payment_facts import PaymentMovedIn
-from domain.provider_commands import ApplyNotice, RecordNotice
+from domain.provider import notice_stream
+from domain.provider_commands import ApplyNotice, AssignNotice, RecordNotice
 from tests.given import NOON, World, after, given, hours
 from tests.given_money import authorise, capture, money, move, pay, unrecord
 from tests.given_orders import deliver, dispatch, pack, place
@@ -114,20 +115,37 @@ def test_money_that_came_by_moving_is_known_by_its_reference() -> None:
     assert (told["payment_id"], told["already_recorded"]) == ("M-P1", True)
 
 
-def test_what_a_provider_tells_counts_by_its_own_ids_only() -> None:
-    """covers: R16: nothing that a person typed changes what a notice comes to."""
+def test_what_a_person_typed_before_its_provider_told_it_is_one_payment() -> None:
+    """covers: R16: both orders of arrival; another amount is set aside until a person looks."""
     said = {"kind": "captured", "order_ref": "A", "method": "alipay", "amount_minor": 4_000}
     ids = {"provider": "acme", "notice_id": "n-1", "payment": "2026022822001"}
     body = {**said, **ids, "occurred_at": NOON, "currency": "CNY", "at": NOON}
     notice = RecordNotice.model_validate(body)
     applied = ApplyNotice(provider="acme", notice_id="n-1", order_id="A", at=NOON)
-    for typed in (alipay("P1"), alipay("P1", 1_000)):
+    for typed, code in ((alipay("P1"), None), (alipay("P1", 1_000), "payment_reference_used")):
         world = given(after(place(), typed).world, notice, applied).world
-        assert sum(one.amount_minor for one in world.order().payments.values()) == (
-            4_000 + world.order().payments["P1"].amount_minor
-        )
+        assert [*world.order().payments] == ["P1"]
+        last = world.events[notice_stream("acme", "n-1")][-1]
+        assert getattr(last, "code", None) == code
+    wrong = given(after(place(), alipay("P1", 1_000)).world, notice, applied, unrecord()).world
+    again = AssignNotice(provider="acme", notice_id="n-1", order_id="A", at=NOON)
+    assert paid_in(given(wrong, again, applied).world) == 4_000
+    body |= {"kind": "chargeback_opened", "notice_id": "n-2", "dispute": "d", "code": "fraud"}
+    dispute = [RecordNotice.model_validate(body), applied.model_copy(update={"notice_id": "n-2"})]
+    disputed = given(after(place(), alipay("P1")).world, notice, applied, *dispute).world
+    assert disputed.order().payments["P1"].disputed_minor == 4_000
     told = given(after(place()).world, notice, applied).world
     assert told.answer(alipay("P1"))["already_recorded"]
+
+
+def test_what_is_held_under_a_reference_of_a_providers_is_held_once() -> None:
+    said = {"reference": "2026022822001", "method": "alipay"}
+    start = after(place(), authorise(4_000, **said))
+    start.when(authorise(4_000, "H2", **said)).nothing()
+    told = start.world.answer(authorise(4_000, "H2", **said))
+    assert (told["payment_id"], told["outcome"], told["already_recorded"]) == ("H1", "held", True)
+    refused = start.when(authorise(4_001, "H2", **said)).refused
+    refused("payment_reference_used", payment_id="H1", amount_minor=4_000)
 
 
 # -- who paid
