@@ -99,6 +99,7 @@ WORDS: dict[str, str] = {
     "DiscountBody.code": "As the customer types it; a coupon needs one",
     "DraftDiscountBody.code": "As the customer types it; a coupon needs one",
     "initiator": "Who wants it",
+    "by": "Who says so",
     # -- money
     "amount_minor": "In minor units of the order's currency; all that is open when absent",
     "PaymentBody.amount_minor": "What came in, in minor units of the order's currency",

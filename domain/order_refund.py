@@ -16,7 +16,6 @@ from domain.money import ratio_half_up
 from domain.order_facts import RefundApproved, RefundedLine, RefundRequested
 from domain.order_line import ZERO, OrderLine
 from domain.order_lines import known_line
-from domain.order_lowering import OF_SENT
 from domain.order_money import EXCHANGE, shown
 from domain.order_return_state import Return, refunded_units
 from domain.order_state import Order
@@ -276,7 +275,7 @@ def require_not_replaced(reason: str, asked_minor: int, state: Order) -> None:
     """
     replaced = sum(line.share(line.gross_minor, line.replaced) for line in state.lines.values())
     left = max(0, state.refundable_minor - replaced)
-    if reason in OF_SENT and replaced and asked_minor > left:
+    if reason in order_lowering.OF_SENT and replaced and asked_minor > left:
         raise Rejected(
             "units_are_replaced",
             f"{shown(asked_minor, state)} asked, {shown(left, state)} refundable as {reason}: for "

@@ -50,7 +50,7 @@ from domain.return_facts import PlacedInExchange
 from projections.engine import Projection, Table
 
 NAME = "customer_history"
-VERSION = 7
+VERSION = 8
 PAGE_ORDERS_MAX = 500
 
 # What moves the status or an amount. Contact and addresses do not: none of it is kept here.

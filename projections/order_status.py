@@ -23,7 +23,7 @@ from projections.order_row import TOPICS, OrderStatus, fold, keys
 from projections.order_view import view
 
 NAME = "order_status"
-VERSION = 8
+VERSION = 9
 TERM_CHARACTERS_MAX = 200
 PAGE_ORDERS_MAX = 500
 

@@ -177,7 +177,7 @@ def test_what_went_back_of_the_old_order_counts_first() -> None:
 def test_what_disputed_money_was_exchanged_for_is_held() -> None:
     ready = (pay(1_000, order_id="B", payment_id="P9"), pack((1, 1), order_id="B", parcel_id="L"))
     start = after(*sent(pay(10_000)), FOR_A_POT, *ready)
-    world = start.when(dispute()).topics("order.chargeback_opened.v1", *HELD)
+    world = start.when(dispute()).topics("order.chargeback_opened.v2", *HELD)
     given(world).when(dispute()).nothing()
     (case_id,) = world.order("B").cases.cases
     case = world.order("B").cases.cases[case_id]
@@ -207,12 +207,12 @@ def test_only_what_can_still_be_held_and_was_paid_with_it_is_held(gone: str) -> 
     if gone == "cancelled":
         world = given(world, cancel(order_id="B"), BACK).world
     disputed = dispute("P1" if gone == "another payment" else "P2")
-    given(world).when(disputed).topics("order.chargeback_opened.v1")
+    given(world).when(disputed).topics("order.chargeback_opened.v2")
 
 
 def test_a_cancelled_order_with_such_money_is_held_for_it_may_be_brought_back() -> None:
     start = after(*sent(pay(10_000)), FOR_A_POT, cancel(order_id="B"))
-    start.when(dispute()).topics("order.chargeback_opened.v1", *HELD)
+    start.when(dispute()).topics("order.chargeback_opened.v2", *HELD)
 
 
 def test_a_second_exchange_is_held_as_well() -> None:
@@ -220,7 +220,7 @@ def test_a_second_exchange_is_held_as_well() -> None:
     ship = (pay(1_000, order_id="B", payment_id="P9"), pack((1, 1), order_id="B", parcel_id="L"))
     again = exchange(line("CUP", 1), back=((1, 1),), order_id="B", numbers=("number-C",), **ids)
     start = after(*sent(pay(10_000)), FOR_A_POT, *ship, dispatch("L"), deliver("L"), again)
-    world = start.when(dispute()).topics("order.chargeback_opened.v1", *HELD)
+    world = start.when(dispute()).topics("order.chargeback_opened.v2", *HELD)
     assert (len(world.order("B").cases.holds), len(world.order("C").cases.holds)) == (0, 1)
     took = take_back((1, 1), return_id="T2", refund_id="R7", order_id="B")
     assert given(world, took).world.order("B").returns["T2"].status == "closed"

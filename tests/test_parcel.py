@@ -129,8 +129,8 @@ def test_an_unpaid_parcel_stays_unless_it_is_paid_later() -> None:
         )
 
 
-def test_money_given_back_is_missing_at_the_dispatch() -> None:
-    world = after(place(), pay(10000), pack((1, 2)), refund(4000))
+def test_money_for_goods_that_are_not_wanted_is_missing_at_the_dispatch() -> None:
+    world = after(place(), pay(10000), pack((1, 2)), refund(4000, reason="changed_mind"))
     world.when(dispatch()).refused("not_paid", due_minor=4000)
 
 
