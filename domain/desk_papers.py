@@ -12,7 +12,6 @@ from domain.invoice_commands import FapiaoCommand, IssueInvoice, PaperCommand
 from domain.message import Event, Rejected, StreamName
 from domain.order_state import Order
 
-
 NUMBER_TAKEN = "paper_number_taken"  # until one of the shops has another prefix
 
 
