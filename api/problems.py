@@ -175,6 +175,11 @@ def _no_read_models(_error: psycopg.errors.UndefinedTable) -> Problem:
     return busy("The read models are not there yet: the worker that keeps them has not run.")
 
 
+def _other_read_models(error: psycopg.errors.UndefinedColumn) -> Problem:
+    log.error("read model of another version", error=str(error).strip())
+    return busy("A read model is of another version: its worker, or a rebuild, has to run first.")
+
+
 def _invalid_request(error: RequestValidationError) -> Problem:
     return invalid(field_errors(error.errors(), skip=1))
 
@@ -212,6 +217,7 @@ HANDLERS: dict[type[Exception], Callable[[Any], Problem]] = {
     PoolTimeout: _no_connection,
     psycopg.OperationalError: _database_away,
     psycopg.errors.UndefinedTable: _no_read_models,
+    psycopg.errors.UndefinedColumn: _other_read_models,
     RequestValidationError: _invalid_request,
     Exception: _unexpected,
 }

@@ -68,7 +68,9 @@ __all__ = [
 ]
 
 # The next try may find it otherwise.
-NOT_FOR_EVER = frozenset({desk_orders.NUMBERS_TAKEN, INCOMPLETE, draft.INCOMPLETE})
+NOT_FOR_EVER = frozenset(
+    {desk_orders.NUMBERS_TAKEN, desk_papers.NUMBER_TAKEN, INCOMPLETE, draft.INCOMPLETE}
+)
 
 
 def decide(

@@ -12,6 +12,8 @@ from domain.invoice_commands import FapiaoCommand, IssueInvoice, PaperCommand
 from domain.message import Event, Rejected, StreamName
 from domain.order_state import Order
 
+NUMBER_TAKEN = "paper_number_taken"  # until one of the shops has another prefix
+
 
 def streams_of_paper(command: PaperCommand, loaded: States) -> set[StreamName]:
     """The order says the shop, the shop its series, the series the next number."""
@@ -39,7 +41,7 @@ def issue_paper(command: PaperCommand, write: Write) -> None:
     claim = paper_claim(taken.number)
     if write.states[claim] is not None:
         raise Rejected(
-            "paper_number_taken",
+            NUMBER_TAKEN,
             f"{taken.number} is a paper of another series: two shops share a prefix",
             number=taken.number,
         )

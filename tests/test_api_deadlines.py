@@ -126,6 +126,8 @@ def test_rows_of_an_older_version_are_found_out_anew(api: Api, clock: Clock, sho
     older = "UPDATE checkpoint SET version = 1 WHERE name = 'deadlines'"
     clock.connection.execute(older)
     assert upkeep.outdated(api.settings) == ["deadlines"]
+    early = api.get("/v1/deadlines")  # The API is newer already, the worker has not come yet.
+    assert (early.status_code, "another version" in early.text) == (503, True)
     model.prepare(clock.connection, api.settings.read_schema)
     assert upkeep.outdated(api.settings) == []
     assert listed(api, shop=shop) == []

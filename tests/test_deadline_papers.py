@@ -237,9 +237,9 @@ def clock(settings: Settings) -> Iterator[Clock]:
 INVOICED, CREDITED = "order.invoiced.v2", "order.credited.v2"
 
 
-def sold(clock: Clock, count: int) -> list[str]:
+def sold(clock: Clock, count: int, **more: Any) -> list[str]:
     """So many orders that were paid and delivered."""
-    placed = [order() for _ in range(count)]
+    placed = [order(**more) for _ in range(count)]
     for one in placed:
         parcel = str(uuid4())
         whole = {"order_id": one.order_id, "line_no": 1, "quantity": 2}
@@ -359,3 +359,30 @@ def test_an_imported_order_gets_no_papers_and_keeps_its_stage(clock: Clock) -> N
     clock.run(paid, pack_orders(whole, parcel_id=parcel), dispatch(parcel), deliver(parcel))
     clock.reach(LATE + 30 * DAY)
     assert (clock.count(INVOICED), clock.count("order.completed.v1")) == (0, 0)
+
+
+def test_a_number_that_another_shop_has_is_refused_until_the_prefix_is_another(
+    settings: Settings,
+) -> None:
+    """Nothing is lost for a setting that was wrong: no number, and no invoice for ever."""
+    same = SELLERS["main"].model_copy(update={"invoice_prefix": "INV-"})
+    wrong = Clock(settings.model_copy(update={"sellers": SELLERS | {"depot": same}}))
+    (ours,) = sold(wrong, 1)
+    wrong.reach(hours(50))
+    (theirs,) = sold(wrong, 1, shop="depot")
+    wrong.reach(hours(50))
+    assert billed_orders(wrong) == [ours]
+    assert failing(wrong) == [("invoice", theirs)]
+    wrong.close()
+    right = Clock(settings.model_copy(update={"sellers": SELLERS | {"depot": SELLERS["main"]}}))
+    right.connection.execute("UPDATE deadlines SET next_at = due_at")
+    right.reach(hours(50))
+    assert billed_orders(right) == sorted([ours, theirs])
+    assert (numbers(right), failing(right)) == ([1, 1], [])
+    right.close()
+
+
+def failing(clock: Clock) -> list[tuple[str, str]]:
+    """What could not be done, for a person to see."""
+    found = "SELECT kind, key FROM deadlines WHERE error IS NOT NULL"
+    return clock.connection.execute(found).fetchall()

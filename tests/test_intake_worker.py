@@ -13,7 +13,7 @@ import pytest
 
 from commands.settings import Settings
 from domain.customer import person_of
-from domain.intake_checks import case_of_pair
+from domain.intake_checks import TWINS_MAX, case_of_pair
 from domain.payment_commands import CancelOverdue
 from projections import checkpoint
 from projections import intake as model
@@ -270,6 +270,15 @@ def test_imported_orders_are_left_alone_and_teach_what_is_usual(desk: Desk) -> N
     assert [rule for _, rule in desk.found() if "unusual" in rule] == []
     dear = bought(desk, line(price=90_000, quantity=3), at=hours(300))
     assert (dear, "unusual_price") in desk.found()
+
+
+def test_cancelled_orders_of_an_import_hide_no_twin(desk: Desk) -> None:
+    for _ in range(TWINS_MAX):
+        gone = order(NOON)
+        desk.run(gone, cancel(order_id=gone.order_id), origin="import")
+    bought(desk)
+    second = bought(desk, at=hours(2))
+    assert desk.found() == [(second, "duplicate")]
 
 
 def test_what_has_left_is_not_held(desk: Desk) -> None:

@@ -98,6 +98,8 @@ class Clerk:
             self._streams.runner.committed()
             for one, outcome in zip(sent, outcomes, strict=True):
                 _count(one, outcome)
+                if isinstance(outcome, Exception):  # For who lists them: nobody else is told.
+                    model.fail(connection, one.row.stream, outcome)
             return
         log.info("deadlines overtaken", streams=len(streams))
 

@@ -44,7 +44,7 @@ from workers.intake_rows import Look, changed_row, line_rows, order_row, suspici
 __all__ = ["NAME", "IntakeChecks", "release", "run"]
 
 ACTOR = "intake"
-HISTORY = "import"  # as an origin: what is brought in is left alone
+HISTORY = "import"  # as an origin: what is brought in is not looked at, others beside it are
 EVENTS_MAX = 500  # in one transaction
 CHECKED_DAYS_MAX = 7  # after that a hold comes too late; also where an old ledger meets this worker
 TRIES_MAX = 5
@@ -130,7 +130,7 @@ class IntakeChecks:
             for one in part
             if one.topic == OrderPlaced.TOPIC
         ]
-        changed = [one for one in part if one.topic in CHANGES and one.origin != HISTORY]
+        changed = [one for one in part if one.topic in CHANGES]
         states = self._orders(connection, changed)
         self._keep(connection, placed, states.values())
         looks = self._looks(connection, placed, changed, states)
@@ -187,7 +187,9 @@ class IntakeChecks:
         back = {
             one.key: one
             for one in changed
-            if one.recorded_at > since and one.topic == OrderReinstated.TOPIC
+            if one.topic == OrderReinstated.TOPIC
+            and one.recorded_at > since
+            and one.origin != HISTORY
         }
         versions = {(event.shop, event.policy_version) for _, event in new}
         versions |= {(states[key].shop, states[key].policy_version) for key in back}
