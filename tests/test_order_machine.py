@@ -167,6 +167,7 @@ class Orders(MoneyMoves, ReturnMoves):
             assert line.reserved == left or (short and 0 <= line.reserved < left)
             assert line.changed or told.refunded_line(no)[0] <= line.quantity
             assert 0 <= line.replaced == milli(order.lines[no].replaced) <= line.dispatched
+            assert milli(order.lines[no].refunded) + line.replaced <= line.quantity
             assert milli(order.lines[no].reserved) == line.reserved
             assert order.lines[no].owed_minor == line.owed()
             self.nothing_comes_back_twice(no, line, order)
