@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from domain import desk_parcels, order_completion, order_replacement, policy
+from domain import desk_parcels, desk_replaced, order_completion, order_replacement, policy
 from domain.completion_commands import CompleteOrder, CompletionCommand, ConfirmReceipt
 from domain.desk_names import States, customer_stream, fresh, order_stream, stock_stream
 from domain.desk_orders import order_answer, place
@@ -34,7 +34,7 @@ def streams_of_completion(command: CompletionCommand, loaded: States) -> set[Str
     state: Order = loaded.get(stream) or Order()
     if not state.placed:
         return {stream}
-    names = {stream, policy_stream(state.shop)}
+    names = {stream, policy_stream(state.shop), *desk_replaced.first_order_of(state)}
     if isinstance(command, ConfirmReceipt):
         for parcel_id in order_completion.parcels_to_confirm(state):
             names |= desk_parcels.streams_of_parcel(parcel_id, loaded)
@@ -71,6 +71,8 @@ def complete(command: CompletionCommand, write: Write) -> None:
         state = placed_order(write, command.order_id)
         facts = order_completion.confirm(command, state, pinned_rules(state, write))
     write.add(order_stream(command.order_id), facts)
+    if facts:
+        desk_replaced.complete(state, command.at, write)
 
 
 def replacement_answer(

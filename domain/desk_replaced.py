@@ -22,3 +22,9 @@ def withdraw(before: Order, facts: Iterable[Event], at: datetime, write: Write) 
     for first in first_order_of(before) & write.states.keys():
         undone = order_replacement.withdrawn(before, facts, write.states[first], at)
         write.add(first, undone)
+
+
+def complete(state: Order, at: datetime, write: Write) -> None:
+    """A replacement has arrived and is completed: what it stood for waits for it no more."""
+    for first in first_order_of(state):
+        write.add(first, order_replacement.completed(state, write.states[first], at))

@@ -111,6 +111,7 @@ def open_things(state: Order) -> dict[str, list[str]]:
     found = {
         "cases": [key for key, case in cases.cases.items() if case.open],
         "holds": [*cases.holds],
+        "replacements": [key for key, one in state.replacements.items() if one.is_open],
         "returns": [key for key, one in state.returns.items() if one.is_open],
         "refunds": [key for key, one in state.refunds.items() if one.is_open],
         "chargebacks": [k for k, one in money.chargebacks.items() if one.outcome is None],

@@ -60,7 +60,12 @@ from domain.order_papers import PaperFact
 from domain.order_parcel_state import counted, released
 from domain.order_state import Fee, Order, Override
 from domain.payment_facts import PAYMENT_FACTS, DeliveryRefused, OrderReinstated
-from domain.replacement_facts import OrderReplaced, PlacedAsReplacement, ReplacementWithdrawn
+from domain.replacement_facts import (
+    OrderReplaced,
+    PlacedAsReplacement,
+    ReplacementCompleted,
+    ReplacementWithdrawn,
+)
 from domain.return_facts import (
     InterceptRequested,
     OrderExchanged,
@@ -136,7 +141,12 @@ def _applied(state: Order, event: Event) -> Order:  # noqa: C901 - a table
             | OrderExchanged()
         ):
             return order_return_state.evolve(state, event)
-        case OrderReplaced() | ReplacementWithdrawn() | PlacedAsReplacement():
+        case (
+            OrderReplaced()
+            | ReplacementWithdrawn()
+            | ReplacementCompleted()
+            | PlacedAsReplacement()
+        ):
             return order_replacement_state.evolve(state, event)
         case OrderCompleted():
             return replace(state, completed_at=event.at)

@@ -31,6 +31,7 @@ from domain.replacement_facts import (
     OrderReplaced,
     PlacedAsReplacement,
     ReplacedLine,
+    ReplacementCompleted,
     ReplacementWithdrawn,
 )
 from domain.return_facts import ReturnReceived
@@ -265,6 +266,14 @@ def withdrawn(new: Order, facts: Iterable[Event], first: Order, at: datetime) ->
     if not lines:
         return []
     return [ReplacementWithdrawn(new_order_id=new.order_id, lines=lines, at=at)]
+
+
+def completed(new: Order, first: Order, at: datetime) -> list[Event]:
+    """What the completion of a replacement means for the order that it stands for."""
+    known = first.replacements.get(new.order_id)
+    if known is None or not known.is_open:
+        return []
+    return [ReplacementCompleted(new_order_id=new.order_id, at=at)]
 
 
 def _undone(new: Order, facts: Iterable[Event]) -> dict[int, Decimal]:

@@ -9,12 +9,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from domain.frozen import replace
-from domain.replacement_facts import OrderReplaced, PlacedAsReplacement, ReplacementWithdrawn
+from domain.replacement_facts import (
+    OrderReplaced,
+    PlacedAsReplacement,
+    ReplacementCompleted,
+    ReplacementWithdrawn,
+)
 
 if TYPE_CHECKING:
     from domain.order_state import Order
 
-ReplacementEvent = OrderReplaced | ReplacementWithdrawn | PlacedAsReplacement
+ReplacementEvent = OrderReplaced | ReplacementWithdrawn | ReplacementCompleted | PlacedAsReplacement
 LOST = "lost"  # a milestone, and the reason of what is given back or replaced for it
 ZERO = Decimal(0)
 
@@ -26,6 +31,12 @@ class Replacement:
     at: datetime
     line_of: Mapping[int, int] = field(default_factory=dict)  # new line_no -> ours
     units: Mapping[int, Decimal] = field(default_factory=dict)  # by our line_no, not withdrawn
+    completed: bool = False  # the order that stands for them
+
+    @property
+    def is_open(self) -> bool:
+        """Its units have not arrived yet, and it was not cancelled."""
+        return not self.completed and any(units > 0 for units in self.units.values())
 
 
 def evolve(state: Order, event: ReplacementEvent) -> Order:
@@ -39,12 +50,19 @@ def evolve(state: Order, event: ReplacementEvent) -> Order:
             return _with(_counted(state, units, 1), event.new_order_id, made)
         case ReplacementWithdrawn():
             return _withdrawn(state, event)
+        case ReplacementCompleted():
+            return _completed(state, event.new_order_id)
         case PlacedAsReplacement():
             return replace(state, replacement_of=event.of_order_id)
 
 
 def _with(state: Order, order_id: str, one: Replacement) -> Order:
     return replace(state, replacements={**state.replacements, order_id: one})
+
+
+def _completed(state: Order, new_order_id: str) -> Order:
+    known = state.replacements.get(new_order_id)
+    return state if known is None else _with(state, new_order_id, replace(known, completed=True))
 
 
 def _withdrawn(state: Order, event: ReplacementWithdrawn) -> Order:

@@ -41,6 +41,12 @@ class ReplacementWithdrawn(Event, topic="order.replacement_withdrawn.v1"):
     lines: list[LineQuantity]
 
 
+class ReplacementCompleted(Event, topic="order.replacement_completed.v1"):
+    """The order that stands for units of this one is completed: its units have arrived."""
+
+    new_order_id: str
+
+
 class PlacedAsReplacement(Event, topic="order.placed_as_replacement.v1"):
     """On the new order: whose units it stands for."""
 

@@ -248,10 +248,20 @@ def test_a_price_of_nothing_waits_for_no_review() -> None:
     assert world.order("B").approved
 
 
-def test_an_order_is_completed_when_its_loss_was_replaced() -> None:
+def test_an_order_is_completed_when_its_loss_was_replaced_and_that_has_arrived() -> None:
+    """Till then its replacement may be cancelled, and the loss is open again."""
     start = sent(replace(**LOST))
-    start.when(complete(LAST_MOMENT)).refused("not_due")
-    start.when(confirm()).topics("order.completed.v1")
+    start.when(complete(LAST_MOMENT + timedelta(days=1))).nothing()
+    start.when(confirm()).refused("order_is_open", open={"replacements": ["B"]})
+    arrived = given(start.world, pack((1, 3), parcel_id="M", order_id="B"), dispatch("M"))
+    came = arrived.when(confirm("B"))
+    came.topics(
+        *("parcel.delivered.v1", "order.delivered.v1", "order.completed.v1"),
+        "order.replacement_completed.v1",
+    )
+    again = given(came.world)
+    again.when(complete(LAST_MOMENT)).refused("not_due")
+    again.when(complete(LAST_MOMENT + timedelta(days=1))).topics("order.completed.v1")
     sent().when(complete(LAST_MOMENT + timedelta(days=1))).nothing()
 
 
