@@ -165,8 +165,9 @@ async def preview_amendment(
     order_id: str,
     body: Annotated[AmendBody, Body(**example("One more", AMENDMENT))],
 ) -> Answer:
-    """Nothing is changed. `amend` with the `digest` does exactly this, or answers 409 with what
-    came in between; what is refused here would be refused there.
+    """Nothing is changed. `amend` with the `digest` changes exactly this, or answers 409 with what
+    came in between; what is refused here would be refused there. A payment in between leaves the
+    change as it is, and is counted in what is due then.
     """
     _may_change_prices(call, body)
     found = await call.context.order_id(order_id)

@@ -40,7 +40,7 @@ def _require_as_previewed(command: AmendOrder, events: list[Event]) -> None:
     if order_preview.digest(events) != digest:
         raise Rejected(
             "preview_differs",
-            f"since version {version} the order has changed, and with it what this would do",
+            f"this would do something else than was shown at version {version}",
             version=int(version),
         )
 

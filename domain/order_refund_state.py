@@ -62,6 +62,7 @@ class Refund:
     lines: Mapping[int, Part] = field(default_factory=dict)  # by line_no
     payments: Mapping[str, int] = field(default_factory=dict)  # minor units by payment_id
     paid_by: Mapping[str, int] = field(default_factory=dict)  # minor units by method
+    reference: str = ""  # that it was paid under last
     requested_at: datetime | None = None
     starts_at: datetime | None = None  # of the term for paying
     waits_since: datetime | None = None  # for the customer's evidence
@@ -316,7 +317,8 @@ def _paid(state: Order, event: RefundPaid) -> Order:
         refund = _effected(refund, effect)
     before = 0 if refund.paid else refund.paid_by.get(event.method, 0)
     paid_by = {**refund.paid_by, event.method: before + event.amount_minor}
-    return _with(state, event.refund_id, replace(refund, status="paid", paid_by=paid_by))
+    paid = replace(refund, status="paid", paid_by=paid_by, reference=event.reference)
+    return _with(state, event.refund_id, paid)
 
 
 def _arrived(refund: Refund, event: RefundFailed) -> Mapping[str, int]:

@@ -201,7 +201,7 @@ class AmendBody(Value):
         str | None,
         Field(
             pattern=r"^[0-9]{1,10}-[0-9a-f]{32}$",
-            description="Of a preview: exactly what it showed is done, or nothing",
+            description="Of a preview: exactly the change that it showed is made, or none",
         ),
     ] = None
 

@@ -69,6 +69,7 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
     """
     refund = _known(command.refund_id, state)
     if refund.paid:
+        _require_same_reference(command, refund)
         return []
     _require(refund, command.refund_id, "approved")
     if not command.told:
@@ -86,6 +87,21 @@ def pay(command: PayRefund, state: Order) -> list[Event]:
     ]
     after = reduce(evolve, paid, state)
     return [*paid, *order_return_closing.closed_when_done(refund.return_id, after, command.at)]
+
+
+def _require_same_reference(command: PayRefund, refund: Refund) -> None:
+    """Money that left twice must not look like one payment that was told twice."""
+    known = refund.reference
+    if command.told or not known or command.reference in {"", known}:
+        return
+    raise Rejected(
+        "refund_is_paid",
+        f"it was paid under {known}; if it left once more under {command.reference}, ask it back, "
+        "or pay it as a compensation",
+        refund_id=command.refund_id,
+        reference=known,
+        asked=command.reference,
+    )
 
 
 def _by_method(command: PayRefund, refund: Refund) -> Mapping[str, int]:

@@ -202,6 +202,10 @@ def test_a_refund_is_paid_once_and_as_requested() -> None:
         }
     )
     given(world).when(pay_refund()).nothing()
+    given(world).when(pay_refund(told=True, reference="other")).nothing()
+    given(world).when(pay_refund(reference="other")).refused(
+        "refund_is_paid", reference="back", asked="other"
+    )
     given(world).when(refund(2500)).nothing()
     start.when(pay_refund("R9")).refused("refund_not_found", refund_id="R9")
 
