@@ -1,6 +1,7 @@
 """The servers of the embedded default, driven for real: start, faults, and starting again."""
 
 import os
+import shutil
 import signal
 import smtplib
 import socket
@@ -10,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -211,6 +213,53 @@ def test_kafka_shows_committed_records_only_and_keeps_them(directory: Path, take
         again.start()
         assert received(again) == [b"one", b"two"]
         again.stop()
+
+
+def test_kafka_does_not_run_again_while_a_stranger_holds_its_port(directory: Path):
+    with LocalKafka(directory / "ours") as ours:
+        ours.create_topics({"records": 1})
+        send(ours, [b"ours"], commit=True)
+        ours.kill()
+        with LocalKafka(directory / "stranger", ours.port) as stranger:
+            assert stranger.bootstrap == ours.bootstrap
+            with pytest.raises(LocalServerError, match=f"port {ours.port} is held by another"):
+                ours.start()
+            assert not ours.running
+        ours.start()
+        assert received(ours) == [b"ours"]
+
+
+def test_a_kafka_and_its_copy_that_begin_at_once_do_not_take_each_other_for_themselves(
+    directory: Path,
+):
+    """Both find the port free; the later one to bind it has to take another."""
+    with LocalKafka(directory / "one") as first:
+        port = first.port
+    shutil.copytree(directory / "one", directory / "two")
+    one, two = LocalKafka(directory / "one", port), LocalKafka(directory / "two", port)
+    with ThreadPoolExecutor(2) as pool:
+        for started in [pool.submit(server.start) for server in (one, two)]:
+            started.result()
+    assert port in {one.port, two.port}
+    assert one.port != two.port
+    one.create_topics({"records": 1})
+    send(one, [b"one"], commit=True)
+    two.create_topics({"records": 1})
+    assert received(two) == []
+    one.stop()
+    two.stop()
+
+
+def test_postgres_does_not_run_again_while_a_stranger_holds_its_port(directory: Path):
+    with LocalPostgres(directory / "postgres") as server:
+        server.kill()
+        with (
+            socket.create_server((ports.LOOPBACK, server.port)),
+            pytest.raises(LocalServerError, match=f"port {server.port} is held by another"),
+        ):
+            server.start()
+        server.start()
+        assert ask(server, "SELECT 1") == 1
 
 
 def test_a_damaged_jar_is_fetched_again(tmp_path: Path, monkeypatch):

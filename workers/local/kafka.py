@@ -17,6 +17,7 @@ from workers.local import jars, ports, process
 from workers.local.server import LocalServer, LocalServerError
 
 NODE_ID = 1
+META = "meta.properties"  # Written by the formatting; it holds the id of the cluster.
 FORMAT_SECONDS = 60.0
 REQUEST_MS = 5_000
 JAVA_OPTIONS = (
@@ -168,11 +169,20 @@ class LocalKafka(LocalServer):
         except KafkaError:
             return False
         try:
-            return bool(admin.describe_cluster()["brokers"])
+            cluster = admin.describe_cluster()
+            return bool(cluster["brokers"]) and self._is_ours(admin, cluster["cluster_id"])
         except KafkaError:
             return False
         finally:
             admin.close()
+
+    def _is_ours(self, admin: KafkaAdminClient, cluster_id: str) -> bool:
+        """By its cluster, and by its directory too: a copy of ours has the same cluster."""
+        if f"cluster.id={cluster_id}" not in (self.data / META).read_text().splitlines():
+            return False
+        told = admin.describe_log_dirs(topic_partitions={}, brokers=[NODE_ID])
+        directories = [Path(each["log_dir"]).resolve() for each in told[0]["log_dirs"]]
+        return directories == [self.data.resolve()]
 
 
 def _cluster_id() -> str:

@@ -147,7 +147,8 @@ class LocalPostgres(LocalServer):
         if not ports.answers(self.port):
             return False
         try:
-            psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS).close()
+            with psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS) as connection:
+                told = connection.execute("SHOW data_directory").fetchone()
         except psycopg.OperationalError:
             return False
-        return True
+        return told is not None and Path(told[0]).resolve() == self.data.resolve()

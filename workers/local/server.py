@@ -116,6 +116,7 @@ class LocalServer:
         raise NotImplementedError
 
     def _answers(self) -> bool:
+        """Whether it is ours that answers: a stranger may hold the port while ours still begins."""
         raise NotImplementedError
 
     # How it is done.
@@ -131,6 +132,8 @@ class LocalServer:
         for attempt in range(1, START_TRIES + 1):
             if first_start:
                 self._port = ports.choose(self._wished)
+            elif not ports.is_free(self.port):  # Clients know this one, so no other will do.
+                raise LocalServerError(f"port {self.port} is held by another program")
             self._spawn()
             if self._wait_until_ready():
                 break
@@ -148,7 +151,7 @@ class LocalServer:
         """True when it answers, False when it ended instead. Raises LocalServerError if neither."""
         deadline = time.monotonic() + self.start_seconds
         while self.running:
-            if self._answers():
+            if self._answers() and self.running:
                 return True
             if not process.sleep_until(deadline):
                 waited = f"{self.name} does not answer after {self.start_seconds:.0f} s"
