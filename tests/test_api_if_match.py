@@ -52,7 +52,7 @@ def ids(api: Api) -> dict[str, str]:
     at = f"/v1/orders/{order_id}"
     paid = {"method": "alipay", "amount_minor": 21_000, "reference": "A-1"}
     payment = api.made(f"{at}/payments", paid)
-    held = api.made(f"{at}/payments/authorise", AUTHORISATION)
+    held = api.made(f"{at}/payments/authorise", {**AUTHORISATION, "reference": "held before"})
     packed = api.made(f"{at}/parcels", {"lines": [{"line_no": 1, "quantity": 1}]})
     refund = api.made(f"{at}/refunds", {"reason": "late", "amount_minor": 1})
     pdf = {"Content-Type": "application/pdf"}
