@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import UUID, uuid5
 
-from domain.case_facts import CaseOpened
 from domain.message import Event, Rejected
-from domain.order_intake import held_by
+from domain.order_intake import Finding, case_events
 from domain.order_money import shown
 from domain.order_state import Order
 from domain.payment_commands import OpenChargeback
@@ -108,16 +107,9 @@ def hold(command: OpenChargeback, order: Order) -> list[Event]:
     if case_id in order.cases.cases:
         return []
     exchanged = sum(part.amount_minor for part in order.exchanged.values())
-    opened = CaseOpened(
-        person=order.person,
-        case_id=case_id,
-        kind="chargeback",
-        blocking=True,
-        rule=DISPUTED,
-        figures={"of_order_id": command.order_id, "exchanged_minor": exchanged},
-        at=command.at,
-    )
-    return [opened, *held_by(opened)]
+    figures = {"of_order_id": command.order_id, "exchanged_minor": exchanged}
+    found = Finding("chargeback", DISPUTED, True, figures=figures)
+    return case_events(found, case_id, order.person, command.at)
 
 
 def _may_leave(order: Order) -> bool:

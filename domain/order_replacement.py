@@ -20,7 +20,13 @@ from domain.order_line import ZERO
 from domain.order_lines import known_line, known_parcel
 from domain.order_payment import not_void
 from domain.order_refund import require_evidence, require_line_left
-from domain.order_replacement_state import LOST, lost_units, refunded_as_lost, replaced_units
+from domain.order_replacement_state import (
+    LOST,
+    lost_units,
+    made_good,
+    refunded_as_lost,
+    replaced_units,
+)
 from domain.order_return_state import undelivered
 from domain.order_state import Order, OrderParcel
 from domain.payment_terms import CASH_ON_DELIVERY
@@ -136,9 +142,7 @@ def _left_of_lost(parcel_id: str, no: int, state: Order) -> Decimal:
     of_parcel = _packed(state.parcels[parcel_id]).get(no, ZERO)
     of_parcel -= sum((one.taken(no) for one in back), ZERO)
     of_parcel -= _replaced_of(parcel_id, no, state)
-    refunded = refunded_as_lost(state, no)
-    of_all = lost_units(state, no) - replaced_units(state, no, lost=True) - refunded
-    return max(ZERO, min(of_parcel, of_all))
+    return max(ZERO, min(of_parcel, lost_units(state, no) - made_good(state, no)))
 
 
 def _replaced_of(parcel_id: str, no: int, state: Order) -> Decimal:

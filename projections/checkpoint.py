@@ -45,6 +45,7 @@ WHERE name = %s AND position = %s RETURNING to_regclass(quote_ident(name))::oid:
 MIRROR = """INSERT INTO checkpoint (name, version, position, event_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position,
     event_at = coalesce(excluded.event_at, checkpoint.event_at), beat_at = clock_timestamp()"""
+ANEW = "UPDATE checkpoint SET version = %s, position = 0 WHERE name = %s"
 BEAT = "UPDATE checkpoint SET beat_at = clock_timestamp() WHERE name = %s"
 LOCK = "SELECT position FROM checkpoint WHERE name = %s FOR UPDATE"
 PARK = """INSERT INTO parked (projection, key, position, error) VALUES (%s, %s, %s, %s)
@@ -76,6 +77,17 @@ def read(connection: Connection[Any], name: str) -> tuple[int, int] | None:
     return connection.execute(READ, [name]).fetchone()
 
 
+def reached(connection: Connection[Any], name: str) -> int:
+    """0 before the projection's first start."""
+    found = read(connection, name)
+    return 0 if found is None else found[0]
+
+
+def is_of_another_version(connection: Connection[Any], name: str, version: int) -> bool:
+    found = read(connection, name)
+    return found is not None and found[1] != version
+
+
 def move(
     connection: Connection[Any], name: str, expected: int, position: int, event_at: datetime | None
 ) -> int | None:
@@ -97,12 +109,15 @@ def park(connection: Connection[Any], name: str, key: str, position: int, error:
 
 def pass_over(
     connection: Connection[Any], name: str, one: Recorded, after: int, error: Exception
-) -> None:
-    """Go on behind a fact that could not be worked on: it is parked under its key and position."""
+) -> int:
+    """Go on behind a fact that could not be worked on, which is parked under its key and position;
+    the position by then.
+    """
     log.error("parked", projection=name, key=one.key, error=repr(error)[:ERROR_CHARACTERS_MAX])
     with connection.transaction():
         move(connection, name, after, one.position, one.recorded_at)
         park(connection, name, f"{one.key}/{one.position}", one.position, error)
+    return one.position
 
 
 def parked_keys(connection: Connection[Any], name: str) -> set[str]:

@@ -57,7 +57,6 @@ UPDATE deadlines d SET tries = d.tries + 1, next_at = %(now)s + least(
     ) * interval '1 second'
 FROM taken t WHERE (d.category, d.key, d.kind, d.subject) = (t.category, t.key, t.kind, t.subject)
 RETURNING d.category, d.key, d.kind, d.subject, d.due_at, d.shop"""
-ANEW = "UPDATE checkpoint SET version = %s, position = 0 WHERE name = %s"
 FAIL = """UPDATE deadlines SET error = %s
 WHERE (category, key) = (%s, %s) AND tries > 0"""
 BACKLOG = """SELECT count(*), min(due_at), count(*) FILTER (WHERE error IS NOT NULL)
@@ -87,13 +86,12 @@ def prepare(connection: Connection[Any], schema: str) -> None:
         connection.execute(checkpoint.START, [NAME, VERSION])
         if is_of_another_version(connection):
             connection.execute("ALTER TABLE deadlines ADD COLUMN IF NOT EXISTS shop text")
-            connection.execute(ANEW, [VERSION, NAME])
+            connection.execute(checkpoint.ANEW, [VERSION, NAME])
 
 
 def is_of_another_version(connection: Connection[Any]) -> bool:
     """Whether another version of the code has found out what is there."""
-    found = checkpoint.read(connection, NAME)
-    return found is not None and found[1] != VERSION
+    return checkpoint.is_of_another_version(connection, NAME, VERSION)
 
 
 def replace(

@@ -120,8 +120,7 @@ class Engine(Generic[R]):
             connection.execute(index)
 
     def position(self, connection: Connection[Any]) -> int:
-        found = checkpoint.read(connection, self.name)
-        return 0 if found is None else found[0]
+        return checkpoint.reached(connection, self.name)
 
     def apply(self, connection: Connection[Any], batch: Sequence[Recorded], after: int) -> int:
         """Fold the events behind `after` in and move the checkpoint from there to the last one.

@@ -156,12 +156,9 @@ def prepare(connection: Connection[Any], schema: str) -> None:
         create_tables(connection, schema)
         connection.execute(CREATE)
         connection.execute(checkpoint.START, [NAME, VERSION])
-        found = checkpoint.read(connection, NAME)
-        if found is not None and found[1] != VERSION:
+        if checkpoint.is_of_another_version(connection, NAME, VERSION):
             connection.execute(EMPTY)
-            connection.execute(
-                "UPDATE checkpoint SET version = %s, position = 0 WHERE name = %s", [VERSION, NAME]
-            )
+            connection.execute(checkpoint.ANEW, [VERSION, NAME])
 
 
 def add(connection: Connection[Any], orders: Sequence[OrderRow], lines: Sequence[LineRow]) -> None:

@@ -103,8 +103,7 @@ class DeadlineRows:
         return self.position(connection)
 
     def position(self, connection: Connection) -> int:
-        found = checkpoint.read(connection, NAME)
-        return 0 if found is None else found[0]
+        return checkpoint.reached(connection, NAME)
 
     def rest(self, connection: Connection) -> float:  # noqa: ARG002
         return 0.0

@@ -85,8 +85,7 @@ class IntakeChecks:
         return self.position(connection)
 
     def position(self, connection: Connection) -> int:
-        found = checkpoint.read(connection, NAME)
-        return 0 if found is None else found[0]
+        return checkpoint.reached(connection, NAME)
 
     def rest(self, connection: Connection) -> float:  # noqa: ARG002
         return 0.0
@@ -104,7 +103,7 @@ class IntakeChecks:
         except Exception as error:  # noqa: BLE001 - one broken order must not stop the others.
             half = len(part) // 2
             if not half:
-                return self._set_aside(connection, part[0], after, error)
+                return checkpoint.pass_over(connection, NAME, part[0], after, error)
             after = self._part(connection, part[:half], after)
             return self._part(connection, part[half:], after)
 
@@ -226,13 +225,6 @@ class IntakeChecks:
             key=key,
             digest=digest(self._digest_key, [key]),
         )
-
-    def _set_aside(
-        self, connection: Connection, one: Recorded, after: int, error: Exception
-    ) -> int:
-        """Its order is not looked at. Who sees what is parked finds the order and the position."""
-        checkpoint.pass_over(connection, NAME, one, after, error)
-        return one.position
 
     def release(self, connection: Connection, key: str) -> None:
         """Look at what was set aside: of a key, its last part is the position of the fact."""

@@ -64,8 +64,7 @@ class MessageQueue:
         return self.position(connection)
 
     def position(self, connection: Connection) -> int:
-        found = checkpoint.read(connection, NAME)
-        return 0 if found is None else found[0]
+        return checkpoint.reached(connection, NAME)
 
     def rest(self, connection: Connection) -> float:  # noqa: ARG002
         return 0.0
@@ -79,7 +78,7 @@ class MessageQueue:
         except Exception as error:  # noqa: BLE001 - one broken order must not stop the others.
             if len(batch) > 1:
                 return self.apply(connection, batch[: len(batch) // 2], after)
-            return self._set_aside(connection, batch[0], after, error)
+            return checkpoint.pass_over(connection, NAME, batch[0], after, error)
 
     def _queue(self, connection: Connection, batch: Sequence[Recorded], after: int) -> int:
         facts, last = self._facts(batch)
@@ -116,13 +115,6 @@ class MessageQueue:
         ids = [stream_id(namespace, order_stream(one.key)) for one in facts.values()]
         imported = {key for _, key in connection.execute(IMPORTED, [ids])} if ids else set()
         return {name: one for name, one in facts.items() if one.key not in imported}
-
-    def _set_aside(
-        self, connection: Connection, one: Recorded, after: int, error: Exception
-    ) -> int:
-        """Its message is not sent. Who looks at what is parked finds the order and the position."""
-        checkpoint.pass_over(connection, NAME, one, after, error)
-        return one.position
 
     def release(self, connection: Connection, key: str) -> None:
         """Queue what was set aside: of a key, its last part is the position of the fact."""
