@@ -9,11 +9,11 @@ from operator import attrgetter
 from typing import Any, LiteralString
 
 import orjson
-from psycopg import AsyncConnection, sql
-from psycopg.rows import dict_row
+from psycopg import AsyncConnection
 
 from domain.case_facts import CaseClosed, CaseOpened, CaseReopened, CaseStepTaken
 from domain.message import Recorded
+from projections import pages
 from projections.engine import Projection, Table
 
 NAME = "cases"
@@ -144,21 +144,10 @@ async def page(
     """{items, next: Cursor | None, position}: the oldest first, since they wait longest."""
     assert 0 < limit <= PAGE_CASES_MAX
     conditions, values = _conditions(filters, after)
-    query = sql.SQL(LISTED).format(
-        conditions=sql.SQL(" AND ").join(map(sql.SQL, conditions)),
-        limit=limit + 1,  # One more tells whether there is a next page.
+    place = ("opened_at", "case_key")
+    return await pages.page(
+        connection, LISTED, conditions, values, place=place, limit=limit, item=_item
     )
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, values)
-        rows = await cursor.fetchall()
-    position = rows[0]["at"] if rows else 0
-    found = [row for row in rows if row["case_key"] is not None]
-    last = found[limit - 1] if len(found) > limit else None
-    return {
-        "items": [_item(row) for row in found[:limit]],
-        "next": last and (last["opened_at"], last["case_key"]),
-        "position": position,
-    }
 
 
 def _conditions(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
-from psycopg import AsyncConnection, sql
-from psycopg.rows import dict_row
+from psycopg import AsyncConnection
+
+from projections import pages
 
 PAGE_DEADLINES_MAX = 1_000
 
@@ -30,7 +31,8 @@ class DeadlineFilters:
     shop: str | None = None
 
 
-Cursor = tuple[datetime, str, str, str, str]  # of the last row: due_at, category, key, kind, of
+PLACE = ("due_at", "category", "key", "kind", "subject")
+Cursor = tuple[datetime, str, str, str, str]  # of the last row
 
 
 async def page(
@@ -42,22 +44,9 @@ async def page(
     """{items, next: Cursor | None, position}: the first due first."""
     assert 0 < limit <= PAGE_DEADLINES_MAX
     conditions, values = _conditions(filters, after)
-    query = sql.SQL(LISTED).format(
-        conditions=sql.SQL(" AND ").join(map(sql.SQL, conditions)),
-        limit=limit + 1,  # One more tells whether there is a next page.
+    return await pages.page(
+        connection, LISTED, conditions, values, place=PLACE, limit=limit, item=_item
     )
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, values)
-        rows = await cursor.fetchall()
-    position = rows[0]["at"] if rows else 0
-    found = [row for row in rows if row["key"] is not None]
-    last = found[limit - 1] if len(found) > limit else None
-    place = ("due_at", "category", "key", "kind", "subject")
-    return {
-        "items": [_item(row) for row in found[:limit]],
-        "next": last and tuple(last[name] for name in place),
-        "position": position,
-    }
 
 
 def _conditions(

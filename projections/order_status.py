@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from domain.order_status import LABELS, shown
 from domain.values import quantity_json
+from projections import pages
 from projections.engine import Projection, Table, array_text
 from projections.order_row import TOPICS, OrderStatus, fold, keys
 from projections.order_view import view
@@ -149,9 +150,9 @@ FOUND = """SELECT c.position AS at, s.state FROM checkpoint c
 LEFT JOIN order_status s ON s.order_id = %(id)s OR s.number = %(id)s
 WHERE c.name = 'order_status' LIMIT 1"""
 # The position stands beside every row, so both are of one snapshot.
-LISTED = """SELECT c.position AS at, s.* FROM checkpoint c LEFT JOIN LATERAL (
-    SELECT {summary} FROM order_status WHERE {conditions}
-    ORDER BY placed_at DESC, order_id DESC LIMIT {limit}) s ON true
+LISTED = f"""SELECT c.position AS at, s.* FROM checkpoint c LEFT JOIN LATERAL (
+    SELECT {SUMMARY} FROM order_status WHERE {{conditions}}
+    ORDER BY placed_at DESC, order_id DESC LIMIT {{limit}}) s ON true
 WHERE c.name = 'order_status'"""
 COUNTED = """SELECT c.position AS at, s.grp, s.orders FROM checkpoint c LEFT JOIN LATERAL (
     SELECT coalesce({group}, '') AS grp, count(*) AS orders FROM order_status
@@ -200,20 +201,10 @@ async def list_orders(
     """
     assert 0 < limit <= PAGE_ORDERS_MAX
     conditions, values = _conditions(filters, after)
-    query = sql.SQL(LISTED).format(
-        summary=sql.SQL(SUMMARY),
-        conditions=sql.SQL(" AND ").join(map(sql.SQL, conditions)),
-        limit=limit + 1,  # One more tells whether there is a next page.
+    place = ("placed_at", "order_id")
+    return await pages.page(
+        connection, LISTED, conditions, values, place=place, limit=limit, item=_item
     )
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, values)
-        rows = await cursor.fetchall()
-    position = rows[0]["at"] if rows else 0
-    items = [_item(row) for row in rows if row["order_id"] is not None]
-    more = len(items) > limit
-    items = items[:limit]
-    last = (items[-1]["placed_at"], items[-1]["order_id"]) if more else None
-    return {"items": items, "next": last, "position": position}
 
 
 PLACED = """SELECT order_id, number, currency FROM order_status
