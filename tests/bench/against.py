@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.api_server import CODE, Api, environment
-from tests.bench.placing import WARM_UP_SECONDS, costly, load, stock
-from tests.bench.rounds import console, interleave, machine, per_second, ratio, table
+from tests.bench.placing import WARM_UP_SECONDS, costly, load, show, stock
+from tests.bench.rounds import console, interleave, machine, table
 from tests.servers import fresh_database, settings_of, temporary_directory
 from workers.local.postgres import LocalPostgres
 
@@ -47,19 +47,7 @@ def main() -> None:
         }
         rates = interleave(contestants, arguments.seconds, ROUNDS)
     found = table("Placing orders over HTTP", "", "this", arguments.commit, "ratio")
-    found.add_row(
-        "orders per second",
-        per_second(rates["this"]),
-        per_second(rates["that"]),
-        str(ratio(rates["this"], rates["that"], TARGET)),
-    )
-    found.add_row(
-        "µs of the server's CPU per order",
-        per_second(costs["this"]),
-        per_second(costs["that"]),
-        str(ratio(costs["that"], costs["this"])),
-    )
-    console.print(found)
+    show(found, [*rates.values()], [*costs.values()], TARGET)
     console.print(machine())
 
 
