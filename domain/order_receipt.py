@@ -125,15 +125,15 @@ def _refund(
     left = {
         no: min(units, unrefunded_units(state, command.return_id, no)) for no, units in came.items()
     }
-    lines = [
-        LineQuantityBody(line_no=no, quantity=units)
+    worth_of = {
+        no: left_minor(state.lines[no], units, sent_first=True)
         for no, units in left.items()
-        if units > 0 and left_minor(state.lines[no], units, sent_first=True) > 0
+        if units > 0
+    }
+    lines = [
+        LineQuantityBody(line_no=no, quantity=left[no]) for no, part in worth_of.items() if part
     ]
-    worth = sum(
-        left_minor(state.lines[item.line_no], item.quantity, sent_first=True) for item in lines
-    )
-    worth = min(worth, state.refundable_minor)
+    worth = min(sum(worth_of.values()), state.refundable_minor)
     if worth <= order_refund.restocking_fee_minor(back.reason, back, worth, policy.rules):
         return []
     asked = RequestRefund(

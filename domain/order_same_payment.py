@@ -63,7 +63,7 @@ def held_as(method: str, reference: str, state: Order) -> str | None:
     found = (
         payment_id
         for payment_id, held in state.money.authorisations.items()
-        if method in OWN_REFERENCES and _is_of(held, method, reference)
+        if method in OWN_REFERENCES and (held.method, held.reference) == (method, reference)
     )
     return next(found, None)
 
@@ -87,21 +87,23 @@ def typed_as(method: str, reference: str, amount_minor: int, state: Order) -> st
     """
     if method not in OWN_REFERENCES:
         return None
-    typed = {
-        payment_id: known
-        for payment_id, known in state.payments.items()
-        if not known.voided and _is_of(known, method, reference)
-    }
+    typed = _recorded((method, None, reference), state)
     for payment_id, known in typed.items():
         if known.amount_minor == amount_minor:
             return payment_id
-    for payment_id, known in typed.items():
-        raise _reference_used(payment_id, known, state)
+    if typed:
+        first = next(iter(typed))
+        raise _reference_used(first, typed[first], state)
     return None
 
 
-def _is_of(known: Payment | Authorisation, method: str, reference: str) -> bool:
-    return (known.method, known.reference) == (method, reference)
+def _recorded(names: tuple[str, str | None, str], state: Order) -> dict[str, Payment]:
+    """Payments of this method, carrier and reference, oldest first."""
+    return {
+        payment_id: known
+        for payment_id, known in state.payments.items()
+        if not known.voided and (known.method, known.carrier, known.reference) == names
+    }
 
 
 def _is_own(command: Told) -> bool:
@@ -115,12 +117,7 @@ def _alike(command: Told, state: Order) -> Mapping[str, Payment]:
     after = command.another_than
     if after is not None and after not in state.payments:
         raise Rejected("payment_not_found", payment_id=after)
-    names = _names(command)
-    found = {
-        payment_id: known
-        for payment_id, known in state.payments.items()
-        if not known.voided and (known.method, known.carrier, known.reference) == names
-    }
+    found = _recorded(_names(command), state)
     if after not in found:
         return found
     ids = list(found)
