@@ -28,7 +28,6 @@ from domain.statement_facts import MovementKind
 from projections import (
     checkpoint,
     money_movements,
-    provider_notices,
     reconciling,
     statement_lines,
 )
@@ -53,8 +52,8 @@ async def lines(
     """
     query = ["open lines", shop]
     after = opened_place(reader.context, query, cursor)
-    for name in (statement_lines.NAME, provider_notices.NAME):
-        await reader.reach(name)
+    for source in reconciling.LINE_SOURCES:
+        await reader.reach(source)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, statement_lines.NAME)
         rows = await reconciling.open_lines(connection, limit + 1, shop=shop, after=after)
@@ -116,7 +115,8 @@ async def _movements(
     **which: Any,
 ) -> Answer:
     after = opened_place(reader.context, query, cursor)
-    await reader.reach(money_movements.NAME)
+    for source in reconciling.MOVEMENT_SOURCES:
+        await reader.reach(source)
     async with reader.context.reading() as connection:
         position = await checkpoint.position_of(connection, money_movements.NAME)
         rows = await reconciling.open_movements(

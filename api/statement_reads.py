@@ -27,7 +27,6 @@ from domain.matching import Match
 from domain.scoring import LineKey
 from projections import (
     checkpoint,
-    provider_notices,
     reconciling,
     statement_lines,
     statements,
@@ -84,9 +83,8 @@ async def _known_to_both(reader: ReadCall) -> None:
     """A statement, its lines and what providers told are read models of their own, and each may be
     behind.
     """
-    await reader.reach(statements.NAME)
-    await reader.reach(statement_lines.NAME)
-    await reader.reach(provider_notices.NAME)
+    for source in reconciling.LINE_SOURCES:
+        await reader.reach(source)
 
 
 @router.get(

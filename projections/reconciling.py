@@ -27,14 +27,10 @@ from projections import (
 )
 from projections.provider_notices import LINE_STATE, OF_LINE
 
-# What both sides are read from.
-SOURCES = (
-    statements.NAME,
-    statement_lines.NAME,
-    money_movements.NAME,
-    order_status.NAME,
-    provider_notices.NAME,
-)
+# What each side is read from, and both.
+LINE_SOURCES = (statements.NAME, statement_lines.NAME, provider_notices.NAME)
+MOVEMENT_SOURCES = (statements.NAME, money_movements.NAME, order_status.NAME)
+SOURCES = tuple(dict.fromkeys(LINE_SOURCES + MOVEMENT_SOURCES))
 LINES_MAX = 20_000  # open ones of a statement that are compared at once
 MOVEMENTS_MAX = 50_000  # that they are compared with
 WINDOW_DAYS = 90  # before and after a statement's lines
